@@ -1,0 +1,109 @@
+"""A long sequence as S streams read side by side, the update blocks it is cut into, and where the state is reset.
+
+Every character but the first is a target exactly once an epoch: the N - 1 targets are dealt out as evenly as possible,
+the first (N - 1) mod S streams get one more, and the first character of stream j + 1 is the last target of stream j.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .config import ResetConfig
+from .errors import CorpusError
+
+
+@dataclass(frozen=True)
+class Streams:
+    """How N characters are split over S streams.
+
+    count: S. length: N. starts, targets: (S,) first character of each stream and the number of its targets.
+    """
+
+    length: int
+    count: int
+
+    def __post_init__(self) -> None:
+        if self.length - 1 < self.count:
+            raise CorpusError(f"{self.length} characters are too few for {self.count} streams")
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch: the longest stream's."""
+        return -(-(self.length - 1) // self.count)
+
+    @property
+    def starts(self) -> np.ndarray:
+        """The position of each stream's first character, (S,) int64."""
+        short, longer = divmod(self.length - 1, self.count)
+        index = np.arange(self.count)
+        return index * short + np.minimum(index, longer)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """The number of targets of each stream, (S,) int64; never increasing."""
+        short, longer = divmod(self.length - 1, self.count)
+        return short + (np.arange(self.count) < longer)
+
+    def read(self, ids: np.ndarray, first: int, last: int) -> np.ndarray:
+        """Characters of steps [first, last) and the targets of the last one: (last - first + 1, S) int32.
+
+        Row i is what step first + i reads, row i + 1 what it should predict; -1 where a stream has ended before.
+        """
+        out = np.empty((last - first + 1, self.count), np.int32)
+        for s, (start, targets) in enumerate(zip(self.starts.tolist(), self.targets.tolist(), strict=True)):
+            end = min(last, targets)
+            out[: end - first + 1, s] = ids[start + first : start + end + 1]
+            out[end - first + 1 :, s] = -1
+        return out
+
+    def blocks(self, k1: int) -> np.ndarray:
+        """The first step of every update block of an epoch, (U,) int64; the last block may be shorter than k1."""
+        return np.arange(0, self.steps, k1)
+
+
+class Resets:
+    """Where the policy sets a stream's state to zero: before reading which characters."""
+
+    def __init__(self, config: ResetConfig, separator: np.ndarray | None = None) -> None:
+        """separator: the ids of the text after which to reset, for the policies line and after."""
+        self._policy = config.policy
+        self._every = config.every
+        self._separator = separator
+
+    @property
+    def keeps_state_over_epochs(self) -> bool:
+        """Whether an epoch begins with the state that the one before ended with."""
+        return self._policy == "never"
+
+    def read(self, streams: Streams, ids: np.ndarray, first: int, last: int, k1: int) -> np.ndarray:
+        """(last - first, S) uint8, 1 where the state is reset before the step; an epoch's first step always is,
+        unless the policy is never."""
+        out = np.zeros((last - first, streams.count), np.uint8)
+        if self._policy == "never":
+            return out
+        steps = np.arange(first, last)
+        if self._policy == "block":
+            out[steps % k1 == 0] = 1
+        elif self._policy == "every":
+            out[steps % self._every == 0] = 1
+        elif self._separator is not None:
+            for s, start in enumerate(streams.starts.tolist()):
+                out[:, s] = _follows(ids, start + first, start + last, self._separator)
+        out[steps == 0] = 1
+        return out
+
+
+def _follows(ids: np.ndarray, first: int, last: int, separator: np.ndarray) -> np.ndarray:
+    """(last - first,) uint8: 1 at positions of ids that come right after the separator."""
+    n = len(separator)
+    begin = max(0, first - n)
+    text = np.asarray(ids[begin : min(last, len(ids))])
+    found = np.zeros(last - first, np.uint8)
+    if len(text) < n:
+        return found
+    match = np.ones(len(text) - n + 1, bool)
+    for i, character in enumerate(separator.tolist()):
+        match &= text[i : len(text) - n + 1 + i] == character
+    after = np.flatnonzero(match) + begin + n - first
+    found[after[(after >= 0) & (after < last - first)]] = 1
+    return found

@@ -1,0 +1,177 @@
+"""Every setting of a run, as frozen dataclasses that are validated where they are built. Standard library only."""
+
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from .errors import ConfigurationError
+
+CELLS = ("rnn", "lstm", "gru")
+ACTIVATIONS = ("tanh", "relu")
+TRUNCATIONS = ("newest", "window")
+RESETS = ("never", "epoch", "block", "line", "every", "after")
+OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
+SCHEDULES = ("constant", "cosine", "plateau")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigurationError(message)
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    _require(value in allowed, f"{name} {value!r}: choose from {', '.join(allowed)}")
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    _require(math.isfinite(value) and value >= least, f"{name} {value}: must be at least {least}")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network: cell, sizes, and what lies between its layers."""
+
+    cell: str = "lstm"
+    activation: str = "tanh"
+    hidden: int = 256
+    layers: int = 1
+    dropout: float = 0.0
+    residual: bool = False
+    layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        _choice("cell", self.cell, CELLS)
+        _choice("activation", self.activation, ACTIVATIONS)
+        _require(
+            self.activation == "tanh" or self.cell == "rnn",
+            f"activation {self.activation} belongs to the rnn cell; {self.cell} has its own",
+        )
+        _at_least("hidden", self.hidden, 1)
+        _at_least("layers", self.layers, 1)
+        _require(0.0 <= self.dropout < 1.0, f"dropout {self.dropout}: must be in [0, 1)")
+
+
+@dataclass(frozen=True)
+class TruncationConfig:
+    """TBPTT(k1, k2): an update every k1 steps, errors go back k2 steps from there."""
+
+    k1: int = 64
+    k2: int = 64
+    kind: str = "newest"
+
+    def __post_init__(self) -> None:
+        _choice("truncation", self.kind, TRUNCATIONS)
+        _at_least("k1", self.k1, 1)
+        _at_least("k2", self.k2, 1)
+
+
+@dataclass(frozen=True)
+class ResetConfig:
+    """When the state is set to zero, which is another matter than truncation."""
+
+    policy: str = "epoch"
+    every: int = 0
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        _choice("reset", self.policy, RESETS)
+        if self.policy == "every":
+            _at_least("reset-every", self.every, 1)
+        if self.policy == "after":
+            _require(self.after != "", "reset-after: the separator text is empty")
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """The rule that turns gradients into steps."""
+
+    rule: str = "adam"
+    learning_rate: float = 4e-3
+    momentum: float = 0.0
+    nesterov: bool = False
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.0
+    clip: float = 1.0
+
+    def __post_init__(self) -> None:
+        _choice("optimizer", self.rule, OPTIMIZERS)
+        _require(math.isfinite(self.learning_rate) and self.learning_rate >= 0, f"lr {self.learning_rate}: must be >= 0")
+        _require(0.0 <= self.momentum < 1.0, f"momentum {self.momentum}: must be in [0, 1)")
+        _require(
+            self.momentum == 0.0 or self.rule in ("sgd", "rmsprop"),
+            f"momentum belongs to sgd and rmsprop; {self.rule} has its own running average",
+        )
+        _require(
+            not self.nesterov or (self.rule == "sgd" and self.momentum > 0.0),
+            "nesterov needs --optimizer sgd and --momentum above 0",
+        )
+        _require(0.0 <= self.beta1 < 1.0 and 0.0 <= self.beta2 < 1.0, "beta1, beta2: must be in [0, 1)")
+        _at_least("weight-decay", self.weight_decay, 0)
+        _at_least("clip", self.clip, 0)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How the learning rate moves, and when training ends: exactly one of epochs, updates, minutes is given."""
+
+    kind: str = "cosine"
+    warmup: int = 0
+    epochs: float | None = None
+    updates: int | None = None
+    minutes: float | None = None
+    patience: int = 0
+    eval_every: int = 0
+
+    def __post_init__(self) -> None:
+        _choice("schedule", self.kind, SCHEDULES)
+        _at_least("warmup", self.warmup, 0)
+        _at_least("patience", self.patience, 0)
+        _at_least("eval-every", self.eval_every, 0)
+        given = [name for name in ("epochs", "updates", "minutes") if getattr(self, name) is not None]
+        _require(len(given) == 1, f"give one of epochs, updates, minutes, not {' and '.join(given) or 'none'}")
+        _at_least(given[0], getattr(self, given[0]), 0)
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All that decides what a run computes (the number of threads and where it is kept do not)."""
+
+    model: ModelConfig = field(default_factory=ModelConfig)
+    truncation: TruncationConfig = field(default_factory=TruncationConfig)
+    reset: ResetConfig = field(default_factory=ResetConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(minutes=3.0))
+    streams: int = 32
+    seed: int = 0
+    use_bytes: bool = False
+    corpus: tuple[str, ...] = ()
+    val_file: str | None = None
+    val_fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        _at_least("streams", self.streams, 1)
+        _require(0 <= self.seed < 2**63, f"seed {self.seed}: must be in [0, 2**63)")
+        _require(0.0 <= self.val_fraction < 1.0, f"val-fraction {self.val_fraction}: must be in [0, 1)")
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain dictionary that from_json turns back into an equal configuration."""
+        return {**asdict(self), "corpus": list(self.corpus)}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "RunConfig":
+        """Reads what to_json wrote; raises ConfigurationError for unknown, missing or impossible settings."""
+        parts = {
+            "model": ModelConfig,
+            "truncation": TruncationConfig,
+            "reset": ResetConfig,
+            "optimizer": OptimizerConfig,
+            "schedule": ScheduleConfig,
+        }
+        try:
+            known = {f.name for f in fields(cls)}
+            _require(set(data) <= known, f"unknown settings {sorted(set(data) - known)}")
+            built = {name: kind(**data[name]) for name, kind in parts.items()}
+            return cls(**{**data, **built, "corpus": tuple(data["corpus"])})
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(f"configuration not understood: {error}") from None

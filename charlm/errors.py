@@ -1,0 +1,21 @@
+"""The errors that charlm raises on purpose. Each message says what, where, and what to do; the command line prints it."""
+
+
+class CharlmError(Exception):
+    """The base of all of them."""
+
+
+class CorpusError(CharlmError):
+    """A text that cannot be used: missing, empty, not UTF-8, with unknown characters."""
+
+
+class ConfigurationError(CharlmError):
+    """A setting outside what is allowed, or two that contradict each other."""
+
+
+class CheckpointError(CharlmError):
+    """A run or checkpoint that is missing, damaged or does not fit."""
+
+
+class DivergenceError(CharlmError):
+    """Training produced a loss or gradient that is not finite."""

@@ -1,0 +1,44 @@
+"""What a cell is: one step forward and one step back over a row. Each cell's file adds its own; the loop is elsewhere.
+
+The compiler chooses by the cell's type, so a kernel for one cell contains no other.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import types
+
+# The steps of each cell class, for running without the compiler.
+STEPS: dict[type, tuple[Callable, Callable]] = {}
+
+
+def is_cell(numba_type: Any, cell_class: type) -> bool:
+    """Whether a Numba type stands for the NamedTuple `cell_class`."""
+    return isinstance(numba_type, types.BaseNamedTuple) and numba_type.instance_class is cell_class
+
+
+def forward_step(
+    cell: Any, z: np.ndarray, extra: np.ndarray, h_in: np.ndarray, h: np.ndarray, row: int,
+    recurrent: np.ndarray, c: np.ndarray, stream: int,
+) -> None:  # fmt: skip
+    """One step of one stream.
+
+    In: z[row] the input's part of the gates with b_ih, recurrent[stream] the state's part with b_hh, h_in[row],
+    c[stream] (cells with a memory). Out: z[row] the gates' values, extra[row] whatever the way back needs, h[row],
+    c[stream].
+    """
+    STEPS[type(cell)][0](cell, z, extra, h_in, h, row, recurrent, c, stream)
+
+
+def backward_step(
+    cell: Any, z: np.ndarray, extra: np.ndarray, h_in: np.ndarray, h: np.ndarray, row: int,
+    dh: np.ndarray, dc: np.ndarray, stream: int, dz: np.ndarray, dz_h: np.ndarray,
+) -> None:  # fmt: skip
+    """The same step backwards.
+
+    In: dh[stream] the whole error of h[row], dc[stream] that of the memory. Out: dz[row] and dz_h[row] the errors of
+    the input's and the state's part of the gates, dh[stream] the part of the error of h_in[row] that does not pass
+    through the recurrent weights, dc[stream] the error of the memory before the step.
+    """
+    STEPS[type(cell)][1](cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h)

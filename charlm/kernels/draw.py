@@ -1,0 +1,99 @@
+"""The sampling kernel: the network's own characters, one step at a time."""
+
+import numpy as np
+
+from .block import forward, pack_forward, predict
+from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
+from .jit import inner, kernel
+from .parallel import barrier, share
+from .passing import row_key
+from .softmax import loss
+
+_DRAW = 255  # stands where a layer's number stands in a dropout key, so that the two never meet
+_HALVINGS = 60
+
+
+@inner
+def uniform(seed, step, stream):
+    """A number in [0, 1), a function of its three arguments only; 32 bits of a splitmix64 hash."""
+    return np.float64(row_key(seed, _DRAW, step, stream)) / 4294967296.0
+
+
+@inner
+def _count_and_mass(logits, row, n, threshold):
+    count, mass = 0, 0.0
+    for v in range(n):
+        if logits[row, v] >= threshold:
+            count += 1
+            mass += logits[row, v]
+    return count, mass
+
+
+@inner
+def _threshold(logits, row, n, top_k, top_p):
+    """The largest threshold (by bisection) that keeps at least top_k characters, or at least mass top_p of them."""
+    _, whole = _count_and_mass(logits, row, n, 0.0)
+    low, high = 0.0, 1.0 + 1e-6  # softmax.loss leaves exp(logit - largest), at most 1
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        count, mass = _count_and_mass(logits, row, n, middle)
+        if (top_k > 0 and count >= top_k) or (top_p < 1.0 and mass >= top_p * whole):
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@inner
+def _choose(logits, row, n, temperature, top_k, top_p, chance):
+    """Draws a character from a row of logits; temperature 0 takes the most likely. The row is overwritten."""
+    if temperature == 0.0:
+        best = 0
+        for v in range(1, n):
+            if logits[row, v] > logits[row, best]:
+                best = v
+        return best
+    for v in range(n):
+        logits[row, v] /= np.float32(temperature)
+    loss(logits, row, 0)  # the row is now exp(logit - largest)
+    floor = 0.0
+    if top_k > 0:
+        floor = _threshold(logits, row, n, top_k, 1.0)
+    if top_p < 1.0:
+        floor = max(floor, _threshold(logits, row, n, 0, top_p))
+    _, mass = _count_and_mass(logits, row, n, floor)
+    left = chance * mass
+    last = 0
+    for v in range(n):
+        if logits[row, v] >= floor and logits[row, v] > 0.0:
+            last = v
+            left -= logits[row, v]
+            if left < 0.0:
+                break
+    return last
+
+
+@kernel
+def draw(
+    cell, sizes: Sizes, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
+    out: np.ndarray, first: int, temperature: float, top_k: int, top_p: float, seed: int,
+    gate: np.ndarray, rank: int, ranks: int,
+) -> None:  # fmt: skip
+    """Continues from window.x's slot 0 (S characters): out (n, S) int32 gets what follows, one character a step.
+
+    `first` numbers the draws, so that a text drawn in pieces is the text drawn at once. Afterwards slot 0 holds the
+    last characters.
+    """
+    lo, hi = share(sizes.streams, rank, ranks)
+    pack_forward(sizes, weights, packed, rank, ranks)
+    barrier(gate, ranks)
+    for t in range(out.shape[0]):
+        for s in range(lo, hi):
+            window.y[s] = 0
+            window.reset[s] = 0
+        forward(cell, sizes, passing, weights, packed, window, state, work, 0, 1, 0, lo, hi)
+        predict(sizes, weights, packed, window, 0, 1, lo, hi)
+        for s in range(lo, hi):
+            chance = uniform(seed, first + t, s)
+            out[t, s] = _choose(window.logits, s, sizes.vocabulary, temperature, top_k, top_p, chance)
+            window.x[s] = out[t, s]

@@ -1,0 +1,121 @@
+"""How every kernel is compiled: one set of flags, and a cache that cannot be stale.
+
+Numba checks a cached function against its own source file only, so an edit of a file that it calls would go
+unnoticed. Here the cache directory carries a digest of every file in kernels/ and of the versions of Numba and
+NumPy: after any change the old code is simply not found. Only the outermost kernels are cached; what they call is
+linked into them.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy
+from numba import config
+from numba.core.caching import CompileResultCacheImpl, FunctionCache
+
+# nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
+# loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
+FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
+
+_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
+OVERLOAD_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy"}
+
+# Set by tests and by the notice "compiling": called with the kernel's name when a kernel is compiled, not loaded.
+on_compile: list[Callable[[str], None]] = []
+
+
+def cache_root() -> Path:
+    """The user's cache directory for charlm: $CHARLM_CACHE, else charlm/ under $XDG_CACHE_HOME or ~/.cache."""
+    own = os.environ.get("CHARLM_CACHE")
+    if own:
+        return Path(own)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
+
+
+def source_digest() -> str:
+    """A digest of all kernel sources and of the versions whose change makes compiled code stale."""
+    digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__}".encode())
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+class _Locator:
+    """Tells Numba where a kernel's code lies; satisfies numba.core.caching's locator interface."""
+
+    digest = source_digest()
+
+    def __init__(self, module: str) -> None:
+        self._module = module
+
+    def get_cache_path(self) -> str:
+        return str(cache_root() / "kernels" / self.digest)
+
+    def ensure_cache_path(self) -> None:
+        # The cache is a pickle: nobody else may be able to write there.
+        os.makedirs(self.get_cache_path(), mode=0o700, exist_ok=True)
+
+    def get_source_stamp(self) -> str:
+        return self.digest
+
+    def get_disambiguator(self) -> str:
+        return self._module
+
+    @classmethod
+    def from_function(cls, function: Callable, _path: str) -> "_Locator":
+        return cls(function.__module__)
+
+
+class _Implementation(CompileResultCacheImpl):
+    _locator_classes = [_Locator]
+
+
+class _KernelCache(FunctionCache):
+    """Numba's cache with every fault (truncated file, full disk, no permission) turned into a miss."""
+
+    _impl_class = _Implementation
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            if _writable_by_others(Path(self.cache_path)):
+                found = None
+            else:
+                found = super().load_overload(sig, target_context)
+        except Exception:  # noqa: BLE001  whatever a damaged file raises, compiling anew is the answer
+            found = None
+        if found is None:
+            for listener in on_compile:
+                listener(self._py_func.__name__)
+        return found
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except Exception:  # noqa: BLE001  an uncached kernel is slower to start, not wrong
+            return
+
+
+def _writable_by_others(path: Path) -> bool:
+    try:
+        status = path.stat()
+    except OSError:
+        return False
+    return status.st_uid != os.getuid() or bool(status.st_mode & 0o022) if hasattr(os, "getuid") else False
+
+
+def inner(function: Callable) -> Any:
+    """Compiles a function that other kernels call; nothing happens when Numba's JIT is disabled."""
+    return numba.njit(**_OPTIONS)(function)
+
+
+def kernel(function: Callable) -> Any:
+    """Compiles an outermost kernel, the kind that Python calls, and keeps the code on disk."""
+    dispatcher = numba.njit(**_OPTIONS)(function)
+    if not config.DISABLE_JIT:
+        dispatcher._cache = _KernelCache(function)
+    return dispatcher

@@ -1,0 +1,48 @@
+"""Softmax, the loss -log p(target) in nats, and its error, row by row and in place."""
+
+import math
+
+import numpy as np
+
+from .fastmath import exp
+from .jit import inner
+from .lanes import LANES, larger, largest, load, splat, store, total
+
+
+@inner
+def _exponentials(logits, row):
+    """Replaces logits[row] by exp(logit - largest); returns the largest logit and the sum, in float64."""
+    peak = load(logits, row, 0)
+    for j in range(LANES, logits.shape[1], LANES):
+        peak = larger(load(logits, row, j), peak)
+    top = largest(peak)
+    sums = splat(0.0)
+    for j in range(0, logits.shape[1], LANES):
+        value = exp(load(logits, row, j) - top)
+        store(logits, row, j, value)
+        sums = sums + value
+    return top, np.float64(total(sums))
+
+
+@inner
+def loss(logits: np.ndarray, row: int, target: int) -> float:
+    """-log softmax(logits[row])[target] in nats, float64; the row becomes the unnormalised probabilities."""
+    chosen = np.float64(logits[row, target])
+    top, mass = _exponentials(logits, row)
+    return math.log(mass) + (np.float64(top) - chosen)
+
+
+@inner
+def loss_and_error(logits: np.ndarray, row: int, target: int, weight: float) -> float:
+    """As `loss`; the row becomes weight * (softmax - one-hot), zeros for target -1 (whose loss is 0)."""
+    if target < 0:
+        for j in range(0, logits.shape[1], LANES):
+            store(logits, row, j, splat(0.0))
+        return 0.0
+    chosen = np.float64(logits[row, target])
+    top, mass = _exponentials(logits, row)
+    factor = weight / mass
+    for j in range(0, logits.shape[1], LANES):
+        store(logits, row, j, load(logits, row, j) * factor)
+    logits[row, target] -= np.float32(weight)
+    return math.log(mass) + (np.float64(top) - chosen)

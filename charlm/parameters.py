@@ -1,0 +1,130 @@
+"""One flat float32 buffer with named views, its initial values, and PyTorch's names and layouts for the same numbers."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from .config import ModelConfig
+from .errors import CheckpointError
+from .kernels.buffers import Weights
+from .kernels.cells import CELLS
+from .kernels.lanes import PAD
+
+_ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
+_NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
+
+
+def padded(n: int) -> int:
+    """n rounded up to a multiple of PAD."""
+    return -(-n // PAD) * PAD
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Zeros, C-contiguous, beginning at a multiple of 64 bytes (np.zeros promises 16)."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Parameters:
+    """The weights of one network, or anything of the same shape such as their gradient.
+
+    flat: (1, N) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
+    matrices: how many numbers at the front of flat belong to matrices, which weight decay applies to.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        self.config = config
+        self.vocabulary = vocabulary
+        self.gates = CELLS[config.cell, config.activation].gates
+        p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
+        norms = layers if config.layer_norm else 0
+        shapes = Weights(
+            embed=(vocabulary, wide),
+            w_ih=(layers - 1, p, wide),
+            w_hh=(layers, p, wide),
+            out=(vocabulary, p),
+            b_ih=(layers, wide),
+            b_hh=(layers, wide),
+            out_b=(1, padded(vocabulary)),
+            gain=(norms, p),
+            shift=(norms, p),
+        )
+        sizes = [math.prod(shape) for shape in shapes]
+        ends = np.cumsum(sizes).tolist()
+        self.matrices = ends[3]
+        self.flat = aligned_zeros((1, ends[-1]))
+        self.weights = Weights(
+            *(self.flat[0, end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True))
+        )
+
+    def like(self) -> "Parameters":
+        """Zeros of the same shape: a gradient."""
+        return Parameters(self.config, self.vocabulary)
+
+    @property
+    def count(self) -> int:
+        """The number of parameters, without padding."""
+        return sum(view.size for _, view in self.named_views())
+
+    def named_views(self) -> Iterator[tuple[str, np.ndarray]]:
+        """PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.
+
+        Matrices that feed gates: (in, G, H); biases of gates: (G, H); the rest as in PyTorch.
+        """
+        w, h, v, p = self.weights, self.config.hidden, self.vocabulary, padded(self.config.hidden)
+        for layer in range(self.config.layers):
+            source = w.embed if layer == 0 else w.w_ih[layer - 1][:h]
+            yield f"rnn.weight_ih_l{layer}", source.reshape(-1, self.gates, p)[:, :, :h]
+            yield f"rnn.weight_hh_l{layer}", w.w_hh[layer].reshape(p, self.gates, p)[:h, :, :h]
+            yield f"rnn.bias_ih_l{layer}", w.b_ih[layer].reshape(self.gates, p)[:, :h]
+            yield f"rnn.bias_hh_l{layer}", w.b_hh[layer].reshape(self.gates, p)[:, :h]
+            if self.config.layer_norm:
+                yield f"norm.weight_l{layer}", w.gain[layer, :h]
+                yield f"norm.bias_l{layer}", w.shift[layer, :h]
+        yield "out.weight", w.out[:, :h]
+        yield "out.bias", w.out_b[0, :v]
+
+    def to_pytorch(self) -> dict[str, np.ndarray]:
+        """Copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
+        return {name: _to_pytorch(name, view) for name, view in self.named_views()}
+
+    def load_pytorch(self, arrays: dict[str, np.ndarray], where: str) -> None:
+        """Takes over what to_pytorch gave; raises CheckpointError naming `where`, the array, expected and found."""
+        for name, view in self.named_views():
+            if name not in arrays:
+                raise CheckpointError(f"{where}: array {name} is missing")
+            found, expected = arrays[name], _to_pytorch(name, view)
+            if found.shape != expected.shape or found.dtype != expected.dtype:
+                raise CheckpointError(
+                    f"{where}: array {name} should be {expected.dtype} {expected.shape}, "
+                    f"the file has {found.dtype} {found.shape}"
+                )
+            view[...] = found.T.reshape(view.shape) if name.startswith("rnn.weight") else found.reshape(view.shape)
+        self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+
+    def initialise(self, seed: int) -> None:
+        """Draws initial values: uniform in +-1/sqrt(H) as PyTorch does, characters standard normal / 2, forget bias 1."""
+        random = np.random.Generator(np.random.PCG64(seed))
+        bound = self.config.hidden**-0.5
+        for name, view in self.named_views():
+            if name == "rnn.weight_ih_l0":
+                view[...] = 0.5 * random.standard_normal(view.shape)
+            elif "weight" in name:
+                view[...] = random.uniform(-bound, bound, view.shape)
+            else:
+                view[...] = 0.0
+        self.weights.gain[:, : self.config.hidden] = 1.0
+        forget = CELLS[self.config.cell, self.config.activation].forget_gate
+        if forget >= 0:
+            p = padded(self.config.hidden)
+            self.weights.b_ih.reshape(-1, self.gates, p)[:, forget, : self.config.hidden] = 1.0
+        self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+
+
+def _to_pytorch(name: str, view: np.ndarray) -> np.ndarray:
+    if name.startswith("rnn.weight"):
+        return np.ascontiguousarray(view.reshape(view.shape[0], -1).T)
+    return view.reshape(-1).copy() if "bias" in name else view.copy()

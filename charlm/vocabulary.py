@@ -1,0 +1,86 @@
+"""Characters or bytes <-> ids."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from .errors import CorpusError
+
+_CODE_POINTS = 0x110000
+_NONE = np.uint32(0xFFFFFFFF)
+
+
+class Vocabulary:
+    """The characters that a model knows, in id order (by code point); or the 256 bytes.
+
+    Ids are positions in `characters`. With bytes, text is what its UTF-8 form spells.
+    """
+
+    def __init__(self, characters: Iterable[str] | None) -> None:
+        """characters: distinct single characters in id order; None means bytes."""
+        self.characters = None if characters is None else list(characters)
+        if self.characters is not None:
+            codes = np.array([ord(c) for c in self.characters], np.uint32)
+            if len(set(codes.tolist())) != len(codes):
+                raise CorpusError("vocabulary: a character stands twice")
+            self._codes = codes
+            self._ids = np.full(_CODE_POINTS, _NONE, np.uint32)
+            self._ids[codes] = np.arange(len(codes), dtype=np.uint32)
+
+    @property
+    def uses_bytes(self) -> bool:
+        """Whether ids are bytes."""
+        return self.characters is None
+
+    def __len__(self) -> int:
+        return 256 if self.characters is None else len(self.characters)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.characters == other.characters
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def encode(self, text: str, what: str = "text") -> np.ndarray:
+        """Ids of a text, (n,) uint32; raises CorpusError that names the first unknown character of `what`."""
+        if self.characters is None:
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(np.uint32)
+        codes = code_points(text)
+        ids = self._ids[codes]
+        missing = np.flatnonzero(ids == _NONE)
+        if len(missing):
+            at = int(missing[0])
+            raise CorpusError(
+                f"{what}: character {text[at]!r} (U+{codes[at]:04X}) at position {at} is not in the model's vocabulary; "
+                "leave it out, or train with --bytes, which knows every text"
+            )
+        return ids
+
+    def encode_known(self, text: str) -> tuple[np.ndarray, int]:
+        """Ids of a text with unknown characters left out, and how many those were."""
+        if self.characters is None:
+            return self.encode(text), 0
+        ids = self._ids[code_points(text)]
+        known = ids != _NONE
+        return ids[known], int(len(ids) - known.sum())
+
+    def decode(self, ids: np.ndarray) -> str:
+        """The text of ids; bytes that are no UTF-8 become U+FFFD."""
+        if self.characters is None:
+            return np.asarray(ids, np.uint8).tobytes().decode("utf-8", "replace")
+        return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
+
+    def id_bytes(self) -> np.ndarray:
+        """The number of UTF-8 bytes that each id stands for, (V,) int64."""
+        if self.characters is None:
+            return np.ones(256, np.int64)
+        return np.array([len(c.encode()) for c in self.characters], np.int64)
+
+
+def code_points(text: str) -> np.ndarray:
+    """The code points of a text, (n,) uint32; lone surrogates included, they are in no vocabulary."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def id_type(size: int) -> np.dtype:
+    """The smallest unsigned integer type for ids below `size`."""
+    return np.dtype(np.uint8 if size <= 1 << 8 else np.uint16 if size <= 1 << 16 else np.uint32)

@@ -1,0 +1,90 @@
+"""Small random problems, and the gradients that kernels and the reference give for them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from charlm.blocks import Resets, Streams
+from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.network import Network
+from charlm.optimizer import Optimizer
+from charlm.parameters import Parameters
+from charlm.reference import Arrays, Sequence, block_loss, gradient
+from charlm.truncation import Position, make_plan, older_losses
+
+LINE_END = 1  # the id that stands for a newline in these problems
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One network, one text, one way of cutting it."""
+
+    model: ModelConfig
+    truncation: TruncationConfig
+    reset: ResetConfig = field(default_factory=ResetConfig)
+    streams: int = 1
+    length: int = 24
+    vocabulary: int = 5
+    threads: int = 1
+    seed: int = 7
+
+    def text(self) -> np.ndarray:
+        """Random ids (length,)."""
+        return np.random.default_rng(self.seed).integers(0, self.vocabulary, self.length)
+
+    def resets(self) -> Resets:
+        separator = np.array([LINE_END]) if self.reset.policy in ("line", "after") else None
+        return Resets(self.reset, separator)
+
+    def parameters(self) -> Parameters:
+        """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""
+        p = Parameters(self.model, self.vocabulary)
+        p.initialise(self.seed)
+        random = np.random.default_rng(self.seed + 1)
+        for _, view in p.named_views():
+            view += 0.3 * random.standard_normal(view.shape)
+        return p
+
+
+def kernel_gradients(problem: Problem) -> Iterator[tuple[int, int, Arrays, float]]:
+    """(first step, last step, gradient, summed loss) of each update of an epoch, with frozen parameters."""
+    parameters, cut = problem.parameters(), problem.truncation
+    net = Network(
+        parameters, problem.streams, cut.k1, cut.k2, older_losses(cut) > 0, problem.seed, threads=problem.threads
+    )
+    optimizer = Optimizer(OptimizerConfig(rule="sgd", learning_rate=0.0), parameters, net.gradients)
+    streams, at = Streams(problem.length, problem.streams), Position()
+    while at.epoch == 0:
+        plan, after = make_plan(cut, streams, problem.resets(), problem.text(), at, 1, np.zeros(1))
+        report = net.train(plan, optimizer.rule)
+        last = at.step + int(plan.steps[0])
+        yield at.step, last, net.gradients.to_pytorch(), float(report.nats.sum())
+        at = after
+
+
+def reference_sequence(problem: Problem, last: int) -> Sequence:
+    """All that has been read up to step `last`."""
+    streams = Streams(problem.length, problem.streams)
+    ids = streams.read(problem.text(), 0, last)
+    resets = problem.resets().read(streams, problem.text(), 0, last, problem.truncation.k1)
+    return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0)
+
+
+def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
+    """The gradient that TBPTT's definition gives for the block [first, last)."""
+    cut = problem.truncation
+    older = min(older_losses(cut), first)
+    weight = 1 / (problem.streams * (cut.k1 + older))
+    sequence = reference_sequence(problem, last)
+    exact = {name: a.astype(np.float64) for name, a in problem.parameters().to_pytorch().items()}
+    return gradient(
+        exact, lambda p: block_loss(problem.model, p, sequence, min(cut.k2, last), last - first + older, weight)
+    )
+
+
+def relative_error(found: Arrays, expected: Arrays) -> float:
+    """|found - expected| / |expected| over all parameters as one vector."""
+    a = np.concatenate([found[name].ravel() for name in expected])
+    b = np.concatenate([expected[name].ravel() for name in expected])
+    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
