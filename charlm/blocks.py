@@ -10,6 +10,7 @@ import numpy as np
 
 from .config import ResetConfig
 from .errors import CorpusError
+from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -64,18 +65,26 @@ class Streams:
 class Resets:
     """Where the policy sets a stream's state to zero: before reading which characters."""
 
-    def __init__(self, config: ResetConfig, separator: np.ndarray | None = None) -> None:
-        """separator: the ids of the text after which to reset, for the policies line and after."""
+    def __init__(self, config: ResetConfig, block: int, separator: np.ndarray | None = None) -> None:
+        """block: k1, for the policy block. separator: ids of the text after which to reset, for line and after.
+
+        A separator of None or with characters that the vocabulary lacks never occurs, so it never resets.
+        """
         self._policy = config.policy
+        self._block = block
         self._every = config.every
         self._separator = separator
 
-    @property
-    def keeps_state_over_epochs(self) -> bool:
-        """Whether an epoch begins with the state that the one before ended with."""
-        return self._policy == "never"
+    @classmethod
+    def for_text(cls, config: ResetConfig, block: int, vocabulary: Vocabulary) -> "Resets":
+        """The policy for texts of this vocabulary."""
+        text = {"line": "\n", "after": config.after}.get(config.policy)
+        if text is None:
+            return cls(config, block)
+        ids, unknown = vocabulary.encode_known(text)
+        return cls(config, block, None if unknown else ids)
 
-    def read(self, streams: Streams, ids: np.ndarray, first: int, last: int, k1: int) -> np.ndarray:
+    def read(self, streams: Streams, ids: np.ndarray, first: int, last: int) -> np.ndarray:
         """(last - first, S) uint8, 1 where the state is reset before the step; an epoch's first step always is,
         unless the policy is never."""
         out = np.zeros((last - first, streams.count), np.uint8)
@@ -83,7 +92,7 @@ class Resets:
             return out
         steps = np.arange(first, last)
         if self._policy == "block":
-            out[steps % k1 == 0] = 1
+            out[steps % self._block == 0] = 1
         elif self._policy == "every":
             out[steps % self._every == 0] = 1
         elif self._separator is not None:

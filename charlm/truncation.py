@@ -45,7 +45,7 @@ def make_plan(
     n = len(start)
     plan = Plan(
         ids=streams.read(ids, at.step, last),
-        resets=resets.read(streams, ids, at.step, last, config.k1),
+        resets=resets.read(streams, ids, at.step, last),
         first_step=at.step,
         epoch_base=at.epoch_base,
         start=start,

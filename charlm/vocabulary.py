@@ -63,6 +63,13 @@ class Vocabulary:
         known = ids != _NONE
         return ids[known], int(len(ids) - known.sum())
 
+    def encode_each(self, other: "Vocabulary") -> np.ndarray:
+        """This vocabulary's id of each character of another one, (len(other),) int64; -1 for those not in it."""
+        if self.characters is None or other.characters is None:
+            return np.arange(256) if self == other else np.full(len(other), -1)
+        ids = self._ids[other._codes].astype(np.int64)
+        return np.where(ids == _NONE, -1, ids)
+
     def decode(self, ids: np.ndarray) -> str:
         """The text of ids; bytes that are no UTF-8 become U+FFFD."""
         if self.characters is None:

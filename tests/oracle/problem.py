@@ -35,7 +35,7 @@ class Problem:
 
     def resets(self) -> Resets:
         separator = np.array([LINE_END]) if self.reset.policy in ("line", "after") else None
-        return Resets(self.reset, separator)
+        return Resets(self.reset, self.truncation.k1, separator)
 
     def parameters(self) -> Parameters:
         """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""
@@ -67,7 +67,7 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
     """All that has been read up to step `last`."""
     streams = Streams(problem.length, problem.streams)
     ids = streams.read(problem.text(), 0, last)
-    resets = problem.resets().read(streams, problem.text(), 0, last, problem.truncation.k1)
+    resets = problem.resets().read(streams, problem.text(), 0, last)
     return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0)
 
 

@@ -1,0 +1,79 @@
+"""The command line: the only place that parses, prints and exits. A file per command.
+
+Command modules import click and the standard library at the top and everything else inside functions: click loads them
+all to print a group's help, and numba alone takes longer than a user waits for that.
+"""
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from .. import __version__
+from ..errors import CharlmError
+
+COMMANDS = {
+    "train": "Train a model on a text.",
+    "sample": "Print text that a model writes.",
+    "eval": "Measure how well a model predicts a text.",
+    "info": "Show what a run or checkpoint is.",
+}
+
+
+class _Group(click.Group):
+    """Loads a command's module when the command is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        return importlib.import_module(f".{cmd_name}_command", __package__).command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="charlm")
+def group() -> None:
+    """Train small character language models by truncated backpropagation through time.
+
+    \b
+    charlm train corpus.txt --k1 64 --k2 128
+    charlm sample
+    charlm eval
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits with the contract's codes; see the README."""
+    try:
+        group.main(arguments, prog_name="charlm", standalone_mode=False, auto_envvar_prefix="CHARLM")
+        sys.stdout.flush()
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # Nobody reads any more; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except CharlmError as error:
+        _fail(str(error))
+    except MemoryError:
+        _fail("out of memory: use a smaller --hidden, --layers, --streams or --k2")
+    except OSError as error:
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+
+
+def _fail(message: str) -> Any:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(1)

@@ -1,0 +1,210 @@
+"""Files -> one memory-mapped sequence of ids, split into a training and a validation part.
+
+Text is read twice in pieces (which characters are there; their ids), so memory does not grow with the corpus. The ids
+are kept in the user's cache, keyed by the files' names, sizes and times; standard input is spooled there.
+"""
+
+import codecs
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from .errors import CorpusError
+from .vocabulary import Vocabulary, code_points, id_type
+
+_PIECE = 1 << 20  # bytes read at a time
+_CODE_POINTS = 0x110000
+STANDARD_INPUT = "-"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One long sequence and its split.
+
+    ids: (N,) unsigned integers, memory-mapped. vocabulary: what they mean. digest: of the text, to recognise it again.
+    train, validation: slices of ids that share no character; validation may be empty.
+    """
+
+    ids: np.ndarray
+    vocabulary: Vocabulary
+    digest: str
+    train: np.ndarray
+    validation: np.ndarray
+
+
+def cache_directory() -> Path:
+    """Where encoded corpora are kept: corpora/ in $CHARLM_CACHE, else in charlm/ under the user's cache directory."""
+    own = os.environ.get("CHARLM_CACHE")
+    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
+    return base / "corpora"
+
+
+def read_corpus(
+    paths: tuple[str, ...],
+    use_bytes: bool = False,
+    val_file: str | None = None,
+    val_fraction: float = 0.1,
+    on_read: Callable[[int], None] = lambda n: None,
+    least_distinct: int = 2,
+) -> Corpus:
+    """Reads text files ("-": standard input) in order as one sequence.
+
+    val_file: validation text of its own; else the last val_fraction of the corpus is held out. on_read is called with
+    the number of bytes of every piece read. least_distinct: with 1, a text of one repeated character is no error. Raises
+    CorpusError.
+    """
+    sources = (*paths, *([val_file] if val_file is not None else []))
+    if sources.count(STANDARD_INPUT) > 1:
+        raise CorpusError("standard input (-) can be read only once: name it once")
+    directory = cache_directory()
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="incoming-", dir=directory) as scratch:
+        files = [_spool(Path(scratch)) if name == STANDARD_INPUT else _existing(name) for name in sources]
+        entry = directory / _key(files, sources, use_bytes)
+        if not (entry / "meta.json").exists():
+            _encode(files, sources, use_bytes, Path(scratch) / "entry", on_read)
+            _install(Path(scratch) / "entry", entry)
+    return _open(entry, paths, val_file, val_fraction, least_distinct)
+
+
+def _existing(name: str) -> Path:
+    path = Path(name)
+    if not path.exists():
+        raise CorpusError(f"{name}: no such file")
+    if path.is_dir():
+        raise CorpusError(f"{name}: is a directory; name the text files in it")
+    if not os.access(path, os.R_OK):
+        raise CorpusError(f"{name}: no permission to read it")
+    return path
+
+
+def _spool(scratch: Path) -> Path:
+    """Standard input as a file, since it is needed twice."""
+    path = scratch / "stdin"
+    with path.open("wb") as out:
+        shutil.copyfileobj(sys.stdin.buffer, out, _PIECE)
+    return path
+
+
+def _key(files: list[Path], sources: tuple[str, ...], use_bytes: bool) -> str:
+    """The cache entry's name: what identifies the files without reading them; standard input by its content."""
+    digest = hashlib.sha256(f"charlm corpus 1 {use_bytes}".encode())
+    for path, name in zip(files, sources, strict=True):
+        if name == STANDARD_INPUT:
+            with path.open("rb") as file:
+                identity = _hash(file)
+        else:
+            status = path.stat()
+            identity = f"{path.resolve()} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
+        digest.update(f"\0{identity}".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()[:32]
+
+
+def _hash(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while piece := file.read(_PIECE):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _pieces(path: Path, name: str, use_bytes: bool, on_read: Callable[[int], None]) -> Iterator[tuple[bytes, np.ndarray]]:
+    """The file piece by piece, as raw bytes and as codes: code points, or bytes."""
+    decoder = codecs.getincrementaldecoder("utf-8")("strict")
+    offset = 0
+    with path.open("rb") as file:
+        while True:
+            raw = file.read(_PIECE)
+            on_read(len(raw))
+            if use_bytes:
+                codes = np.frombuffer(raw, np.uint8)
+            else:
+                held = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
+                try:
+                    codes = code_points(decoder.decode(raw, final=not raw))
+                except UnicodeDecodeError as error:
+                    raise CorpusError(
+                        f"{name}: not UTF-8 at byte {offset - held + error.start}; convert it (iconv), or train on its "
+                        "bytes with --bytes"
+                    ) from None
+            yield raw, codes
+            if not raw:
+                return
+            offset += len(raw)
+
+
+def _encode(
+    files: list[Path], sources: tuple[str, ...], use_bytes: bool, target: Path, on_read: Callable[[int], None]
+) -> None:
+    """Writes ids.npy, one sequence over all files, and meta.json into the new directory `target`."""
+    seen = np.zeros(_CODE_POINTS, bool)
+    lengths, digest = [], hashlib.sha256()
+    for path, name in zip(files, sources, strict=True):
+        length = 0
+        for raw, codes in _pieces(path, name, use_bytes, on_read):
+            seen[codes] = True
+            digest.update(raw)
+            length += len(codes)
+        lengths.append(length)
+        digest.update(b"\0%d" % length)
+    known = np.flatnonzero(seen)
+    characters = None if use_bytes else [chr(c) for c in known]
+    size = 256 if use_bytes else len(known)
+    table = np.arange(_CODE_POINTS) if use_bytes else np.cumsum(seen) - 1
+    table = table.astype(id_type(size))
+    target.mkdir(mode=0o700)
+    total = sum(lengths)
+    ids = np.lib.format.open_memmap(target / "ids.npy", "w+", table.dtype, (total,))
+    at = 0
+    for path, name in zip(files, sources, strict=True):
+        for _, codes in _pieces(path, name, use_bytes, lambda n: None):
+            if at + len(codes) > total:
+                raise CorpusError(f"{name}: grew while it was read; run again when it is complete")
+            ids[at : at + len(codes)] = table[codes]
+            at += len(codes)
+    if at != total:
+        raise CorpusError(f"{sources[-1]}: shrank while it was read; run again when it is complete")
+    ids.flush()
+    meta = {"characters": characters, "lengths": lengths, "digest": digest.hexdigest()}
+    (target / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _install(built: Path, entry: Path) -> None:
+    """Moves a complete entry to its place; another process may have been first, which is as good."""
+    try:
+        built.rename(entry)
+    except OSError:
+        if not (entry / "meta.json").exists():
+            raise
+
+
+def _open(entry: Path, paths: tuple[str, ...], val_file: str | None, val_fraction: float, least_distinct: int) -> Corpus:
+    meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+    what = " ".join(paths)
+    corpus_length = sum(meta["lengths"][: len(paths)])
+    if corpus_length == 0:
+        raise CorpusError(f"{what}: the corpus is empty; there is nothing to learn")
+    if corpus_length == 1:
+        raise CorpusError(f"{what}: the corpus is one character long; two are the least, one to read and one to predict")
+    ids = np.load(entry / "ids.npy", mmap_mode="r")
+    held_out = 0 if val_file is not None else corpus_length - int(corpus_length * (1.0 - val_fraction))
+    if held_out == 1:
+        held_out = 0  # one character predicts nothing
+    train = ids[: corpus_length - held_out]
+    validation = ids[corpus_length - held_out :]
+    if val_file is not None and len(validation) < 2:
+        raise CorpusError(f"{val_file}: validation text needs at least two characters")
+    if len(train) < 2:
+        raise CorpusError(f"{what}: holding out {val_fraction:g} leaves fewer than two characters; use --val-fraction 0")
+    vocabulary = Vocabulary(meta["characters"])
+    if len(vocabulary) < least_distinct:
+        raise CorpusError(f"{what}: all characters are {meta['characters'][0]!r}; there is nothing to learn")
+    return Corpus(ids, vocabulary, meta["digest"], train, validation)

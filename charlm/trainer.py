@@ -1,0 +1,452 @@
+"""Training as a generator of events: plan, run the kernel, look at its reports, validate, save. Prints nothing."""
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import checkpoint
+from .blocks import Resets, Streams
+from .checkpoint import Checkpoint
+from .config import RunConfig
+from .corpus import Corpus
+from .errors import CheckpointError, DivergenceError
+from .evaluate import Evaluator
+from .kernels.buffers import Plan, Reports
+from .network import Network, useful_threads
+from .optimizer import Optimizer, Schedule
+from .parameters import Parameters
+from .truncation import Position, make_plan, older_losses
+
+_PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
+_LOG_CHARS = 1 << 18  # characters that one line of metrics.jsonl sums up
+_VALIDATIONS = 20  # in a run, unless eval_every says otherwise
+_VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
+_VALIDATION_STREAMS = 32
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is. nats: mean loss of the newest updates, per character; share: of the whole run."""
+
+    updates: int
+    epochs: float
+    share: float
+    seconds: float
+    chars_per_second: float
+    nats: float
+    learning_rate: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A look at the held-out text."""
+
+    updates: int
+    epochs: float
+    train_nats: float
+    val_nats: float
+    best_val_nats: float
+    improved: bool
+
+
+@dataclass(frozen=True)
+class Saving:
+    """When last.npz is written, besides at the end: every so many updates or seconds (0: not)."""
+
+    updates: int = 0
+    seconds: float = 60.0
+
+
+@dataclass
+class _Tally:
+    """Sums since the last line of metrics.jsonl."""
+
+    nats: float = 0.0
+    chars: int = 0
+    updates: int = 0
+
+
+class Trainer:
+    """One run: made from a configuration and a corpus, or brought to where a checkpoint stopped with `restore`."""
+
+    def __init__(
+        self, config: RunConfig, corpus: Corpus, run: Path, threads: int = 1, saving: Saving = Saving(),  # noqa: B008
+        parameters: Parameters | None = None,
+    ) -> None:  # fmt: skip
+        """parameters: initial values of another run; drawn from the seed when left out."""
+        self.config, self.corpus, self.run = config, corpus, run
+        self._saving = saving
+        self.parameters = parameters or Parameters(config.model, len(corpus.vocabulary))
+        if parameters is None:
+            self.parameters.initialise(config.seed)
+        cut = config.truncation
+        self.streams = Streams(len(corpus.train), config.streams)
+        self.network = Network(
+            self.parameters, config.streams, min(cut.k1, self.streams.steps), min(cut.k2, self.streams.steps),
+            older_losses(cut) > 0, config.seed, useful_threads(threads, config.streams),
+        )  # fmt: skip
+        self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
+        self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
+        self._resets = Resets.for_text(config.reset, cut.k1, corpus.vocabulary)
+        self._at = Position()
+        self._seconds = 0.0
+        self._timed_chars, self._seconds_per_update = 0, 0.0
+        self._tally = _Tally()
+        self._complete_nats: float | None = None
+        self.best_val_nats, self.val_nats = math.inf, math.nan
+        self._validations, self._worse, self._validated_at = 0, 0, -1
+        self._dirty, self._saved_time = True, 0.0
+        self._stop = self._out_of_patience = False
+        self._evaluator = self._new_evaluator(threads)
+
+    # --- what a run is made of ---------------------------------------------------------------------------------------
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Update blocks of an epoch, the last, shorter one included."""
+        return len(self.streams.blocks(self.config.truncation.k1))
+
+    @property
+    def total_updates(self) -> int | None:
+        """Updates of the whole run; None where time decides."""
+        schedule = self.config.schedule
+        if schedule.updates is not None:
+            return schedule.updates
+        return None if schedule.epochs is None else math.ceil(schedule.epochs * self.updates_per_epoch)
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        return self._at.updates
+
+    @property
+    def epochs(self) -> float:
+        """Epochs made so far."""
+        return self._at.epoch + self._at.step / self.streams.steps
+
+    @property
+    def chars_per_second(self) -> float:
+        """Characters trained a second: training alone, without start-up, compilation, validation and saving."""
+        return self._timed_chars / self._seconds if self._seconds > 0 else 0.0
+
+    def request_stop(self) -> None:
+        """Ends training after the updates now being made; may be called from a signal handler."""
+        self._stop = True
+
+    def _new_evaluator(self, threads: int) -> Evaluator | None:
+        held_out = min(len(self.corpus.validation), _VALIDATION_CHARS)
+        if held_out < 2:
+            return None
+        streams = max(1, min(_VALIDATION_STREAMS, held_out // 2048))
+        return Evaluator(self.parameters, streams, threads)
+
+    # --- the run -----------------------------------------------------------------------------------------------------
+
+    def train(self) -> Iterator[Progress | Validation]:
+        """Trains to the end of the schedule, yielding what happens; saves on the way and at the end.
+
+        Raises DivergenceError when a gradient is not finite; the parameters and the files are then as before it.
+        """
+        if self.updates == 0:
+            self._write_config()
+        self._saved_time = time.monotonic()
+        untimed = True  # the first call compiles or loads the kernel
+        while not self._done():
+            yield self._step(untimed)
+            untimed = False
+            if self._validation_is_due():
+                yield self._validate()
+            if self._saving_is_due():
+                self.save()
+        if not self._stop and self._evaluator is not None and self._validated_at != self.updates:
+            yield self._validate()
+        if self._dirty:
+            self.save()
+
+    def _done(self) -> bool:
+        return self._stop or self._out_of_patience or self._share() >= 1.0
+
+    def _share(self, later: float | np.ndarray = 0.0) -> Any:
+        """The share of the run that is done after `later` more updates."""
+        total = self.total_updates
+        if total is not None:
+            return (self.updates + later) / total if total > 0 else 1.0
+        seconds = 60.0 * (self.config.schedule.minutes or 0.0)
+        return (self._seconds + later * self._seconds_per_update) / seconds if seconds > 0 else 1.0
+
+    def _step(self, untimed: bool) -> Progress:
+        """Plans and makes some updates."""
+        n = 1 if untimed else self._updates_at_once()
+        rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
+        plan, after = make_plan(
+            self.config.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates
+        )
+        begun = time.perf_counter()
+        reports = self.network.train(plan, self.optimizer.rule)
+        spent = time.perf_counter() - begun
+        self._check(reports)
+        chars = self._chars(plan)
+        if not untimed:
+            self._seconds += spent
+            self._timed_chars += int(chars.sum())
+            self._seconds_per_update = spent / len(chars)
+        self._at, self._dirty = after, True
+        self._log(plan, reports, chars)
+        return Progress(
+            updates=self.updates,
+            epochs=self.epochs,
+            share=float(self._share()),
+            seconds=self._seconds,
+            chars_per_second=self.chars_per_second,
+            nats=float(reports.nats.sum() / chars.sum()),
+            learning_rate=float(plan.learning_rate[-1]),
+            gradient_norm=float(reports.norm[-1]),
+        )
+
+    def _updates_at_once(self) -> int:
+        """As many updates as fit the plan's time, not past the next point where something else is due."""
+        n = max(1, int(_PLAN_SECONDS / self._seconds_per_update)) if self._seconds_per_update > 0 else 2
+        for every in (self._validation_interval(), self._saving.updates):
+            if every:
+                n = min(n, every - self.updates % every)
+        total = self.total_updates
+        return n if total is None else min(n, total - self.updates)
+
+    def _chars(self, plan: Plan) -> np.ndarray:
+        """Targets in each of the plan's blocks (U,) int64: only the last step of an epoch can lack some."""
+        missing = int((self.streams.targets < self.streams.steps).sum())
+        return plan.steps * self.streams.count - np.where(plan.start + plan.steps == self.streams.steps, missing, 0)
+
+    def _check(self, reports: Reports) -> None:
+        failed = np.flatnonzero(reports.applied == 0)
+        if len(failed):
+            update = self.updates + int(failed[0]) + 1
+            raise DivergenceError(
+                f"training diverged: the gradient of update {update} is not finite; try a lower --lr or a lower --clip, "
+                f"and go on from the last checkpoint with --resume or start over with --force"
+            )
+
+    # --- validation --------------------------------------------------------------------------------------------------
+
+    def _validation_interval(self) -> int:
+        """Updates between validations; 0 where time decides."""
+        if self.config.schedule.eval_every:
+            return self.config.schedule.eval_every
+        total = self.total_updates
+        return 0 if total is None else max(1, total // _VALIDATIONS)
+
+    def _validation_is_due(self) -> bool:
+        if self._evaluator is None:
+            return False
+        every = self._validation_interval()
+        if every:
+            return self.updates % every == 0
+        done = int(self._share() * _VALIDATIONS)
+        return done > self._validations
+
+    def _validate(self) -> Validation:
+        assert self._evaluator is not None
+        self._dirty = True
+        self._validations = int(self._share() * _VALIDATIONS)
+        held_out = self.corpus.validation[:_VALIDATION_CHARS]
+        self.val_nats = self._evaluator.evaluate(held_out, self._resets).nats_per_char
+        improved = self.val_nats < self.best_val_nats
+        self._worse = 0 if improved else self._worse + 1
+        self.schedule.validated(improved)
+        patience = self.config.schedule.patience
+        self._out_of_patience = patience > 0 and self._worse >= patience
+        self._validated_at = self.updates
+        if improved:
+            self.best_val_nats = self.val_nats
+            self._save_best()
+        self._append({"updates": self.updates, "epochs": self.epochs, "val_nats": self.val_nats})
+        return Validation(self.updates, self.epochs, self.train_nats, self.val_nats, self.best_val_nats, improved)
+
+    # --- records -----------------------------------------------------------------------------------------------------
+
+    def _log(self, plan: Plan, reports: Reports, chars: np.ndarray) -> None:
+        """Adds the updates to the tally one by one; each time it is full, one line goes to metrics.jsonl."""
+        every = max(1, _LOG_CHARS // (self.streams.count * self.config.truncation.k1))
+        tally, complete = self._tally, self._complete_nats
+        for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars.tolist(), strict=True)):
+            tally.nats += nats
+            tally.chars += n
+            tally.updates += 1
+            if tally.updates == every:
+                complete = tally.nats / tally.chars
+                self._append(
+                    {
+                        "updates": int(plan.number[u]),
+                        "train_nats": complete,
+                        "learning_rate": float(plan.learning_rate[u]),
+                        "gradient_norm": float(reports.norm[u]),
+                    }
+                )
+                tally = _Tally()
+        self._tally, self._complete_nats = tally, complete
+
+    @property
+    def train_nats(self) -> float:
+        """Mean loss of the last full stretch of _LOG_CHARS characters, or of what there is of the first."""
+        if self._complete_nats is not None:
+            return self._complete_nats
+        return self._tally.nats / self._tally.chars if self._tally.chars else math.nan
+
+    def _append(self, record: dict[str, Any]) -> None:
+        with (self.run / checkpoint.METRICS).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def _write_config(self) -> None:
+        text = json.dumps(self.config.to_json(), indent=2, ensure_ascii=False) + "\n"
+        checkpoint.write_atomically(self.run / checkpoint.CONFIG, lambda file: file.write(text.encode()))
+
+    def summary(self) -> dict[str, Any]:
+        """The numbers that a run ends with."""
+        known = lambda x: x if math.isfinite(x) else None  # noqa: E731
+        best = known(self.best_val_nats)
+        return {
+            "updates": self.updates,
+            "epochs": self.epochs,
+            "seconds": self._seconds,
+            "chars_per_second": self.chars_per_second,
+            "train_nats": known(self.train_nats),
+            "val_nats": known(self.val_nats),
+            "best_val_nats": best,
+            "best_val_bits": None if best is None else best / math.log(2),
+            "run": str(self.run),
+        }
+
+    # --- checkpoints -------------------------------------------------------------------------------------------------
+
+    def _saving_is_due(self) -> bool:
+        if self._saving.updates:
+            return self.updates % self._saving.updates == 0
+        return self._saving.seconds > 0 and time.monotonic() - self._saved_time >= self._saving.seconds
+
+    def save(self) -> None:
+        """Writes last.npz: everything that exact continuation needs."""
+        checkpoint.save(
+            self.run / checkpoint.LAST, self.config, self.corpus.vocabulary, self.parameters, self._progress_data(),
+            self._resume_arrays(),
+        )  # fmt: skip
+        self._dirty, self._saved_time = False, time.monotonic()
+
+    def _save_best(self) -> None:
+        path = self.run / checkpoint.BEST
+        checkpoint.save(path, self.config, self.corpus.vocabulary, self.parameters, self._progress_data())
+
+    def _progress_data(self) -> dict[str, Any]:
+        return {
+            **self.summary(),
+            "corpus_digest": self.corpus.digest,
+            "epoch": self._at.epoch,
+            "step": self._at.step,
+            "epoch_base": self._at.epoch_base,
+            "timed_chars": self._timed_chars,
+            "tally": [self._tally.nats, self._tally.chars, self._tally.updates],
+            "complete_nats": self._complete_nats,
+            "schedule": [self.schedule.factor, self.schedule.stale],
+            "validations": [self._validations, self._worse, self._validated_at],
+        }
+
+    def _resume_arrays(self) -> dict[str, np.ndarray]:
+        """Views of the optimizer's memory, the carried state and, where errors reach past the block, the window."""
+        net = self.network
+        arrays = {"optimizer": self.optimizer.slots, "state_h": net.state.h, "state_c": net.state.c}
+        next_block = min(self.config.truncation.k1, self.streams.steps - self._at.step)
+        if self._at.step > 0 and self.config.truncation.k2 > next_block:
+            kept = [name for name in net.window._fields if name != "logits"]
+            arrays |= {f"window_{name}": getattr(net.window, name) for name in kept}
+        return arrays
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
+        p = saved.progress
+        if p.get("corpus_digest") != self.corpus.digest:
+            raise CheckpointError(
+                f"{saved.path}: the corpus is not the one this run was trained on (its contents differ); "
+                "name the same files, or start over with --force"
+            )
+        self.parameters.flat[...] = saved.parameters.flat
+        try:
+            self._at = Position(p["updates"], p["epoch"], p["step"], p["epoch_base"])
+            self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
+            self._tally = _Tally(*p["tally"])
+            self.schedule.factor, self.schedule.stale = p["schedule"]
+            self._validations, self._worse, self._validated_at = p["validations"]
+            self._complete_nats = p["complete_nats"]
+            self.val_nats = math.nan if p["val_nats"] is None else p["val_nats"]
+            self.best_val_nats = math.inf if p["best_val_nats"] is None else p["best_val_nats"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
+        for name, array in self._resume_arrays().items():
+            _copy_array(saved, name, array)
+        self._dirty = False
+        self._drop_later_metrics()
+
+    def _drop_later_metrics(self) -> None:
+        """Removes lines of metrics.jsonl that were written after the checkpoint: those updates will be made again."""
+        path = self.run / checkpoint.METRICS
+        if not path.exists():
+            return
+        kept = []
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            try:
+                if line.endswith("\n") and json.loads(line)["updates"] <= self.updates:
+                    kept.append(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # a torn line
+        checkpoint.write_atomically(path, lambda file: file.write("".join(kept).encode()))
+
+
+def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:
+    source = saved.resume.get(name)
+    if source is None:
+        raise CheckpointError(f"{saved.path}: array resume/{name} is missing; only last.npz can be resumed")
+    if source.shape != target.shape or source.dtype != target.dtype:
+        raise CheckpointError(
+            f"{saved.path}: array resume/{name} should be {target.dtype} {target.shape}, "
+            f"the file has {source.dtype} {source.shape}"
+        )
+    target[...] = source
+
+
+def fit_streams(wanted: int, asked: bool, targets: int, k1: int) -> int:
+    """The number of streams for a training part with `targets` targets.
+
+    What was asked for is kept as long as every stream has a target; the default is lowered until a stream holds at
+    least eight update blocks.
+    """
+    return max(1, min(wanted, targets if asked else targets // (8 * k1)))
+
+
+def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Parameters:
+    """Parameters for a new run that start from another's; characters it did not know keep their drawn values."""
+    if replace(source.config.model, dropout=0.0) != replace(config.model, dropout=0.0):
+        raise CheckpointError(f"{source.path}: its network {source.config.model} is not the one asked for, {config.model}")
+    parameters = Parameters(config.model, len(corpus.vocabulary))
+    parameters.initialise(config.seed)
+    if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
+        raise CheckpointError(f"{source.path}: one of the two models reads bytes, the other characters; see --bytes")
+    arrays, old = parameters.to_pytorch(), source.parameters.to_pytorch()
+    mine = corpus.vocabulary.characters or [chr(b) for b in range(256)]
+    theirs = source.vocabulary.characters or [chr(b) for b in range(256)]
+    place = {character: i for i, character in enumerate(theirs)}
+    shared = [(i, place[character]) for i, character in enumerate(mine) if character in place]
+    here, there = (np.array(side, int) for side in zip(*shared, strict=True)) if shared else (np.array([], int),) * 2
+    for name, array in old.items():
+        if name == "rnn.weight_ih_l0":
+            arrays[name][:, here] = array[:, there]
+        elif name.startswith("out."):
+            arrays[name][here] = array[there]
+        else:
+            arrays[name] = array
+    parameters.load_pytorch(arrays, str(source.path))
+    return parameters
