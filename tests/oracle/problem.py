@@ -7,6 +7,7 @@ import numpy as np
 
 from charlm.blocks import Resets, Streams
 from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.kernels.buffers import Plan
 from charlm.network import Network
 from charlm.optimizer import Optimizer
 from charlm.parameters import Parameters
@@ -34,6 +35,7 @@ class Problem:
         return np.random.default_rng(self.seed).integers(0, self.vocabulary, self.length)
 
     def resets(self) -> Resets:
+        """The reset policy for this text."""
         separator = np.array([LINE_END]) if self.reset.policy in ("line", "after") else None
         return Resets(self.reset, self.truncation.k1, separator)
 
@@ -47,20 +49,35 @@ class Problem:
         return p
 
 
-def kernel_gradients(problem: Problem) -> Iterator[tuple[int, int, Arrays, float]]:
-    """(first step, last step, gradient, summed loss) of each update of an epoch, with frozen parameters."""
+@dataclass(frozen=True)
+class Update:
+    """One update block [first, last) as the kernels made it."""
+
+    first: int
+    last: int
+    gradient: Arrays
+    nats: float
+    plan: Plan
+
+
+def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tuple[list[Update], Parameters]:
+    """Every update of an epoch, one plan each, and the parameters after it; they stay as they are without optimizer."""
     parameters, cut = problem.parameters(), problem.truncation
     net = Network(
         parameters, problem.streams, cut.k1, cut.k2, older_losses(cut) > 0, problem.seed, threads=problem.threads
     )
-    optimizer = Optimizer(OptimizerConfig(rule="sgd", learning_rate=0.0), parameters, net.gradients)
+    config = optimizer or OptimizerConfig(rule="sgd", learning_rate=0.0)
+    rule = Optimizer(config, parameters, net.gradients).rule
+    rates = np.array([config.learning_rate])
+    updates = []
     streams, at = Streams(problem.length, problem.streams), Position()
     while at.epoch == 0:
-        plan, after = make_plan(cut, streams, problem.resets(), problem.text(), at, 1, np.zeros(1))
-        report = net.train(plan, optimizer.rule)
+        plan, after = make_plan(cut, streams, problem.resets(), problem.text(), at, 1, rates)
+        report = net.train(plan, rule)
         last = at.step + int(plan.steps[0])
-        yield at.step, last, net.gradients.to_pytorch(), float(report.nats.sum())
+        updates.append(Update(at.step, last, net.gradients.to_pytorch(), float(report.nats.sum()), plan))
         at = after
+    return updates, parameters
 
 
 def reference_sequence(problem: Problem, last: int) -> Sequence:
@@ -71,15 +88,20 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
     return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0)
 
 
+def exact(parameters: Parameters) -> Arrays:
+    """Parameters in float64 under PyTorch's names."""
+    return {name: a.astype(np.float64) for name, a in parameters.to_pytorch().items()}
+
+
 def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
     """The gradient that TBPTT's definition gives for the block [first, last)."""
     cut = problem.truncation
     older = min(older_losses(cut), first)
     weight = 1 / (problem.streams * (cut.k1 + older))
     sequence = reference_sequence(problem, last)
-    exact = {name: a.astype(np.float64) for name, a in problem.parameters().to_pytorch().items()}
     return gradient(
-        exact, lambda p: block_loss(problem.model, p, sequence, min(cut.k2, last), last - first + older, weight)
+        exact(problem.parameters()),
+        lambda p: block_loss(problem.model, p, sequence, min(cut.k2, last), last - first + older, weight),
     )
 
 
@@ -88,3 +110,9 @@ def relative_error(found: Arrays, expected: Arrays) -> float:
     a = np.concatenate([found[name].ravel() for name in expected])
     b = np.concatenate([expected[name].ravel() for name in expected])
     return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
+
+
+def all_gradients(updates: list[Update]) -> Iterator[np.ndarray]:
+    """Every array of every update, in order."""
+    for update in updates:
+        yield from update.gradient.values()
