@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .config import RunConfig
-from .errors import CheckpointError, CharlmError
+from .errors import CharlmError, CheckpointError
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write_atomically(path: Path, write: Any) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+        temporary.replace(path)
         _sync_directory(path.parent)
     except OSError as error:
         raise CheckpointError(f"{path}: could not be written: {error.strerror or error}") from error
@@ -71,7 +71,7 @@ def save(
         "vocabulary": "bytes" if vocabulary.characters is None else vocabulary.characters,
         "progress": progress,
     }
-    arrays = {f"param/{name}": array for name, array in parameters.to_pytorch().items()}
+    arrays: dict[str, Any] = {f"param/{name}": array for name, array in parameters.to_pytorch().items()}
     arrays |= {f"resume/{name}": array for name, array in (resume or {}).items()}
     write_atomically(path, lambda file: np.savez(file, meta=np.array(json.dumps(meta)), **arrays))
 

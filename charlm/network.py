@@ -114,9 +114,10 @@ class Network:
     def _run(self, kernel: Any, *arguments: Any) -> None:
         """Calls a kernel on all threads, the last rank on this one."""
         self._gate[:] = 0
-        others = [
-            self._pool.submit(kernel, *arguments, self._gate, rank, self.threads) for rank in range(self.threads - 1)
-        ] if self._pool else []  # fmt: skip
+        others = []
+        for rank in range(self.threads - 1):
+            assert self._pool is not None
+            others.append(self._pool.submit(kernel, *arguments, self._gate, rank, self.threads))
         kernel(*arguments, self._gate, self.threads - 1, self.threads)
         for other in others:
             other.result()
@@ -142,7 +143,9 @@ class Network:
         )  # fmt: skip
         return nats, hits
 
-    def draw(self, last: np.ndarray, n: int, first: int, temperature: float, top_k: int, top_p: float, seed: int) -> np.ndarray:
+    def draw(
+        self, last: np.ndarray, n: int, first: int, temperature: float, top_k: int, top_p: float, seed: int
+    ) -> np.ndarray:
         """n characters (n, S) int32 that follow `last` (S,), the characters read but not yet passed on."""
         self.window.x[: self.streams] = last
         out = np.zeros((n, self.streams), np.int32)

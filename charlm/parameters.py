@@ -41,23 +41,24 @@ class Parameters:
         self.gates = CELLS[config.cell, config.activation].gates
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
         norms = layers if config.layer_norm else 0
-        shapes = Weights(
-            embed=(vocabulary, wide),
-            w_ih=(layers - 1, p, wide),
-            w_hh=(layers, p, wide),
-            out=(vocabulary, p),
-            b_ih=(layers, wide),
-            b_hh=(layers, wide),
-            out_b=(1, padded(vocabulary)),
-            gain=(norms, p),
-            shift=(norms, p),
-        )
-        sizes = [math.prod(shape) for shape in shapes]
+        shapes = {
+            "embed": (vocabulary, wide),
+            "w_ih": (layers - 1, p, wide),
+            "w_hh": (layers, p, wide),
+            "out": (vocabulary, p),
+            "b_ih": (layers, wide),
+            "b_hh": (layers, wide),
+            "out_b": (1, padded(vocabulary)),
+            "gain": (norms, p),
+            "shift": (norms, p),
+        }
+        sizes = [math.prod(shape) for shape in shapes.values()]
         ends = np.cumsum(sizes).tolist()
         self.matrices = ends[3]
         self.flat = aligned_zeros((1, ends[-1]))
+        pieces = zip(shapes.items(), sizes, ends, strict=True)
         self.weights = Weights(
-            *(self.flat[0, end - size : end].reshape(shape) for end, size, shape in zip(ends, sizes, shapes, strict=True))
+            **{name: self.flat[0, end - size : end].reshape(shape) for (name, shape), size, end in pieces}
         )
 
     def like(self) -> "Parameters":

@@ -60,11 +60,11 @@ def cell_step(config: ModelConfig, zx: np.ndarray, zh: np.ndarray, h: np.ndarray
 
 
 def keep_mask(seed: int, layer: int, step: int, streams: int, hidden: int, dropout: float) -> np.ndarray:
-    """The dropout mask (S, H) of one step: 1 where a hash of (seed, layer, step, stream, unit) is below the threshold."""
+    """The dropout mask (S, H) of one step: 1 where a hash of seed, layer, step, stream, unit is below the threshold."""
     u64, u32 = np.uint64, np.uint32
     with np.errstate(over="ignore"):
-        bits = u64(seed) + u64(step) * u64(0x9E3779B97F4A7C15) + u64(layer) * u64(0x8CB92BA72F3D8DD7)
-        bits = bits + np.arange(streams, dtype=u64) * u64(0xD1B54A32D192ED03)
+        base = u64(seed) + u64(step) * u64(0x9E3779B97F4A7C15) + u64(layer) * u64(0x8CB92BA72F3D8DD7)
+        bits = base + np.arange(streams, dtype=u64) * u64(0xD1B54A32D192ED03)
         bits = (bits ^ (bits >> u64(30))) * u64(0xBF58476D1CE4E5B9)
         bits = (bits ^ (bits >> u64(27))) * u64(0x94D049BB133111EB)
         key = ((bits ^ (bits >> u64(31))) & u64(0xFFFFFFFF)).astype(u32)[:, None]
@@ -79,7 +79,9 @@ def _mix(bits: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> u32(16))
 
 
-def pass_up(config: ModelConfig, p: Arrays, layer: int, h: np.ndarray, below: np.ndarray | None, mask: np.ndarray) -> np.ndarray:
+def pass_up(
+    config: ModelConfig, p: Arrays, layer: int, h: np.ndarray, below: np.ndarray | None, mask: np.ndarray
+) -> np.ndarray:
     """What a layer hands up: residual + dropout(norm(h))."""
     if config.layer_norm:
         mean = h.mean(-1, keepdims=True)
@@ -107,7 +109,7 @@ def losses(
     out = []
     for t in range(steps):
         hold = (lambda a: a.real) if constant(t) else (lambda a: a)
-        passed = None
+        passed: np.ndarray | None = None
         for layer in range(config.layers):
             h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in state[layer])
             w_ih = p[f"rnn.weight_ih_l{layer}"]
@@ -122,6 +124,7 @@ def losses(
             passed = pass_up(config, p, layer, h, below, mask)
             if layer + 1 < config.layers:
                 passed = hold(passed)
+        assert passed is not None
         out.append(log_loss(_times(passed, p["out.weight"]) + _row(p["out.bias"]), sequence.y[t]))
     return out
 

@@ -77,7 +77,7 @@ class Trainer:
     """One run: made from a configuration and a corpus, or brought to where a checkpoint stopped with `restore`."""
 
     def __init__(
-        self, config: RunConfig, corpus: Corpus, run: Path, threads: int = 1, saving: Saving = Saving(),  # noqa: B008
+        self, config: RunConfig, corpus: Corpus, run: Path, threads: int = 1, saving: Saving = Saving(),
         parameters: Parameters | None = None,
     ) -> None:  # fmt: skip
         """parameters: initial values of another run; drawn from the seed when left out."""
@@ -185,9 +185,7 @@ class Trainer:
         """Plans and makes some updates."""
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
-        plan, after = make_plan(
-            self.config.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates
-        )
+        plan, after = make_plan(self.config.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates)
         begun = time.perf_counter()
         reports = self.network.train(plan, self.optimizer.rule)
         spent = time.perf_counter() - begun
@@ -229,8 +227,8 @@ class Trainer:
         if len(failed):
             update = self.updates + int(failed[0]) + 1
             raise DivergenceError(
-                f"training diverged: the gradient of update {update} is not finite; try a lower --lr or a lower --clip, "
-                f"and go on from the last checkpoint with --resume or start over with --force"
+                f"training diverged: the gradient of update {update} is not finite; try a lower --lr or --clip, and go on "
+                "from the last checkpoint with --resume or start over with --force"
             )
 
     # --- validation --------------------------------------------------------------------------------------------------

@@ -90,5 +90,5 @@ def _weights(k1: int, k2: int) -> str:
 
 
 def _relative_cost(config: TruncationConfig) -> float:
-    """Forward once, backward (twice the forward pass's products) k2 / k1 times; window also repeats the output layer."""
+    """Forward once, backward (twice the forward pass's products) k2 / k1 times; window repeats the output layer too."""
     return (1 + 2 * config.k2 / config.k1) / 3

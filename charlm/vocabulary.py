@@ -50,7 +50,7 @@ class Vocabulary:
         if len(missing):
             at = int(missing[0])
             raise CorpusError(
-                f"{what}: character {text[at]!r} (U+{codes[at]:04X}) at position {at} is not in the model's vocabulary; "
+                f"{what}: {text[at]!r} (U+{codes[at]:04X}) at position {at} is not in the model's vocabulary: "
                 "leave it out, or train with --bytes, which knows every text"
             )
         return ids

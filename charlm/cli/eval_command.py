@@ -25,8 +25,13 @@ if TYPE_CHECKING:
 @click.command("eval", short_help="Measure how well a model predicts a text.")
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]")
-@click.option("--streams", type=click.IntRange(min=1), default=1, show_default=True,
-              help="Places read side by side, each after a warm-up; 1 reads in order.")
+@click.option(
+    "--streams",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Places read side by side, each after a warm-up; 1 reads in order.",
+)
 @threads_option
 @json_option
 @quiet_option

@@ -38,13 +38,20 @@ def _label(path: Path, meta: dict[str, Any], parameters: int, characters: Any) -
     extras = [name for name in ("residual", "layer_norm") if model[name]]
     extras += [f"dropout {model['dropout']:g}"] if model["dropout"] else []
     best = progress["best_val_nats"]
-    known = "256 bytes" if characters == "bytes" else f"{len(characters):,} characters {json.dumps(''.join(characters[:60]), ensure_ascii=False)}"
+    known = (
+        "256 bytes"
+        if characters == "bytes"
+        else f"{len(characters):,} characters {json.dumps(''.join(characters[:60]), ensure_ascii=False)}"
+    )
     return [
         ("file", str(path)),
         ("model", ", ".join([f"{model['cell']} {model['layers']} x {model['hidden']}", *extras])),
         ("parameters", f"{parameters:,}"),
         ("vocabulary", known),
-        ("truncation", f"{cut['kind']}(k1={cut['k1']}, k2={cut['k2']}), reset {reset['policy']}, {config['streams']} streams"),
+        (
+            "truncation",
+            f"{cut['kind']}(k1={cut['k1']}, k2={cut['k2']}), reset {reset['policy']}, {config['streams']} streams",
+        ),
         ("optimizer", f"{rule['rule']}, lr {rule['learning_rate']:g}, clip {rule['clip']:g}"),
         ("corpus", " ".join(config["corpus"])),
         ("progress", f"{progress['updates']:,} updates, {progress['epochs']:.2f} epochs, {progress['seconds']:.1f} s"),

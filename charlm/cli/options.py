@@ -51,7 +51,7 @@ def announce_compilation(quiet: bool) -> None:
     """Has a note printed when a kernel is compiled, which happens once on a machine."""
     from ..kernels.jit import on_compile
 
-    told = []
+    told: list[str] = []
 
     def tell(kernel: str) -> None:
         if not told:

@@ -51,20 +51,36 @@ _ENDS = ("epochs", "updates", "minutes")
 @click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<corpus's stem>).")
 @click.option("--k1", type=int, default=64, show_default=True, help="Steps per update.")
 @click.option("--k2", type=int, default=None, help="Steps that errors go back from an update (default: k1).")
-@click.option("--truncation", type=click.Choice(TRUNCATIONS), default="newest", show_default=True,
-              help="Losses that an update takes: the newest k1 steps', or the whole window's.")
-@click.option("--reset", type=click.Choice(("never", "epoch", "block", "line")), default="epoch", show_default=True,
-              help="When the state is set to zero.")
+@click.option(
+    "--truncation",
+    type=click.Choice(TRUNCATIONS),
+    default="newest",
+    show_default=True,
+    help="Losses that an update takes: the newest k1 steps', or the whole window's.",
+)
+@click.option(
+    "--reset",
+    type=click.Choice(("never", "epoch", "block", "line")),
+    default="epoch",
+    show_default=True,
+    help="When the state is set to zero.",
+)
 @click.option("--reset-every", type=int, default=None, metavar="N", help="Reset every N characters of a stream.")
 @click.option("--reset-after", default=None, metavar="TEXT", help="Reset after each occurrence of TEXT.")
 @click.option("--streams", type=int, default=32, show_default=True, help="Places of the corpus read side by side.")
 @click.option("--cell", type=click.Choice(CELLS), default=_MODEL.cell, show_default=True, help="Kind of cell.")
-@click.option("--activation", type=click.Choice(("tanh", "relu")), default="tanh", show_default=True,
-              help="Of the rnn cell.")
+@click.option(
+    "--activation", type=click.Choice(("tanh", "relu")), default="tanh", show_default=True, help="Of the rnn cell."
+)
 @click.option("--hidden", type=int, default=_MODEL.hidden, show_default=True, help="Hidden units of a layer.")
 @click.option("--layers", type=int, default=_MODEL.layers, show_default=True, help="Layers.")
-@click.option("--dropout", type=float, default=_MODEL.dropout, show_default=True,
-              help="Share of units dropped between layers and before the output.")
+@click.option(
+    "--dropout",
+    type=float,
+    default=_MODEL.dropout,
+    show_default=True,
+    help="Share of units dropped between layers and before the output.",
+)
 @click.option("--residual", is_flag=True, help="Add a layer's input to its output, from the second layer on.")
 @click.option("--layer-norm", is_flag=True, help="Normalise what passes between layers and to the output.")
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=_OPTIMIZER.rule, show_default=True, help="Rule.")
@@ -72,15 +88,29 @@ _ENDS = ("epochs", "updates", "minutes")
 @click.option("--momentum", type=float, default=0.0, show_default=True, help="Of sgd and rmsprop.")
 @click.option("--nesterov", is_flag=True, help="Nesterov's momentum for sgd.")
 @click.option("--weight-decay", type=float, default=0.0, show_default=True, help="On matrices only.")
-@click.option("--clip", type=float, default=_OPTIMIZER.clip, show_default=True,
-              help="Largest global norm of the gradient (0: off).")
-@click.option("--schedule", type=click.Choice(SCHEDULES), default=_SCHEDULE.kind, show_default=True,
-              help="How the learning rate moves over the run.")
+@click.option(
+    "--clip",
+    type=float,
+    default=_OPTIMIZER.clip,
+    show_default=True,
+    help="Largest global norm of the gradient (0: off).",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(SCHEDULES),
+    default=_SCHEDULE.kind,
+    show_default=True,
+    help="How the learning rate moves over the run.",
+)
 @click.option("--warmup", type=int, default=0, show_default=True, help="Updates in which the learning rate rises.")
 @click.option("--epochs", type=float, default=None, help="Train for X epochs.")
 @click.option("--updates", type=int, default=None, help="Train for N updates; 0 only initialises.")
-@click.option("--minutes", type=float, default=None,
-              help="Train for X minutes, not counting compiling, validating and saving (default: 3).")
+@click.option(
+    "--minutes",
+    type=float,
+    default=None,
+    help="Train for X minutes, not counting compiling, validating and saving (default: 3).",
+)
 @click.option("--val", "val_file", type=click.Path(), default=None, help="Validation text (default: the corpus's end).")
 @click.option("--val-fraction", type=float, default=0.1, show_default=True, help="Share held out at the end; 0: none.")
 @click.option("--eval-every", type=int, default=0, metavar="N", help="Validate every N updates (default: 20 times).")
@@ -103,9 +133,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:  # fmt: skip
     charlm train corpus.txt --k1 64 --k2 128 --cell gru --minutes 10
     cat *.log | charlm train - --run runs/logs --bytes
     """
-    given = {
-        name for name in options if ctx.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)
-    }
+    given = {name for name in options if ctx.get_parameter_source(name) not in (None, click.core.ParameterSource.DEFAULT)}
     with usage_errors():
         saving = _saving(options["save_every"])
         config = _config(options)
@@ -248,7 +276,12 @@ def _read_corpus(config: RunConfig, asked: bool, saved: "Checkpoint | None", qui
 
 
 def _trainer(
-    config: RunConfig, corpus: "Corpus", run: Path, options: dict[str, Any], saving: "Saving", saved: "Checkpoint | None"
+    config: RunConfig,
+    corpus: "Corpus",
+    run: Path,
+    options: dict[str, Any],
+    saving: "Saving",
+    saved: "Checkpoint | None",
 ) -> "Trainer":
     from ..trainer import Trainer
 
@@ -294,7 +327,9 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
         print_json(summary)
         return
     best = summary["best_val_nats"]
-    quality = "no validation" if best is None else f"best validation {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"
+    quality = (
+        "no validation" if best is None else f"best validation {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"
+    )
     click.echo(
         f"{quality}; {summary['updates']:,} updates, {summary['epochs']:.2f} epochs, {summary['seconds']:.1f} s, "
         f"{summary['chars_per_second']:,.0f} characters/s; {summary['run']}"

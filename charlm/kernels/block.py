@@ -4,8 +4,6 @@ Streams are dealt out to threads, so a thread's part of the forward and of the b
 gradients are dealt out by columns instead: each number of a gradient is summed by one thread, over all rows in order.
 """
 
-import numpy as np
-
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner
 from .lanes import LANES, load, store
@@ -106,9 +104,7 @@ def losses(
                 if first + t >= end - steps:
                     nats[s] += value
                 clear_row(work.error, row)
-        products_by_step(
-            window.logits, at, packed.out_t, work.error, slot, length, sizes.streams, lo, hi, sizes.vocabulary
-        )
+        products_by_step(window.logits, at, packed.out_t, work.error, slot, length, sizes.streams, lo, hi, sizes.vocabulary)
 
 
 @inner

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numba.core.config as config
 import numpy
-from numba import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 
 # nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
@@ -24,7 +24,7 @@ FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
 _OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
 _INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-OVERLOAD_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy"}
+OVERLOAD_OPTIONS: Any = {"fastmath": set(FASTMATH), "error_model": "numpy"}
 
 # Set by tests and by the notice "compiling": called with the kernel's name when a kernel is compiled, not loaded.
 on_compile: list[Callable[[str], None]] = []
@@ -60,7 +60,7 @@ class _Locator:
 
     def ensure_cache_path(self) -> None:
         # The cache is a pickle: nobody else may be able to write there.
-        os.makedirs(self.get_cache_path(), mode=0o700, exist_ok=True)
+        Path(self.get_cache_path()).mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def get_source_stamp(self) -> str:
         return self.digest
@@ -74,7 +74,7 @@ class _Locator:
 
 
 class _Implementation(CompileResultCacheImpl):
-    _locator_classes = [_Locator]
+    _locator_classes: Any = [_Locator]
 
 
 class _KernelCache(FunctionCache):

@@ -14,8 +14,8 @@ import numpy as np
 from llvmlite import binding, ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import lower_builtin, lower_cast, models, register_model, type_callable
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import lower_builtin, lower_cast, models, register_model, type_callable
 
 from .jit import FASTMATH
 
@@ -55,9 +55,7 @@ class _LanesModel(models.PrimitiveModel):
 def pointer(context: Any, builder: Any, array_type: Any, array: Any, indices: Any) -> Any:
     """The address of array[indices] as a pointer to a vector; no bounds check, no wraparound."""
     struct = context.make_array(array_type)(context, builder, array)
-    address = cgutils.get_item_pointer(
-        context, builder, array_type, struct, indices, wraparound=False, boundscheck=False
-    )
+    address = cgutils.get_item_pointer(context, builder, array_type, struct, indices, wraparound=False, boundscheck=False)
     return builder.bitcast(address, _VECTOR.as_pointer())
 
 

@@ -9,10 +9,9 @@ go into panels of LANES columns. The panel that begins at column j thus begins a
 
 from typing import Any
 
-import numpy as np
 from llvmlite import ir
-from numba import config, types
-from numba.core import cgutils
+from numba import types
+from numba.core import config
 from numba.extending import intrinsic
 
 from .jit import inner
@@ -36,7 +35,7 @@ def _tile_plain(
 
 
 @intrinsic(prefer_literal=True)
-def _tile_compiled(typingctx, a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, k, rows, vectors):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, E501
+def _tile_compiled(typingctx, a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, k, rows, vectors):
     """c[row:row+rows, column:column+vectors*LANES] += sum over k of a's column k times b's row k.
 
     a, b, c: C-contiguous float32. Element (i, k) of the left-hand matrix is a.flat[start + i * row_stride +
@@ -46,7 +45,7 @@ def _tile_compiled(typingctx, a, start, row_stride, k_stride, b, b_start, b_stri
     sig = types.void(a, index, index, index, b, index, index, c, index, index, index, rows, vectors)
     shape = rows.literal_value, vectors.literal_value
 
-    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def codegen(context, builder, signature, args):
         _Tile(context, builder, signature, args, shape).emit()
         return context.get_dummy_value()
 
@@ -94,9 +93,7 @@ class _Tile:
             phi.add_incoming(value, loop)
         builder.cbranch(builder.icmp_signed("<", following, self.k), loop, done)
         builder.position_at_end(done)
-        final = [
-            self._phi(old.type, (old, before), (new, loop)) for old, new in zip(initial, updated, strict=True)
-        ]
+        final = [self._phi(old.type, (old, before), (new, loop)) for old, new in zip(initial, updated, strict=True)]
         for value, address in zip(final, self.result, strict=True):
             builder.store(value, address, align=4)
 
@@ -133,7 +130,21 @@ def _rows_of_tiles(a, start, row_stride, k_stride, b, b_start, b_stride, c, row,
     i = 0
     if wide:
         while i + _ROWS <= n:
-            _tile(a, start + i * row_stride, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 6, _VECTORS)
+            _tile(
+                a,
+                start + i * row_stride,
+                row_stride,
+                k_stride,
+                b,
+                b_start,
+                b_stride,
+                c,
+                row + i,
+                column,
+                k,
+                6,
+                _VECTORS,
+            )
             i += _ROWS
         at = start + i * row_stride
         left = n - i

@@ -87,9 +87,7 @@ def _type_give_way(context: Any) -> Callable:
 @lower_builtin(_give_way)
 def _lower_give_way(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     if os.name == "posix":
-        function = cgutils.get_or_insert_function(
-            builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield"
-        )
+        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield")
         builder.call(function, [])
     return context.get_dummy_value()
 

@@ -98,7 +98,16 @@ def forward_layer(
 
 @inner
 def backward_layer(
-    cell: Any, sizes: Sizes, packed: Packed, window: Window, work: Work, layer: int, end: int, reach: int, lo: int, hi: int
+    cell: Any,
+    sizes: Sizes,
+    packed: Packed,
+    window: Window,
+    work: Work,
+    layer: int,
+    end: int,
+    reach: int,
+    lo: int,
+    hi: int,
 ) -> None:
     """Runs one layer backwards from epoch step `end` over `reach` steps: work.dy -> work.dz, work.dz_h.
 

@@ -5,8 +5,6 @@ The formulas are PyTorch's (torch.optim), so that runs can be compared: g is the
 
 import math
 
-import numpy as np
-
 from .buffers import Rule
 from .jit import inner
 from .lanes import LANES, load, splat, sqrt, store, total

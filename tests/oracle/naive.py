@@ -26,8 +26,11 @@ class NaiveRnn:
         """Reads one character with the parameters of now; returns its loss. What it made is kept as it is."""
         before = self.h[-1] if self.h and not reset else np.zeros(len(self.b))
         after = np.tanh(self.w_x[:, x] + self.w_h @ before + self.b)
-        for kept, value in ((self.x, x), (self.y, y), (self.h_in, before), (self.h, after), (self.reset, reset)):
-            kept.append(value)
+        self.x.append(x)
+        self.y.append(y)
+        self.h_in.append(before)
+        self.h.append(after)
+        self.reset.append(reset)
         logits = self.v @ after + self.c
         return float(np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[y])
 

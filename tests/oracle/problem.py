@@ -63,9 +63,7 @@ class Update:
 def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tuple[list[Update], Parameters]:
     """Every update of an epoch, one plan each, and the parameters after it; they stay as they are without optimizer."""
     parameters, cut = problem.parameters(), problem.truncation
-    net = Network(
-        parameters, problem.streams, cut.k1, cut.k2, older_losses(cut) > 0, problem.seed, threads=problem.threads
-    )
+    net = Network(parameters, problem.streams, cut.k1, cut.k2, older_losses(cut) > 0, problem.seed, threads=problem.threads)
     config = optimizer or OptimizerConfig(rule="sgd", learning_rate=0.0)
     rule = Optimizer(config, parameters, net.gradients).rule
     rates = np.array([config.learning_rate])
@@ -109,7 +107,7 @@ def relative_error(found: Arrays, expected: Arrays) -> float:
     """|found - expected| / |expected| over all parameters as one vector."""
     a = np.concatenate([found[name].ravel() for name in expected])
     b = np.concatenate([expected[name].ravel() for name in expected])
-    return float(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-12))
+    return float(np.linalg.norm(a - b)) / max(float(np.linalg.norm(b)), 1e-12)
 
 
 def all_gradients(updates: list[Update]) -> Iterator[np.ndarray]:

@@ -23,7 +23,7 @@ class Gru(NamedTuple):
     forget_gate: int = -1
 
 
-def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
     p = h.shape[1]
     for j in range(0, p, LANES):
         reset = sigmoid(load(z, row, j) + load(recurrent, stream, j))
@@ -37,7 +37,7 @@ def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignor
         store(h, row, j, new + update * (load(h_in, row, j) - new))
 
 
-def _backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     p = h.shape[1]
     for j in range(0, p, LANES):
         reset, update, new = load(z, row, j), load(z, row, p + j), load(z, row, 2 * p + j)
@@ -58,10 +58,10 @@ STEPS[Gru] = (_forward, _backward)
 
 
 @overload(forward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
     return _forward if is_cell(cell, Gru) else None
 
 
 @overload(backward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _choose_backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     return _backward if is_cell(cell, Gru) else None

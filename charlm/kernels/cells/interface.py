@@ -4,10 +4,31 @@ The compiler chooses by the cell's type, so a kernel for one cell contains no ot
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numba import types
+
+
+class Cell(Protocol):
+    """What is said of a cell beside its steps; cells are NamedTuples of these four numbers."""
+
+    @property
+    def gates(self) -> int:
+        """G, gates per unit."""
+
+    @property
+    def extras(self) -> int:
+        """E, rows of P that it stores beside its gates."""
+
+    @property
+    def separate(self) -> int:
+        """1 where the state's part of the gates has an error of its own, else 0."""
+
+    @property
+    def forget_gate(self) -> int:
+        """The gate whose bias starts at 1, or -1."""
+
 
 # The steps of each cell class, for running without the compiler.
 STEPS: dict[type, tuple[Callable, Callable]] = {}
@@ -15,7 +36,7 @@ STEPS: dict[type, tuple[Callable, Callable]] = {}
 
 def is_cell(numba_type: Any, cell_class: type) -> bool:
     """Whether a Numba type stands for the NamedTuple `cell_class`."""
-    return isinstance(numba_type, types.BaseNamedTuple) and numba_type.instance_class is cell_class
+    return isinstance(numba_type, types.BaseNamedTuple) and getattr(numba_type, "instance_class", None) is cell_class
 
 
 def forward_step(

@@ -23,7 +23,7 @@ class Lstm(NamedTuple):
     forget_gate: int = 1  # the gate whose bias starts at 1
 
 
-def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
     p = h.shape[1]
     for j in range(0, p, LANES):
         i = sigmoid(load(z, row, j) + load(recurrent, stream, j))
@@ -43,7 +43,7 @@ def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignor
         store(h, row, j, o * squashed)
 
 
-def _backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     p = h.shape[1]
     for j in range(0, p, LANES):
         i, f = load(z, row, j), load(z, row, p + j)
@@ -63,10 +63,10 @@ STEPS[Lstm] = (_forward, _backward)
 
 
 @overload(forward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
     return _forward if is_cell(cell, Lstm) else None
 
 
 @overload(backward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _choose_backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     return _backward if is_cell(cell, Lstm) else None

@@ -28,24 +28,24 @@ class RnnRelu(NamedTuple):
     forget_gate: int = -1
 
 
-def _forward_tanh(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _forward_tanh(cell, z, extra, h_in, h, row, recurrent, c, stream):
     for j in range(0, h.shape[1], LANES):
         store(h, row, j, tanh(load(z, row, j) + load(recurrent, stream, j)))
 
 
-def _backward_tanh(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _backward_tanh(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     for j in range(0, h.shape[1], LANES):
         after, error = load(h, row, j), load(dh, stream, j)
         store(dz, row, j, error * (1.0 - after * after))
         store(dh, stream, j, splat(0.0))
 
 
-def _forward_relu(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _forward_relu(cell, z, extra, h_in, h, row, recurrent, c, stream):
     for j in range(0, h.shape[1], LANES):
         store(h, row, j, larger(0.0, load(z, row, j) + load(recurrent, stream, j)))
 
 
-def _backward_relu(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _backward_relu(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     for j in range(0, h.shape[1], LANES):
         error = load(dh, stream, j)
         store(dz, row, j, error * above(load(h, row, j), 0.0))
@@ -57,14 +57,14 @@ STEPS[RnnRelu] = (_forward_relu, _backward_relu)
 
 
 @overload(forward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):  # type: ignore[no-untyped-def]
+def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
     if is_cell(cell, RnnTanh):
         return _forward_tanh
     return _forward_relu if is_cell(cell, RnnRelu) else None
 
 
 @overload(backward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):  # type: ignore[no-untyped-def]
+def _choose_backward(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
     if is_cell(cell, RnnTanh):
         return _backward_tanh
     return _backward_relu if is_cell(cell, RnnRelu) else None

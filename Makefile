@@ -1,0 +1,44 @@
+# make train: from nothing to a trained model and a sample. make test: from nothing to a green test run.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MINUTES ?= 2
+
+.PHONY: train test lint bench peers clean
+
+train: $(VENV)/installed data/python.txt
+	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
+	$(BIN)/charlm sample runs/python --length 600 --temperature 0.6 --seed 1
+
+data/python.txt: data/make.py
+	$(PYTHON) data/make.py $@
+
+test: $(VENV)/tested lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/tested
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# Speed beside PyTorch and JAX where they are installed (make peers). Not a test.
+bench: $(VENV)/tested
+	$(BIN)/python -m tests.bench $(BENCH)
+
+peers: $(VENV)/tested
+	$(BIN)/pip install torch==2.13.0
+	$(BIN)/pip install jax jaxlib
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: $(VENV)/bin/pip pyproject.toml
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/tested: $(VENV)/bin/pip pyproject.toml
+	$(BIN)/pip install --quiet --editable ".[test]"
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) .cache build *.egg-info
