@@ -117,7 +117,7 @@ class Network:
         others = []
         for rank in range(self.threads - 1):
             assert self._pool is not None
-            others.append(self._pool.submit(kernel, *arguments, self._gate, rank, self.threads))
+            others.append(self._pool.submit(lambda rank=rank: kernel(*arguments, self._gate, rank, self.threads)))
         kernel(*arguments, self._gate, self.threads - 1, self.threads)
         for other in others:
             other.result()

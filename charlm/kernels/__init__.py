@@ -1,0 +1,1 @@
+"""Numba kernels: what is compiled. They import nothing of ours; see README.md here."""

@@ -21,6 +21,9 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache
 # loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
 FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
 
+# Off with NUMBA_DISABLE_JIT=1: kernels then are the plain Python that they are written in.
+JIT = not getattr(config, "DISABLE_JIT", 0)
+
 _OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
 _INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
@@ -118,6 +121,6 @@ def inner(function: Callable) -> Any:
 def kernel(function: Callable) -> Any:
     """Compiles an outermost kernel, the kind that Python calls, and keeps the code on disk."""
     dispatcher = numba.njit(**_OPTIONS)(function)
-    if not config.DISABLE_JIT:
+    if JIT:
         dispatcher._cache = _KernelCache(function)
     return dispatcher

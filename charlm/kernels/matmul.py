@@ -11,10 +11,9 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import config
 from numba.extending import intrinsic
 
-from .jit import inner
+from .jit import JIT, inner
 from .lanes import LANES, call, load, pointer, spread, store
 
 _VECTORS = 4 if LANES == 16 else 2  # vectors side by side in a tile: 32 vector registers hold 6 x 4, 16 hold 6 x 2
@@ -121,7 +120,7 @@ class _Tile:
         return [call(builder, "fma", scalars[r], vectors[v], total) for (r, v), total in zip(self.cells, sums, strict=True)]
 
 
-_tile = _tile_plain if config.DISABLE_JIT else _tile_compiled
+_tile = _tile_compiled if JIT else _tile_plain
 
 
 @inner

@@ -1,0 +1,307 @@
+"""The commands as a user runs them, good input and bad."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import SMALL, TEXT, Result
+
+Run = Callable[..., Result]
+
+
+def train(run: Run, *more: object) -> Result:
+    return run("train", "corpus.txt", *SMALL, *more)
+
+
+def test_from_text_to_sample(run: Run, corpus: Path) -> None:
+    result = train(run, "--updates", 300, "--k2", 16, "--json")
+    assert result.code == 0, result.err
+    summary = json.loads(result.out)
+    assert set(summary) == {
+        "updates", "epochs", "seconds", "chars_per_second", "train_nats", "val_nats", "best_val_nats", "best_val_bits", "run",
+    }  # fmt: skip
+    assert summary["updates"] == 300
+    assert summary["best_val_nats"] < 2.0
+    assert summary["best_val_bits"] == pytest.approx(summary["best_val_nats"] / math.log(2))
+    assert "newest(k1=8, k2=16): every loss reaches 9 to 16 steps back" in result.err
+    assert "backward 2x" in result.err
+    n, cut = len(TEXT), int(len(TEXT) * 0.9)
+    assert f"training on 0 to {cut:,}, validation on {cut:,} to {n:,}" in result.err
+    assert {p.name for p in Path("runs/corpus").iterdir()} == {"last.npz", "best.npz", "metrics.jsonl", "config.json"}
+
+    result = run("eval", "--json")
+    assert result.code == 0, result.err
+    scored = json.loads(result.out)
+    assert scored["chars"] == n - cut - 1  # not n - cut: the first character has nothing before it
+    assert scored["nats_per_char"] == pytest.approx(summary["best_val_nats"], abs=1e-3)
+    assert scored["bits_per_char"] == pytest.approx(scored["nats_per_char"] / math.log(2))
+    assert scored["perplexity"] == pytest.approx(math.exp(scored["nats_per_char"]))
+    assert scored["bits_per_byte"] == pytest.approx(scored["bits_per_char"])
+    assert "nats/char" in run("eval", "runs/corpus", "corpus.txt").out
+
+    result = run("sample", "-n", 100, "--prime", "line ", "--seed", 3)
+    assert result.code == 0, result.err
+    assert result.out.startswith("line ")
+    assert len(result.out.rstrip("\n")) in (104, 105)
+    assert run("sample", "-n", 100, "--prime", "line ", "--seed", 3).out == result.out
+    assert run("sample", "-n", 100, "--prime", "line ", "--seed", 4).out != result.out
+
+    result = run("info", "--json")
+    label = json.loads(result.out)
+    assert label["vocabulary"] == sorted(set(TEXT))
+    assert label["progress"]["updates"] == 300
+    assert "newest(k1=8, k2=16)" in run("info", "runs/corpus").out
+
+
+def test_evaluation_over_streams_is_that_in_order(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 40, "--val-fraction", 0)
+    one = json.loads(run("eval", "runs/corpus", "corpus.txt", "--json").out)
+    many = json.loads(run("eval", "runs/corpus", "corpus.txt", "--json", "--streams", 7, "--threads", 2).out)
+    assert many["chars"] == one["chars"] == len(TEXT) - 1
+    assert many["nats_per_char"] == pytest.approx(one["nats_per_char"], abs=1e-6)
+    assert many["accuracy"] == one["accuracy"]
+
+
+def test_bytes_standard_input_and_several_files(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("raw.bin").write_bytes(bytes(range(256)) * 8)
+    result = run("train", "corpus.txt", "raw.bin", "--bytes", *SMALL, "--updates", 5, "--run", "b")
+    assert result.code == 0, result.err
+    assert json.loads(run("info", "b", "--json").out)["vocabulary"] == "bytes"
+    assert len(run("sample", "b", "-n", 20, "--prime", "é").out) >= 2
+    with subprocess.Popen(
+        [sys.executable, "-m", "charlm", "train", "-", "--updates", "3", *map(str, SMALL)],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        out, err = process.communicate(TEXT)
+    assert process.returncode == 0, err
+    assert "runs/stdin" in out
+
+
+def test_updates_zero_only_initialises(run: Run, corpus: Path) -> None:
+    assert train(run, "--updates", 0, "--val-fraction", 0).code == 0
+    with np.load("runs/corpus/last.npz", allow_pickle=False) as file:
+        assert file["param/rnn.weight_ih_l0"].shape == (4 * 24, len(set(TEXT)))
+        assert file["param/rnn.weight_hh_l0"].shape == (4 * 24, 24)
+        assert file["param/out.weight"].shape == (len(set(TEXT)), 24)
+        assert (file["param/rnn.bias_ih_l0"][24:48] == 1).all()
+    assert run("sample", "-n", 5, "--seed", 1).code == 0
+
+
+def test_init_from_takes_over_parameters(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 300)
+    Path("more.txt").write_text(TEXT + "éü", encoding="utf-8")
+    options = (*SMALL, "--updates", 0, "--val-fraction", 0, "--seed", 5)
+    assert run("train", "more.txt", *options, "--init-from", "runs/corpus").code == 0
+    loss = json.loads(run("eval", "runs/more", "corpus.txt", "--json").out)["nats_per_char"]
+    assert loss < 2.0
+    result = run("train", "more.txt", *options, "--hidden", 32, "--init-from", "runs/corpus", "--run", "x")
+    assert result.code == 1
+    assert "hidden=24" in result.err
+
+
+@pytest.mark.parametrize("schedule", ["constant", "cosine", "plateau"])
+def test_schedules_and_patience(run: Run, corpus: Path, schedule: str) -> None:
+    result = train(run, "--updates", 400, "--schedule", schedule, "--warmup", 10, "--lr", 0.3, "--eval-every", 5,
+                   "--patience", 3, "--json", "--cell", "gru")  # fmt: skip
+    assert result.code == 0, result.err
+    summary = json.loads(result.out)
+    assert summary["updates"] < 400
+    assert summary["updates"] % 5 == 0
+    lines = [json.loads(line) for line in Path("runs/corpus/metrics.jsonl").read_text().splitlines()]
+    losses = [line["val_nats"] for line in lines if "val_nats" in line]
+    assert min(losses) == summary["best_val_nats"]
+    assert losses.index(min(losses)) == len(losses) - 4
+
+
+def test_minutes(run: Run, corpus: Path) -> None:
+    result = train(run, "--minutes", 0.02, "--json")
+    assert 1.2 <= json.loads(result.out)["seconds"] < 2.0
+
+
+BAD = [
+    (("train", "missing.txt"), 1, "missing.txt: no such file"),
+    (("train", "."), 1, "is a directory"),
+    (("train", "empty.txt"), 1, "is empty"),
+    (("train", "one.txt"), 1, "one character long"),
+    (("train", "same.txt"), 1, "nothing to learn"),
+    (("train", "bad.txt"), 1, "not UTF-8 at byte 5"),
+    (("train", "corpus.txt", "--k1", "0"), 2, "k1 0: must be at least 1"),
+    (("train", "corpus.txt", "--k2", "-1"), 2, "k2 -1: must be at least 1"),
+    (("train", "corpus.txt", "--dropout", "1"), 2, "dropout"),
+    (("train", "corpus.txt", "--lr", "nan"), 2, "lr nan"),
+    (("train", "corpus.txt", "--hidden", "0"), 2, "hidden"),
+    (("train", "corpus.txt", "--epochs", "2", "--updates", "2"), 2, "one of epochs, updates, minutes"),
+    (("train", "corpus.txt", "--activation", "relu"), 2, "activation relu belongs to the rnn cell"),
+    (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to sgd"),
+    (("train", "corpus.txt", "--reset-after", ""), 2, "separator text is empty"),
+    (("train", "corpus.txt", "--save-every", "soon"), 2, "save-every"),
+    (("train", "corpus.txt", "--resume"), 1, "holds no last.npz to resume"),
+    (("train", "corpus.txt", "--resume", "--force"), 2, "give one of them"),
+    (("train", "-", "-"), 1, "only once"),
+    (("train",), 2, "Missing argument"),
+    (("trian",), 2, "No such command"),
+    (("sample",), 1, "runs/ holds none"),
+    (("sample", "nowhere"), 1, "no such run"),
+    (("sample", "corpus.txt"), 1, "not a readable checkpoint"),
+    (("sample", "--temperature", "-1", "nowhere"), 2, "temperature"),
+    (("eval", "nowhere"), 1, "no such run"),
+    (("info", "corpus.txt"), 1, "not a readable checkpoint"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD, ids=lambda a: " ".join(a) if isinstance(a, tuple) else "")
+def test_bad_input(run: Run, corpus: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+    for name, content in (("empty", b""), ("one", b"x"), ("same", b"xxxxx"), ("bad", b"hello\xff")):
+        Path(f"{name}.txt").write_bytes(content)
+    result = run(*arguments)
+    assert result.code == code, result.err
+    assert message in result.err
+    assert result.out == ""
+    if code == 1:
+        assert len(result.err.strip().splitlines()) == 1
+        assert result.err.startswith("Error: ")
+
+
+def test_small_corpus_gets_fewer_streams_and_says_so(run: Run, corpus: Path) -> None:
+    Path("tiny.txt").write_text("abcabcabcabc")
+    result = run("train", "tiny.txt", "--updates", 3, "--hidden", 8)
+    assert result.code == 0, result.err
+    assert "streams: 1 instead of 32" in result.err
+    result = run("train", "tiny.txt", "--updates", 3, "--hidden", 8, "--streams", 500, "--run", "t2", "--val-fraction", 0)
+    assert "streams: 11 instead of 500" in result.err
+
+
+def test_a_run_is_not_overwritten(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 2)
+    before = Path("runs/corpus/last.npz").read_bytes()
+    result = train(run, "--updates", 3)
+    assert result.code == 1
+    assert "--resume" in result.err
+    assert "--force" in result.err
+    assert Path("runs/corpus/last.npz").read_bytes() == before
+    assert train(run, "--updates", 3, "--force").code == 0
+
+
+def test_unknown_characters_are_named(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 2)
+    result = run("sample", "--prime", "a€b")
+    assert (result.code, "U+20AC" in result.err, "position 1" in result.err) == (1, True, True)
+    Path("other.txt").write_text("line é\n", encoding="utf-8")
+    result = run("eval", "runs/corpus", "other.txt")
+    assert (result.code, "U+00E9" in result.err, "position 5" in result.err) == (1, True, True)
+
+
+def test_divergence_is_an_error_and_keeps_the_last_checkpoint(run: Run, corpus: Path) -> None:
+    options = ("--cell", "rnn", "--activation", "relu", "--optimizer", "sgd", "--clip", 0)
+    result = train(run, *options, "--lr", 1e18, "--updates", 100, "--save-every", 1)
+    assert result.code == 1
+    assert "training diverged" in result.err
+    with np.load("runs/corpus/last.npz") as file:
+        assert all(np.isfinite(file[name]).all() for name in file.files if name.startswith("param/"))
+
+
+def test_sampling_options(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 60)
+    greedy = run("sample", "-n", 50, "--temperature", 0).out
+    assert greedy == run("sample", "-n", 50, "--temperature", 0, "--seed", 9).out
+    assert greedy == run("sample", "-n", 50, "--top-k", 1).out
+    assert greedy == run("sample", "-n", 50, "--top-p", 1e-9).out
+    texts = [
+        json.loads(line)["text"] for line in run("sample", "-n", 30, "--count", 5, "--seed", 1, "--json").out.splitlines()
+    ]
+    assert len(set(texts)) > 1
+    assert texts[0] == run("sample", "-n", 30, "--seed", 1).out[:30]
+    stopped = run("sample", "--stop", "\n", "--count", 3, "--prime", "line", "--seed", 2).out
+    assert all(line.startswith("line") for line in stopped.splitlines())
+    assert len(stopped.splitlines()) == 3
+    Path("p.txt").write_text("the quick")
+    assert run("sample", "--prime-file", "p.txt", "-n", 3).out.startswith("the quick")
+
+
+def shell(*arguments: str, **more: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "charlm", *arguments], capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload,no-any-return]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["train", "--help"], ["nonsense"], ["train", "x", "--k1", "0"]]
+)
+def test_help_and_usage_errors_load_neither_numpy_nor_numba(arguments: list[str]) -> None:
+    code = f"""
+import sys
+from charlm.cli import main
+try:
+    main({arguments!r})
+except SystemExit:
+    pass
+print(sorted({{"numpy", "numba", "tqdm"}} & set(sys.modules)))
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_info_does_not_load_numba(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 2)
+    code = "import sys\nfrom charlm.cli import main\nmain(['info'])\nprint('numba' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "False"
+
+
+def test_the_second_process_finds_compiled_kernels(run: Run, corpus: Path) -> None:
+    assert train(run, "--updates", 2).code == 0
+    result = shell("train", "corpus.txt", *map(str, SMALL), "--updates", "2", "--run", "again")
+    assert result.returncode == 0, result.stderr
+    assert "compiling" not in result.stderr
+
+
+def test_every_command_has_help_with_an_example(run: Run) -> None:
+    listing = run("--help").out
+    for command in ("train", "sample", "eval", "info"):
+        assert command in listing
+        text = run(command, "-h").out
+        assert f"charlm {command}" in text
+
+
+def test_quiet_is_quiet_and_environment_variables_count(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARLM_TRAIN_UPDATES", "2")
+    monkeypatch.setenv("CHARLM_TRAIN_HIDDEN", "16")
+    result = run("train", "corpus.txt", "--quiet", "--json")
+    assert result.err == ""
+    assert json.loads(result.out)["updates"] == 2
+    monkeypatch.setenv("CHARLM_RUN", "runs/corpus")
+    assert json.loads(run("info", "--json").out)["config"]["model"]["hidden"] == 16
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_save_and_tell_how_to_go_on(corpus: Path, number: int, code: int) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "charlm", "train", "corpus.txt", *map(str, SMALL), "--minutes", "5"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        deadline = time.monotonic() + 120
+        while not Path("runs/corpus/best.npz").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+            if Path("runs/corpus/config.json").exists():
+                break
+        time.sleep(2.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "--resume" in err
+    assert Path("runs/corpus/last.npz").exists()
+
+
+def test_closed_pipe_is_silent(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 2)
+    line = f"{sys.executable} -m charlm sample -n 200000 | head -c 10"
+    result = subprocess.run(line, shell=True, capture_output=True, text=True, check=False, env=os.environ)
+    assert len(result.stdout) == 10
+    assert result.stderr == ""

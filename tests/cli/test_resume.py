@@ -1,0 +1,86 @@
+"""--resume continues bit for bit as if training had never stopped."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.trainer import Trainer
+
+from .conftest import Result
+
+Run = Callable[..., Result]
+
+SETTINGS = {
+    "plain": (),
+    "long window": ("--k2", 21),
+    "window, reset by line": ("--k2", 21, "--truncation", "window", "--reset", "line"),
+    "short window, state kept": ("--k2", 3, "--reset", "never"),
+    "gru, dropout, two layers": ("--cell", "gru", "--layers", 2, "--dropout", 0.3, "--k2", 24, "--optimizer", "rmsprop"),
+    "rnn, norm, residual": (
+        "--cell", "rnn", "--layers", 3, "--layer-norm", "--residual", "--dropout", 0.2, "--optimizer", "sgd",
+        "--momentum", 0.9, "--nesterov", "--k2", 16, "--schedule", "plateau", "--lr", 0.2,
+    ),
+    "adagrad, every": ("--optimizer", "adagrad", "--reset-every", 11, "--k2", 13, "--schedule", "constant"),
+    "adamw, after": ("--optimizer", "adamw", "--weight-decay", 0.1, "--reset-after", "fox", "--warmup", 30),
+}  # fmt: skip
+
+
+def contents(run: str) -> dict[str, np.ndarray]:
+    """All arrays of both checkpoints; of the meta data what is no wall-clock time."""
+    found = {}
+    for name in ("last", "best"):
+        with np.load(Path(run) / f"{name}.npz", allow_pickle=False) as file:
+            for key in file.files:
+                found[f"{name}/{key}"] = file[key]
+        progress = json.loads(str(found.pop(f"{name}/meta")[()]))["progress"]
+        for clock in ("seconds", "chars_per_second", "timed_chars", "run"):
+            progress.pop(clock)
+        found[f"{name}/progress"] = np.array(json.dumps(progress))
+    found["metrics"] = np.array((Path(run) / "metrics.jsonl").read_text())
+    return found
+
+
+@pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS.keys())
+def test_resume(run: Run, corpus: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped twice: in the middle of an epoch, and right before an epoch's last, shorter block."""
+    monkeypatch.setattr("charlm.trainer._LOG_CHARS", 600)
+    common = ("train", "corpus.txt", "--hidden", 12, "--k1", 8, "--streams", 5, "--eval-every", 60, *options)
+    steps = -(-(int(len(corpus.read_text()) * 0.9) - 1) // 5)
+    blocks = -(-steps // 8)
+    assert steps % 8 != 0, "the last block of an epoch must be a shorter one"
+    end = 2 * blocks + 40
+    assert run(*common, "--updates", end, "--run", "straight", "--threads", 1).code == 0
+    done = Trainer._done
+    for stop in (37, blocks - 1, end):
+
+        def stops(trainer: Trainer, stop: int = stop) -> bool:
+            if end > trainer.updates >= stop:
+                trainer.request_stop()
+            return done(trainer)
+
+        monkeypatch.setattr(Trainer, "_done", stops)
+        resume = ("--resume",) if stop > 37 else ()
+        result = run(*common, "--updates", end, "--run", "pieces", "--save-every", 1, "--threads", 2, *resume, "--json")
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["updates"] == stop
+    straight, pieces = contents("straight"), contents("pieces")
+    assert straight.keys() == pieces.keys()
+    for name, array in straight.items():
+        assert np.array_equal(array, pieces[name]), name
+
+
+def test_a_run_can_be_made_longer_but_not_otherwise_changed(run: Run, corpus: Path) -> None:
+    common = ("train", "corpus.txt", "--hidden", 12, "--streams", 3)
+    assert run(*common, "--updates", 5).code == 0
+    assert json.loads(run("train", "corpus.txt", "--resume", "--updates", 9, "--json").out)["updates"] == 9
+    assert json.loads(run(*common, "--resume", "--json").out)["updates"] == 9
+    result = run("train", "corpus.txt", "--resume", "--hidden", 16)
+    assert result.code == 2
+    assert "--hidden 16: the run was made with 12" in result.err
+    Path("corpus.txt").write_text(corpus.read_text().replace("fox", "cat"))
+    result = run("train", "corpus.txt", "--resume", "--updates", 12)
+    assert result.code == 1
+    assert "not the one this run was trained on" in result.err
