@@ -27,6 +27,10 @@ def _at_least(name: str, value: float, least: float) -> None:
     _require(math.isfinite(value) and value >= least, f"{name} {value}: must be at least {least}")
 
 
+def _seed(value: int) -> None:
+    _require(0 <= value < 2**63, f"seed {value}: must be in [0, 2**63)")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The network: cell, sizes, and what lies between its layers."""
@@ -151,7 +155,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _at_least("streams", self.streams, 1)
-        _require(0 <= self.seed < 2**63, f"seed {self.seed}: must be in [0, 2**63)")
+        _seed(self.seed)
         _require(0.0 <= self.val_fraction < 1.0, f"val-fraction {self.val_fraction}: must be in [0, 1)")
 
     def to_json(self) -> dict[str, Any]:
@@ -175,3 +179,31 @@ class RunConfig:
             return cls(**{**data, **built, "corpus": tuple(data["corpus"])})
         except (TypeError, KeyError, AttributeError) as error:
             raise ConfigurationError(f"configuration not understood: {error}") from None
+
+
+@dataclass(frozen=True)
+class SavingConfig:
+    """When a run is saved, besides at its end: every so many updates or seconds (0: not)."""
+
+    updates: int = 0
+    seconds: float = 60.0
+
+    def __post_init__(self) -> None:
+        _at_least("save-every", self.updates, 0)
+        _at_least("save-every", self.seconds, 0)
+
+
+@dataclass(frozen=True)
+class DrawConfig:
+    """How a character is chosen. temperature 0: the most likely; top_k 0 and top_p 1: from all characters."""
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _at_least("temperature", self.temperature, 0)
+        _at_least("top-k", self.top_k, 0)
+        _require(0.0 < self.top_p <= 1.0, f"top-p {self.top_p}: must be in (0, 1]")
+        _seed(self.seed)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from .blocks import Resets, Streams
-from .kernels.buffers import Plan
 from .network import Network, useful_threads
 from .parameters import Parameters
 
@@ -52,7 +51,7 @@ class Evaluator:
         per_call = max(1, _CALL // (net.streams * _STEPS)) * _STEPS
         for first in range(-warm_up, streams.steps, per_call):
             last = min(streams.steps, first + per_call)
-            losses, right = net.score(_reading_plan(streams, resets, ids, first, last))
+            losses, right = net.score(*_read(streams, resets, ids, first, last))
             for s, (start, targets) in enumerate(zip(streams.starts.tolist(), streams.targets.tolist(), strict=True)):
                 own = slice(max(0, first), min(last, targets))
                 if own.stop > own.start:
@@ -62,8 +61,8 @@ class Evaluator:
         return nats, hits
 
 
-def _reading_plan(streams: Streams, resets: Resets, ids: np.ndarray, first: int, last: int) -> Plan:
-    """Blocks over steps [first, last) of every stream; steps below 0 are the warm-up on what lies before its part.
+def _read(streams: Streams, resets: Resets, ids: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Characters (last - first + 1, S) and resets of steps [first, last); steps below 0 are the warm-up.
 
     Resets are those of the text read in order, whatever the streams. What the first stream reads before the text
     begins does not matter, since its state is reset there.
@@ -79,9 +78,4 @@ def _reading_plan(streams: Streams, resets: Resets, ids: np.ndarray, first: int,
             reset[before : hi - lo, s] = resets.read(whole, ids, lo + before, hi)[:, 0]
         if lo <= 0 < hi:
             reset[-lo, s] = 1
-    starts = np.arange(0, n, _STEPS)
-    unused = np.zeros(len(starts))
-    return Plan(
-        ids=characters, resets=reset, first_step=0, epoch_base=0, start=starts, steps=np.minimum(_STEPS, n - starts),
-        window=starts, losses=starts, weight=unused, learning_rate=unused, number=starts,
-    )  # fmt: skip
+    return characters, reset

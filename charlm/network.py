@@ -1,6 +1,7 @@
 """A network at work: its window of stored activations, its packed weights, and the kernels called in order."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -117,7 +118,7 @@ class Network:
         others = []
         for rank in range(self.threads - 1):
             assert self._pool is not None
-            others.append(self._pool.submit(lambda rank=rank: kernel(*arguments, self._gate, rank, self.threads)))
+            others.append(self._pool.submit(partial(kernel, *arguments, self._gate, rank, self.threads)))
         kernel(*arguments, self._gate, self.threads - 1, self.threads)
         for other in others:
             other.result()
@@ -134,12 +135,15 @@ class Network:
         )  # fmt: skip
         return reports
 
-    def score(self, plan: Plan) -> tuple[np.ndarray, np.ndarray]:
-        """Losses in nats (n, S) float64 of the plan's targets and whether each was the most likely (n, S) uint8."""
-        nats, hits = np.zeros(plan.resets.shape), np.zeros(plan.resets.shape, np.uint8)
+    def score(self, characters: np.ndarray, resets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Reads characters (n + 1, S) int32 and resets (n, S) uint8, row i + 1 what row i should predict (-1: nothing).
+
+        Returns losses in nats (n, S) float64 and whether the target was the most likely (n, S) uint8.
+        """
+        nats, hits = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
         self._run(
-            score, self.cell, self.sizes, self.passing, plan, self.parameters.weights, self.packed, self.window,
-            self.state, self.work, nats, hits,
+            score, self.cell, self.sizes, self.passing, _reading_plan(characters, resets, self.sizes.capacity),
+            self.parameters.weights, self.packed, self.window, self.state, self.work, nats, hits,
         )  # fmt: skip
         return nats, hits
 
@@ -169,6 +173,17 @@ class Network:
 def useful_threads(threads: int, streams: int) -> int:
     """At most `threads`, and no more than have enough streams each to be worth waiting for."""
     return max(1, min(threads, streams // _LEAST_STREAMS))
+
+
+def _reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Plan:
+    """A plan that only says what is read, in blocks of `block` steps."""
+    starts = np.arange(0, len(resets), block)
+    unused = np.zeros(len(starts))
+    return Plan(
+        ids=characters, resets=resets, first_step=0, epoch_base=0, start=starts,
+        steps=np.minimum(block, len(resets) - starts), window=starts, losses=starts, weight=unused, learning_rate=unused,
+        number=starts,
+    )  # fmt: skip
 
 
 def _passing(config: ModelConfig, seed: int, trains: bool) -> Passing:

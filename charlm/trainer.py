@@ -13,7 +13,7 @@ import numpy as np
 from . import checkpoint
 from .blocks import Resets, Streams
 from .checkpoint import Checkpoint
-from .config import RunConfig
+from .config import RunConfig, SavingConfig
 from .corpus import Corpus
 from .errors import CheckpointError, DivergenceError
 from .evaluate import Evaluator
@@ -56,14 +56,6 @@ class Validation:
     improved: bool
 
 
-@dataclass(frozen=True)
-class Saving:
-    """When last.npz is written, besides at the end: every so many updates or seconds (0: not)."""
-
-    updates: int = 0
-    seconds: float = 60.0
-
-
 @dataclass
 class _Tally:
     """Sums since the last line of metrics.jsonl."""
@@ -77,7 +69,7 @@ class Trainer:
     """One run: made from a configuration and a corpus, or brought to where a checkpoint stopped with `restore`."""
 
     def __init__(
-        self, config: RunConfig, corpus: Corpus, run: Path, threads: int = 1, saving: Saving = Saving(),
+        self, config: RunConfig, corpus: Corpus, run: Path, threads: int, saving: SavingConfig,
         parameters: Parameters | None = None,
     ) -> None:  # fmt: skip
         """parameters: initial values of another run; drawn from the seed when left out."""

@@ -1,11 +1,13 @@
 """charlm sample"""
 
+import secrets
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..config import DrawConfig
 from ..errors import ConfigurationError, CorpusError
 from .options import (
     announce_compilation,
@@ -47,32 +49,28 @@ def command(run: str | None, **o: Any) -> None:
     charlm sample runs/names --count 20 --stop $'\\n'
     """
     with usage_errors():
+        how = _draw(o)
         if o["length"] < 0:
             raise ConfigurationError(f"length {o['length']}: must be 0 or above")
         if o["prime"] is not None and o["prime_file"] is not None:
             raise ConfigurationError("--prime and --prime-file: give one of them")
     announce_compilation(o["quiet"])
     from ..checkpoint import checkpoint_file, find_run, load
+    from ..sample import sample
 
     saved = load(checkpoint_file(find_run(run)))
     prime = _prime_text(o["prime"], o["prime_file"])
     ids = _prime_ids(saved, prime)
     texts = _Texts(saved.vocabulary, o["count"], prime, o["stop"], o["as_json"])
-    for piece in _pieces(saved, ids, o):
+    for piece in sample(saved.parameters, ids, o["count"], o["length"], how, thread_count(o["threads"])):
         if texts.add(piece):
             break
     texts.finish()
 
 
-def _pieces(saved: "Checkpoint", ids: "np.ndarray", o: dict[str, Any]) -> Any:
-    import secrets
-
-    from ..sample import Draw, sample
-
+def _draw(o: dict[str, Any]) -> DrawConfig:
     seed = secrets.randbits(62) if o["seed"] is None else o["seed"]
-    with usage_errors():
-        how = Draw(o["temperature"], o["top_k"], o["top_p"], seed)
-    return sample(saved.parameters, ids, o["count"], o["length"], how, thread_count(o["threads"]))
+    return DrawConfig(o["temperature"], o["top_k"], o["top_p"], seed)
 
 
 def _prime_text(text: str | None, file: str | None) -> str:

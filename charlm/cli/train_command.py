@@ -18,6 +18,7 @@ from ..config import (
     OptimizerConfig,
     ResetConfig,
     RunConfig,
+    SavingConfig,
     ScheduleConfig,
     TruncationConfig,
 )
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from ..corpus import Corpus
     from ..parameters import Parameters
-    from ..trainer import Progress, Saving, Trainer, Validation
+    from ..trainer import Progress, Trainer, Validation
 
 _MODEL, _OPTIMIZER, _SCHEDULE = ModelConfig(), OptimizerConfig(), ScheduleConfig(minutes=3.0)
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
@@ -156,16 +157,11 @@ def _default_run(corpus: str) -> str:
     return "runs/" + ("stdin" if corpus == "-" else Path(corpus).stem or "run")
 
 
-def _saving(text: str) -> "Saving":
-    from ..trainer import Saving
-
+def _saving(text: str) -> SavingConfig:
     try:
-        saving = Saving(0, float(text[:-1])) if text.endswith("s") else Saving(int(text), 0.0)
+        return SavingConfig(0, float(text[:-1])) if text.endswith("s") else SavingConfig(int(text), 0.0)
     except ValueError:
         raise ConfigurationError(f"save-every {text!r}: give updates (500) or seconds (60s)") from None
-    if saving.updates < 0 or not (0 <= saving.seconds < math.inf):
-        raise ConfigurationError(f"save-every {text!r}: must not be negative")
-    return saving
 
 
 def _config(o: dict[str, Any]) -> RunConfig:
@@ -280,7 +276,7 @@ def _trainer(
     corpus: "Corpus",
     run: Path,
     options: dict[str, Any],
-    saving: "Saving",
+    saving: SavingConfig,
     saved: "Checkpoint | None",
 ) -> "Trainer":
     from ..trainer import Trainer

@@ -55,7 +55,7 @@ class Window(NamedTuple):
 
     x: np.ndarray  # (C S,) int32    characters read
     y: np.ndarray  # (C S,) int32    targets; -1 where a stream has ended
-    reset: np.ndarray  # (C S,) uint81 where the state was set to zero before this step
+    reset: np.ndarray  # (C S,) uint8    1 where the state was set to zero before this step
     z: np.ndarray  # (L, C S, G P)      gates
     extra: np.ndarray  # (L, C S, E P)
     h_in: np.ndarray  # (L, C S, P)     state that entered the step

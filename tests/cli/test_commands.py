@@ -27,7 +27,8 @@ def test_from_text_to_sample(run: Run, corpus: Path) -> None:
     assert result.code == 0, result.err
     summary = json.loads(result.out)
     assert set(summary) == {
-        "updates", "epochs", "seconds", "chars_per_second", "train_nats", "val_nats", "best_val_nats", "best_val_bits", "run",
+        "updates", "epochs", "seconds", "chars_per_second", "train_nats", "val_nats", "best_val_nats", "best_val_bits",
+        "run",
     }  # fmt: skip
     assert summary["updates"] == 300
     assert summary["best_val_nats"] < 2.0
@@ -227,8 +228,8 @@ def test_sampling_options(run: Run, corpus: Path) -> None:
     assert run("sample", "--prime-file", "p.txt", "-n", 3).out.startswith("the quick")
 
 
-def shell(*arguments: str, **more: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "charlm", *arguments], capture_output=True, text=True, check=False, **more)  # type: ignore[call-overload,no-any-return]
+def shell(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "charlm", *arguments], capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize(

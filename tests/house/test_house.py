@@ -21,8 +21,8 @@ ALLOWED = {
     "network": {"config", "kernels", "parameters"},
     "optimizer": {"config", "kernels", "parameters"},
     "checkpoint": {"config", "errors", "parameters", "vocabulary"},
-    "evaluate": {"blocks", "kernels", "network", "parameters"},
-    "sample": {"errors", "kernels", "network", "parameters"},
+    "evaluate": {"blocks", "network", "parameters"},
+    "sample": {"config", "network", "parameters"},
     "trainer": {
         "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "kernels", "network", "optimizer",
         "parameters", "truncation",

@@ -106,7 +106,7 @@ def test_keep_is_its_plain_twin_and_keeps_its_share() -> None:
     threshold = int(0.7 * 2**32)
     apply_keep(12345, threshold, out)
     with np.errstate(over="ignore"):
-        plain = np.concatenate([keep(np.uint32(12345), j, threshold) for j in range(0, 256, LANES)])
+        plain = np.concatenate([keep(12345, j, threshold) for j in range(0, 256, LANES)])
     assert np.array_equal(out[0, :256], plain)
     assert abs(out.mean() - 0.7) < 4 * np.sqrt(0.7 * 0.3 / out.size)
     for lag in range(1, 20):  # neighbours are independent
