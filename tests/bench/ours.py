@@ -1,0 +1,57 @@
+"""charlm's side of sampling and evaluating: prints one JSON line with characters per second, start-up not counted."""
+
+import json
+import time
+from pathlib import Path
+
+import click
+import numpy as np
+
+from charlm.blocks import Resets
+from charlm.config import DrawConfig, ModelConfig, ResetConfig
+from charlm.corpus import Corpus, read_corpus
+from charlm.evaluate import Evaluator
+from charlm.parameters import Parameters
+from charlm.sample import sample
+
+
+def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:
+    """Characters drawn."""
+    pieces = sample(parameters, np.zeros(1, np.uint8), count, length, DrawConfig(), threads)
+    return sum(piece.size for piece in pieces)
+
+
+def evaluating(parameters: Parameters, corpus: Corpus) -> int:
+    """Characters scored: those of the validation part, in order."""
+    return Evaluator(parameters).evaluate(corpus.validation, Resets(ResetConfig(), 64)).chars
+
+
+@click.command()
+@click.argument("mode", type=click.Choice(["sample", "eval"]))
+@click.argument("corpus", type=click.Path(path_type=Path))
+@click.option("--cell", default="lstm")
+@click.option("--hidden", default=256)
+@click.option("--layers", default=1)
+@click.option("--count", default=1)
+@click.option("--threads", default=2)
+@click.option("--seconds", default=3.0)
+def main(
+    mode: str, corpus: Path, cell: str, hidden: int, layers: int, count: int, threads: int, seconds: float
+) -> None:  # fmt: skip
+    """Works for SECONDS after a first, uncounted piece of work."""
+    text = read_corpus((str(corpus),))
+    parameters = Parameters(ModelConfig(cell, hidden=hidden, layers=layers), len(text.vocabulary))
+    parameters.initialise(0)
+
+    def work(length: int) -> int:
+        return sampling(parameters, count, threads, length) if mode == "sample" else evaluating(parameters, text)
+
+    work(10)
+    chars, begun = 0, time.perf_counter()
+    while (spent := time.perf_counter() - begun) < seconds:
+        chars += work(2000)
+    print(json.dumps({"chars_per_second": chars / spent}))
+
+
+if __name__ == "__main__":
+    main()
