@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
 
-.PHONY: train test lint bench peers clean
+.PHONY: train test lint bench costs peers clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -22,8 +22,12 @@ lint: $(VENV)/tested
 	$(BIN)/mypy
 
 # Speed beside PyTorch and JAX where they are installed (make peers). Not a test.
-bench: $(VENV)/tested
+bench: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# What k1 and k2 cost, as in the README.
+costs: $(VENV)/tested data/python.txt
+	$(BIN)/python -m tests.bench.costs
 
 peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0

@@ -344,7 +344,7 @@ class _Display:
 
             self._bar = tqdm(
                 total=1.0, file=sys.stderr, leave=False, dynamic_ncols=True, smoothing=0.05,
-                bar_format="{percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}",
+                bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
             )  # fmt: skip
 
     def show(self, event: "Progress | Validation") -> None:
@@ -356,8 +356,8 @@ class _Display:
             self._line(f"validation at update {event.updates:,}, epoch {event.epochs:.2f}: {event.val_nats:.4f} nats/char, "
                        f"{event.val_nats / math.log(2):.4f} bits/char{best} (training {event.train_nats:.4f})")  # fmt: skip
             return
-        text = (f"epoch {event.epochs:.2f}, {event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
-                f"{event.chars_per_second:,.0f} char/s")  # fmt: skip
+        text = (f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
+                f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}")  # fmt: skip
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(min(1.0, event.share) - self._bar.n)

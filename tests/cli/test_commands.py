@@ -1,11 +1,16 @@
 """The commands as a user runs them, good input and bad."""
 
+import contextlib
+import fcntl
 import json
 import math
 import os
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -298,6 +303,30 @@ def test_signals_save_and_tell_how_to_go_on(corpus: Path, number: int, code: int
     assert process.returncode == code, err
     assert "--resume" in err
     assert Path("runs/corpus/last.npz").exists()
+
+
+def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path) -> None:
+    command = [sys.executable, "-m", "charlm", "train", "corpus.txt", *map(str, SMALL), "--minutes", "0.02"]
+    reader, writer = os.openpty()
+    fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    with subprocess.Popen([*command, "--run", "seen"], stderr=writer, stdout=subprocess.PIPE) as process:
+        os.close(writer)
+        shown = b""
+        with contextlib.suppress(OSError):  # the terminal's end when the program is gone
+            while piece := os.read(reader, 65536):
+                shown += piece
+        assert process.stdout is not None
+        out = process.stdout.read().decode()
+    os.close(reader)
+    assert process.returncode == 0, shown
+    bars = re.findall(r"\d+%\|.*?\| [\d:]+<[\d:?]+, ([\d.]+) nats, ([\d.]+) bits/char, \d+k char/s, epoch", shown.decode())
+    assert len(bars) > 2
+    assert all(abs(float(nats) / math.log(2) - float(bits)) < 2e-3 for nats, bits in bars)
+    assert "nats" in out
+    assert "|" not in out
+    plain = subprocess.run([*command, "--run", "piped"], capture_output=True, text=True, check=True)
+    assert "%|" not in plain.stderr
+    assert "validation at update" in plain.stderr
 
 
 def test_closed_pipe_is_silent(run: Run, corpus: Path) -> None:

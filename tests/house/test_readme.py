@@ -1,0 +1,105 @@
+"""The README is true: its examples run, its options and targets exist, the line it quotes is what charlm prints."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from charlm.cli import COMMANDS, group
+from charlm.config import TruncationConfig
+from charlm.truncation import contract
+
+ROOT = Path(__file__).parent.parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SENTENCE = "It was a day like any other, and the rain fell on roof number {}.\n"
+
+
+def blocks(language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def shortened(script: str) -> str:
+    """The same commands, with training cut down to a few updates of a small network."""
+    script = re.sub(r"--minutes \d+", lambda m: f"--updates {int(m[0].split()[1]) * 2}", script)
+    lines = []
+    for line in script.splitlines():
+        if "charlm train" in line and "--updates" not in line:
+            line = line.replace("charlm train", "charlm train --updates 20")
+        lines.append(re.sub(r"--updates 200\b", "--updates 20", line))
+    return "\n".join(lines)
+
+
+def run(script: str, folder: Path) -> str:
+    """Runs a shell script with the installed charlm; returns what it printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False,
+        env={**os.environ, "PATH": path, "CHARLM_TRAIN_HIDDEN": "16"},
+    )  # fmt: skip
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the texts that the examples speak of."""
+    path = tmp_path_factory.mktemp("readme")
+    for name in ("corpus", "chapter1", "chapter2", "other"):
+        (path / f"{name}.txt").write_text("".join(SENTENCE.format(i) for i in range(200)), encoding="utf-8")
+    return path
+
+
+def test_there_are_examples() -> None:
+    assert len(blocks("sh")) >= 2
+
+
+def test_examples_run_in_order(folder: Path) -> None:
+    for script in blocks("sh"):
+        assert run(shortened(script), folder)
+    for name in re.findall(r"^\| `([\w.]+\.(?:npz|jsonl|json))`", README, re.MULTILINE):
+        assert (folder / "runs" / "corpus" / name).exists(), name
+
+
+def recipe(target: str) -> Iterator[str]:
+    """What make would run for a target, of it the lines that are about charlm and its text."""
+    done = subprocess.run(["make", "-n", "-B", target], cwd=ROOT, capture_output=True, text=True, check=True)
+    for line in done.stdout.splitlines():
+        if "charlm " in line or "data/make.py" in line:
+            yield re.sub(r"\.venv/bin/", "", line)
+
+
+def test_make_train_trains_and_samples(tmp_path: Path) -> None:
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    lines = [line.replace("data/python.txt", "python.txt") for line in recipe("train")]
+    assert len(lines) == 3
+    out = run(shortened("\n".join(lines)), tmp_path)
+    assert "validation" in out
+    assert len(out.splitlines()) > 3
+
+
+def test_the_quoted_contract_is_what_is_printed() -> None:
+    (quoted,) = re.findall(r"^newest\(k1=64, k2=128\): .*$", README, re.MULTILINE)
+    said = contract(TruncationConfig(64, 128), "epoch", 0)
+    pattern = r"window [\d.]+ MiB"
+    assert re.sub(pattern, "", quoted) == re.sub(pattern, "", said)
+
+
+def test_options_and_targets_exist() -> None:
+    context = click.Context(group)
+    known = {"--help", "--version"}
+    for name in COMMANDS:
+        command = group.get_command(context, name)
+        assert command is not None
+        for parameter in command.params:
+            known |= set(parameter.opts)
+    prose = re.sub(r"\| PyTorch's word_language_model.*", "", README)
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", prose)) <= known
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in re.findall(r"(?:`|^    |\$ )make (\w+)", README, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
