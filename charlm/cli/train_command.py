@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from ..trainer import Progress, Trainer, Validation
 
 _MODEL, _OPTIMIZER, _SCHEDULE = ModelConfig(), OptimizerConfig(), ScheduleConfig(minutes=3.0)
+_ADAMW_DECAY = 0.01  # PyTorch's default
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
 _ENDS = ("epochs", "updates", "minutes")
 
@@ -88,7 +89,7 @@ _ENDS = ("epochs", "updates", "minutes")
 @click.option("--lr", type=float, default=_OPTIMIZER.learning_rate, show_default=True, help="Learning rate.")
 @click.option("--momentum", type=float, default=0.0, show_default=True, help="Of sgd and rmsprop.")
 @click.option("--nesterov", is_flag=True, help="Nesterov's momentum for sgd.")
-@click.option("--weight-decay", type=float, default=0.0, show_default=True, help="On matrices only.")
+@click.option("--weight-decay", type=float, default=None, help="On matrices only (default: 0.01 for adamw, else 0).")
 @click.option(
     "--clip",
     type=float,
@@ -149,6 +150,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:  # fmt: skip
     announce_compilation(quiet)
     corpus, config = _read_corpus(config, "streams" in given, saved, quiet)
     trainer = _trainer(config, corpus, run, options, saving, saved)
+    if saved is None:
+        _clear(run)
     _describe(trainer, quiet)
     _train(trainer, options, quiet)
 
@@ -169,6 +172,9 @@ def _config(o: dict[str, Any]) -> RunConfig:
     policy = "every" if o["reset_every"] is not None else "after" if o["reset_after"] is not None else o["reset"]
     if o["reset_every"] is not None and o["reset_after"] is not None:
         raise ConfigurationError("--reset-every and --reset-after: give one of them")
+    decay = o["weight_decay"]
+    if decay is None:
+        decay = _ADAMW_DECAY if o["optimizer"] == "adamw" else 0.0
     ends = {name: o[name] for name in _ENDS}
     if all(value is None for value in ends.values()):
         ends["minutes"] = _SCHEDULE.minutes
@@ -179,7 +185,7 @@ def _config(o: dict[str, Any]) -> RunConfig:
         truncation=TruncationConfig(o["k1"], o["k1"] if o["k2"] is None else o["k2"], o["truncation"]),
         reset=ResetConfig(policy, o["reset_every"] or 0, o["reset_after"] or ""),
         optimizer=OptimizerConfig(
-            o["optimizer"], o["lr"], o["momentum"], o["nesterov"], weight_decay=o["weight_decay"], clip=o["clip"]
+            o["optimizer"], o["lr"], o["momentum"], o["nesterov"], weight_decay=decay, clip=o["clip"]
         ),
         schedule=ScheduleConfig(o["schedule"], o["warmup"], **ends, patience=o["patience"], eval_every=o["eval_every"]),
         streams=o["streams"],
@@ -218,14 +224,19 @@ def _saved_run(run: Path, resume: bool, force: bool) -> "Checkpoint | None":
         if not (run / LAST).exists():
             raise CheckpointError(f"{run}: holds no {LAST} to resume; leave out --resume to start a run there")
         return load(run / LAST)
-    files = [run / name for name in (LAST, BEST, METRICS, CONFIG) if (run / name).exists()]
-    if files and not force:
+    if not force and any((run / name).exists() for name in (LAST, BEST, METRICS, CONFIG)):
         raise CheckpointError(f"{run} already holds a run: continue it with --resume, start over with --force, "
                               "or name another directory with --run")  # fmt: skip
-    run.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        file.unlink()
     return None
+
+
+def _clear(run: Path) -> None:
+    """Makes room for a new run, once nothing can be wrong with what it was asked to do."""
+    from ..checkpoint import BEST, CONFIG, LAST, METRICS
+
+    run.mkdir(parents=True, exist_ok=True)
+    for name in (LAST, BEST, METRICS, CONFIG):
+        (run / name).unlink(missing_ok=True)
 
 
 def _resumed_config(saved: "Checkpoint", options: dict[str, Any], given: set[str]) -> RunConfig:

@@ -194,7 +194,13 @@ def test_a_run_is_not_overwritten(run: Run, corpus: Path) -> None:
     assert "--resume" in result.err
     assert "--force" in result.err
     assert Path("runs/corpus/last.npz").read_bytes() == before
+    assert run("train", "missing.txt", "--run", "runs/corpus", "--force").code == 1
+    assert train(run, "--updates", 3, "--force", "--init-from", "nowhere").code == 1
+    assert Path("runs/corpus/last.npz").read_bytes() == before
     assert train(run, "--updates", 3, "--force").code == 0
+    assert Path("runs/corpus/last.npz").read_bytes() != before
+    assert run("train", "missing.txt").code == 1
+    assert not Path("runs/missing").exists()
 
 
 def test_unknown_characters_are_named(run: Run, corpus: Path) -> None:
