@@ -184,9 +184,7 @@ def _config(o: dict[str, Any]) -> RunConfig:
         ),
         truncation=TruncationConfig(o["k1"], o["k1"] if o["k2"] is None else o["k2"], o["truncation"]),
         reset=ResetConfig(policy, o["reset_every"] or 0, o["reset_after"] or ""),
-        optimizer=OptimizerConfig(
-            o["optimizer"], o["lr"], o["momentum"], o["nesterov"], weight_decay=decay, clip=o["clip"]
-        ),
+        optimizer=OptimizerConfig(o["optimizer"], o["lr"], o["momentum"], o["nesterov"], weight_decay=decay, clip=o["clip"]),
         schedule=ScheduleConfig(o["schedule"], o["warmup"], **ends, patience=o["patience"], eval_every=o["eval_every"]),
         streams=o["streams"],
         seed=o["seed"],
