@@ -129,21 +129,8 @@ def _rows_of_tiles(a, start, row_stride, k_stride, b, b_start, b_stride, c, row,
     i = 0
     if wide:
         while i + _ROWS <= n:
-            _tile(
-                a,
-                start + i * row_stride,
-                row_stride,
-                k_stride,
-                b,
-                b_start,
-                b_stride,
-                c,
-                row + i,
-                column,
-                k,
-                6,
-                _VECTORS,
-            )
+            at = start + i * row_stride
+            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 6, _VECTORS)
             i += _ROWS
         at = start + i * row_stride
         left = n - i

@@ -52,7 +52,7 @@ def test_unknown_characters_are_named(known: str, text: str) -> None:
 )
 @settings(max_examples=200)
 def test_every_character_but_the_first_is_a_target_once_an_epoch(n: int, s: int, k1: int, k2: int, kind: str) -> None:
-    """Over every split into streams and blocks, also char-rnn's mistakes: no wrap at the end, no lost tail."""
+    """Over every split into streams and blocks."""
     if s > n - 1:
         with pytest.raises(CorpusError):
             Streams(n, s)
@@ -77,16 +77,6 @@ def test_every_character_but_the_first_is_a_target_once_an_epoch(n: int, s: int,
     assert at.epoch_base == streams.steps
     assert streams.targets.sum() == n - 1
     assert streams.targets.max() - streams.targets.min() <= 1
-
-
-def test_nothing_leaks_into_the_next_epoch() -> None:
-    """rnnlm's mistake: errors pending at the end of the file reached the next epoch's first update."""
-    streams, cut = Streams(10, 1), TruncationConfig(4, 12)
-    at = Position()
-    while at.epoch == 0:
-        _, at = make_plan(cut, streams, Resets(ResetConfig("never"), 4), np.arange(10), at, 1, np.zeros(1))
-    plan, _ = make_plan(cut, streams, Resets(ResetConfig("never"), 4), np.arange(10), at, 3, np.zeros(3))
-    assert plan.window.tolist() == [4, 8, 9]
 
 
 @given(st.text("ab\n|", min_size=3, max_size=120), st.integers(1, 5), st.integers(1, 9))
