@@ -38,8 +38,8 @@ class ModelConfig:
     cell: str = "lstm"
     activation: str = "tanh"
     hidden: int = 256
-    layers: int = 1
-    dropout: float = 0.0
+    layers: int = 2
+    dropout: float = 0.25
     residual: bool = False
     layer_norm: bool = False
 

@@ -48,4 +48,4 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     return call
 
 
-SMALL = ("--hidden", 24, "--k1", 8, "--streams", 6, "--save-every", 0)
+SMALL = ("--hidden", 24, "--layers", 1, "--dropout", 0, "--k1", 8, "--streams", 6, "--save-every", 0)

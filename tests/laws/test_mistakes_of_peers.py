@@ -45,7 +45,7 @@ def test_the_tail_is_not_dropped(streams: int) -> None:
 
 def uniform(vocabulary: int) -> Parameters:
     """A network that finds every character equally likely, but the first one twice as likely."""
-    parameters = Parameters(ModelConfig("rnn", hidden=3), vocabulary)
+    parameters = Parameters(ModelConfig("rnn", hidden=3, layers=1, dropout=0.0), vocabulary)
     parameters.initialise(0)
     parameters.weights.out[...] = 0
     parameters.weights.out_b[0, 0] = math.log(2)
@@ -72,7 +72,9 @@ def test_a_shorter_last_chunk_does_not_weigh_more() -> None:
 @pytest.mark.parametrize("reset", ["never", "epoch"])
 def test_pending_errors_do_not_reach_the_next_epoch(reset: str) -> None:
     """rnnlm: the first update after the end of the file still learns from what came before it."""
-    problem = Problem(ModelConfig("lstm", hidden=5), TruncationConfig(4, 12), ResetConfig(reset), length=20)
+    problem = Problem(
+        ModelConfig("lstm", hidden=5, layers=1, dropout=0.0), TruncationConfig(4, 12), ResetConfig(reset), length=20
+    )
     streams, parameters = Streams(20, 1), problem.parameters()
     net = Network(parameters, 1, 4, 12)
     rule = Optimizer(OptimizerConfig("sgd", 0.0), parameters, net.gradients).rule

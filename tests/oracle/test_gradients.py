@@ -70,7 +70,7 @@ def test_between_layers(cell: str, activation: str, kind: str, k1: int, k2: int)
 def test_wide(cell: str, activation: str) -> None:
     """Sizes that fill several panels and tiles, where padding and left-over columns meet; some numbers only."""
     problem = Problem(
-        ModelConfig(cell, activation, hidden=37, layers=2, layer_norm=True),
+        ModelConfig(cell, activation, hidden=37, layers=2, layer_norm=True, dropout=0.0),
         TruncationConfig(4, 9), streams=7, length=7 * 13 + 4, vocabulary=83,
     )  # fmt: skip
     updates, parameters = run_epoch(problem)
@@ -88,7 +88,7 @@ def test_wide(cell: str, activation: str) -> None:
 
 def test_losses_against_reference() -> None:
     for cell, activation in CELLS:
-        problem = Problem(ModelConfig(cell, activation, 3, 2), TruncationConfig(4, 4), streams=3, length=33)
+        problem = Problem(ModelConfig(cell, activation, 3, 2, dropout=0.0), TruncationConfig(4, 4), streams=3, length=33)
         updates, parameters = run_epoch(problem)
         expected = losses(problem.model, exact(parameters), reference_sequence(problem, updates[-1].last))
         for u in updates:
@@ -98,7 +98,7 @@ def test_losses_against_reference() -> None:
 @pytest.mark.parametrize("k", [1, 4, 6])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_newest_is_window_where_k1_equals_k2(cell: str, activation: str, k: int) -> None:
-    problem = Problem(ModelConfig(cell, activation, 3, 2), TruncationConfig(k, k), streams=3, length=3 * 10 + 2)
+    problem = Problem(ModelConfig(cell, activation, 3, 2, dropout=0.0), TruncationConfig(k, k), streams=3, length=3 * 10 + 2)
     newest, _ = run_epoch(problem)
     window, _ = run_epoch(replace(problem, truncation=TruncationConfig(k, k, "window")))
     for one, other in zip(all_gradients(newest), all_gradients(window), strict=True):
@@ -107,7 +107,7 @@ def test_newest_is_window_where_k1_equals_k2(cell: str, activation: str, k: int)
 
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_one_block_is_full_backpropagation(cell: str, activation: str) -> None:
-    problem = Problem(ModelConfig(cell, activation, 3, 2), TruncationConfig(11, 11), streams=2, length=23)
+    problem = Problem(ModelConfig(cell, activation, 3, 2, dropout=0.0), TruncationConfig(11, 11), streams=2, length=23)
     (update,), parameters = run_epoch(problem)
     sequence = reference_sequence(problem, 11)
     full = gradient(exact(parameters), lambda p: sum(loss.sum(-1) for loss in losses(problem.model, p, sequence)) / 22)
@@ -132,7 +132,7 @@ def naive_gradients(problem: Problem, rate: float) -> tuple[list[dict[str, np.nd
 def test_every_depth_against_every_loss_on_its_own(kind: str, k2: int) -> None:
     """Brute force for T = 12: reference and kernels against the quadratic twin, for every k1 and k2."""
     for k1 in range(1, 13):
-        problem = Problem(ModelConfig("rnn", hidden=3), TruncationConfig(k1, k2, kind), length=13)
+        problem = Problem(ModelConfig("rnn", hidden=3, layers=1, dropout=0.0), TruncationConfig(k1, k2, kind), length=13)
         updates, _ = run_epoch(problem)
         for u, slow in zip(updates, naive_gradients(problem, 0.0)[0], strict=True):
             assert relative_error(u.gradient, slow) < TOLERANCE, (k1, u.first)
@@ -145,7 +145,7 @@ def test_every_depth_against_every_loss_on_its_own(kind: str, k2: int) -> None:
 def test_training_uses_stored_activations(k1: int, k2: int, reset: ResetConfig) -> None:
     """With parameters that move, the window holds what earlier parameters made: forward once, nothing recomputed."""
     rate = 0.5
-    problem = Problem(ModelConfig("rnn", hidden=3), TruncationConfig(k1, k2), reset, length=40)
+    problem = Problem(ModelConfig("rnn", hidden=3, layers=1, dropout=0.0), TruncationConfig(k1, k2), reset, length=40)
     moving, _ = run_epoch(problem, OptimizerConfig("sgd", learning_rate=rate, clip=0.0))
     slow, nats = naive_gradients(problem, rate)
     for u, expected, loss in zip(moving, slow, nats, strict=True):

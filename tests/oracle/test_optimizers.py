@@ -84,7 +84,9 @@ def clipped(config: OptimizerConfig, gradient: dict[str, np.ndarray]) -> Iterato
 
 @pytest.mark.parametrize("config", CASES, ids=lambda c: f"{c.rule}-{c.momentum}-{c.nesterov}")
 def test_formulas(config: OptimizerConfig) -> None:
-    problem = Problem(ModelConfig("gru", hidden=21, layers=2), TruncationConfig(5, 5), streams=3, length=3 * 200 + 1)
+    problem = Problem(
+        ModelConfig("gru", hidden=21, layers=2, dropout=0.0), TruncationConfig(5, 5), streams=3, length=3 * 200 + 1
+    )
     updates, parameters = run_epoch(problem, config)
     p = {name: array.astype(np.float64) for name, array in problem.parameters().to_pytorch().items()}
     rules = {name: RULES[config.rule](config) for name in p}

@@ -15,7 +15,7 @@ from charlm.sample import sample
 from .problem import LINE_END, Problem, exact
 
 MODELS = [
-    ModelConfig("rnn", hidden=7),
+    ModelConfig("rnn", hidden=7, layers=1, dropout=0.0),
     ModelConfig("lstm", hidden=19, layers=2, layer_norm=True, residual=True, dropout=0.5),
     ModelConfig("gru", hidden=7, layers=3, dropout=0.5),
 ]
@@ -56,7 +56,7 @@ def test_accuracy_counts_the_most_likely() -> None:
 
 def fixed_distribution(p: np.ndarray) -> Parameters:
     """A network that gives the characters these probabilities, whatever it has read."""
-    parameters = Parameters(ModelConfig("lstm", hidden=5), len(p))
+    parameters = Parameters(ModelConfig("lstm", hidden=5, layers=1, dropout=0.0), len(p))
     parameters.initialise(1)
     parameters.weights.out[...] = 0
     parameters.weights.out_b[0, : len(p)] = np.log(p)

@@ -85,7 +85,7 @@ def problems(cell: str, activation: str) -> Iterator[Problem]:
     for layers in (1, 2, 3):
         for k1, k2 in CUTS:
             for kind in ("newest", "window"):
-                model = ModelConfig(cell, activation, hidden=11, layers=layers)
+                model = ModelConfig(cell, activation, hidden=11, layers=layers, dropout=0.0)
                 yield Problem(model, TruncationConfig(k1, k2, kind), ResetConfig("epoch"), 3, length=3 * 17 + 2)
 
 
@@ -135,7 +135,9 @@ def torch_optimizer(config: OptimizerConfig, model: TorchModel) -> Any:
 @pytest.mark.parametrize("config", RULES, ids=lambda c: f"{c.rule}-{c.momentum}-{c.nesterov}")
 def test_training(config: OptimizerConfig) -> None:
     """An epoch of updates with each rule, clipping and decay: losses and final parameters."""
-    problem = Problem(ModelConfig("lstm", hidden=11, layers=2), TruncationConfig(5, 5), streams=3, length=3 * 100 + 1)
+    problem = Problem(
+        ModelConfig("lstm", hidden=11, layers=2, dropout=0.0), TruncationConfig(5, 5), streams=3, length=3 * 100 + 1
+    )
     updates, parameters = run_epoch(problem, config)
     model = TorchModel(problem)
     optimizer, state = torch_optimizer(config, model), None
