@@ -63,8 +63,9 @@ def ours(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path) ->
     if row.mode == "train":
         return [
             sys.executable, "-m", "charlm", "train", str(corpus), *_network(row), *_cut(row), "--k2", str(row.k2),
-            "--dropout", "0", "--lr", "2e-3", "--clip", "5", "--schedule", "constant", "--minutes", str(seconds / 60), "--save-every", "0",
-            "--val-fraction", "0", "--threads", str(threads), "--run", str(scratch / "run"), "--force", "--json", "--quiet",
+            "--dropout", "0", "--lr", "2e-3", "--clip", "5", "--schedule", "constant", "--minutes", str(seconds / 60),
+            "--val-fraction", "0", "--save-every", "0", "--threads", str(threads), "--run", str(scratch / "run"), "--force",
+            "--json", "--quiet",
         ]  # fmt: skip
     more = ["--count", str(row.count), "--threads", str(threads), "--seconds", str(seconds)]
     return [sys.executable, "-m", "tests.bench.ours", row.mode, str(corpus), *_network(row), *more]
