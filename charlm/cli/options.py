@@ -55,7 +55,7 @@ def announce_compilation(quiet: bool) -> None:
 
     def tell(kernel: str) -> None:
         if not told:
-            note("compiling kernels for this machine, once (about 20 seconds)", quiet)
+            note("compiling kernels for this machine, once (5 to 20 seconds)", quiet)
         told.append(kernel)
 
     on_compile[:] = [tell]

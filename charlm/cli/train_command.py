@@ -365,6 +365,8 @@ class _Display:
             self._line(f"validation at update {event.updates:,}, epoch {event.epochs:.2f}: {event.val_nats:.4f} nats/char, "
                        f"{event.val_nats / math.log(2):.4f} bits/char{best} (training {event.train_nats:.4f})")  # fmt: skip
             return
+        if event.seconds == 0:
+            return  # the first update, which is not timed
         text = (f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
                 f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}")  # fmt: skip
         if self._bar is not None:
