@@ -361,9 +361,9 @@ class _Display:
         from ..trainer import Validation
 
         if isinstance(event, Validation):
-            best = ", best so far" if event.improved else f", best {event.best_val_nats:.4f}"
-            self._line(f"validation at update {event.updates:,}, epoch {event.epochs:.2f}: {event.val_nats:.4f} nats/char, "
-                       f"{event.val_nats / math.log(2):.4f} bits/char{best} (training {event.train_nats:.4f})")  # fmt: skip
+            best = "best" if event.improved else f"best {event.best_val_nats:.4f}"
+            self._line(f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
+                       f"{event.val_nats / math.log(2):.4f} bits/char ({best}), training {event.train_nats:.4f}")  # fmt: skip
             return
         if event.seconds == 0:
             return  # the first update, which is not timed
