@@ -332,7 +332,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path) -> None:
     assert "|" not in out
     plain = subprocess.run([*command, "--run", "piped"], capture_output=True, text=True, check=True)
     assert "%|" not in plain.stderr
-    assert re.search(r"update \d+, epoch [\d.]+: validation [\d.]+ nats, [\d.]+ bits/char \(best", plain.stderr)
+    assert re.search(r"update [\d,]+, epoch [\d.]+: validation [\d.]+ nats, [\d.]+ bits/char \(best", plain.stderr)
 
 
 def test_closed_pipe_is_silent(run: Run, corpus: Path) -> None:
