@@ -1,7 +1,7 @@
 """Files -> one memory-mapped sequence of ids, split into a training and a validation part.
 
 Text is read twice in pieces (which characters are there; their ids), so memory does not grow with the corpus. The ids
-are kept in the user's cache, keyed by the files' names, sizes and times; standard input is spooled there.
+are kept in the user's cache, keyed by the files' names, sizes and times; standard input and pipes are copied there.
 """
 
 import codecs
@@ -68,15 +68,18 @@ def read_corpus(
     directory = cache_directory()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="incoming-", dir=directory) as scratch:
-        files = [_spool(Path(scratch)) if name == STANDARD_INPUT else _existing(name) for name in sources]
-        entry = directory / _key(files, sources, use_bytes)
+        files = [_regular_file(name, Path(scratch) / str(i)) for i, name in enumerate(sources)]
+        entry = directory / _key(files, Path(scratch), use_bytes)
         if not (entry / "meta.json").exists():
             _encode(files, sources, use_bytes, Path(scratch) / "entry", on_read)
             _install(Path(scratch) / "entry", entry)
     return _open(entry, paths, val_file, val_fraction, least_distinct)
 
 
-def _existing(name: str) -> Path:
+def _regular_file(name: str, spool: Path) -> Path:
+    """The file itself, or a copy of what can be read only once: standard input, a pipe."""
+    if name == STANDARD_INPUT:
+        return _copy(sys.stdin.buffer, spool)
     path = Path(name)
     if not path.exists():
         raise CorpusError(f"{name}: no such file")
@@ -84,22 +87,23 @@ def _existing(name: str) -> Path:
         raise CorpusError(f"{name}: is a directory; name the text files in it")
     if not os.access(path, os.R_OK):
         raise CorpusError(f"{name}: no permission to read it")
-    return path
+    if path.is_file():
+        return path
+    with path.open("rb") as source:
+        return _copy(source, spool)
 
 
-def _spool(scratch: Path) -> Path:
-    """Standard input as a file, since it is needed twice."""
-    path = scratch / "stdin"
-    with path.open("wb") as out:
-        shutil.copyfileobj(sys.stdin.buffer, out, _PIECE)
-    return path
+def _copy(source: BinaryIO, spool: Path) -> Path:
+    with spool.open("wb") as out:
+        shutil.copyfileobj(source, out, _PIECE)
+    return spool
 
 
-def _key(files: list[Path], sources: tuple[str, ...], use_bytes: bool) -> str:
-    """The cache entry's name: what identifies the files without reading them; standard input by its content."""
+def _key(files: list[Path], scratch: Path, use_bytes: bool) -> str:
+    """The cache entry's name: what identifies the files without reading them; copies in `scratch` by their content."""
     digest = hashlib.sha256(f"charlm corpus 1 {use_bytes}".encode())
-    for path, name in zip(files, sources, strict=True):
-        if name == STANDARD_INPUT:
+    for path in files:
+        if path.parent == scratch:
             with path.open("rb") as file:
                 identity = _hash(file)
         else:

@@ -164,10 +164,19 @@ class Network:
         for array in self.state:
             array[...] = 0
 
-    def memory(self) -> int:
-        """Bytes of the window of stored activations."""
-        arrays = {id(a): a.nbytes for a in self.window}
-        return sum(arrays.values())
+    def window_bytes(self) -> int:
+        """Memory of the window of stored activations."""
+        return _bytes(*self.window)
+
+    def all_bytes(self) -> int:
+        """Memory of everything that this network holds."""
+        arrays = (*self.window, *self.work, *self.packed, *self.state)
+        return _bytes(*arrays, self.parameters.flat, self.gradients.flat)
+
+
+def _bytes(*arrays: np.ndarray) -> int:
+    """Of different arrays; some names stand for the same one."""
+    return sum({id(a): a.nbytes for a in arrays}.values())
 
 
 def useful_threads(threads: int, streams: int) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from .blocks import Resets, Streams
 from .checkpoint import Checkpoint
 from .config import RunConfig, SavingConfig
 from .corpus import Corpus
-from .errors import CheckpointError, DivergenceError
+from .errors import CheckpointError, ConfigurationError, DivergenceError
 from .evaluate import Evaluator
 from .kernels.buffers import Plan, Reports
 from .network import Network, useful_threads
@@ -85,6 +86,7 @@ class Trainer:
             older_losses(cut) > 0, config.seed, useful_threads(threads, config.streams),
         )  # fmt: skip
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
+        _require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self._resets = Resets.for_text(config.reset, cut.k1, corpus.vocabulary)
         self._at = Position()
@@ -394,6 +396,18 @@ class Trainer:
             except (ValueError, KeyError, TypeError):
                 continue  # a torn line
         checkpoint.write_atomically(path, lambda file: file.write("".join(kept).encode()))
+
+
+def _require_memory(needed: int) -> None:
+    """Refuses a run that cannot fit. Arrays of zeros take memory only when they are written to, which would be too late."""
+    if "SC_PHYS_PAGES" not in os.sysconf_names:
+        return
+    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there:
+        raise ConfigurationError(
+            f"training would take {needed / 2**30:.1f} GiB of memory, this machine has {there / 2**30:.1f}: "
+            "use a smaller --k1, --k2, --streams, --hidden or --layers"
+        )
 
 
 def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:

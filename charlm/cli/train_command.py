@@ -315,7 +315,7 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
     note(f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
          f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {trainer.network.threads} threads",
          quiet)  # fmt: skip
-    note(contract(config.truncation, config.reset.policy, trainer.network.memory()), quiet)
+    note(contract(config.truncation, config.reset.policy, trainer.network.window_bytes()), quiet)
 
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:

@@ -90,6 +90,10 @@ def test_bytes_standard_input_and_several_files(run: Run, corpus: Path, monkeypa
         out, err = process.communicate(TEXT)
     assert process.returncode == 0, err
     assert "runs/stdin" in out
+    os.mkfifo("pipe")
+    with subprocess.Popen(["cp", "corpus.txt", "pipe"]):
+        result = run("eval", "runs/stdin", "pipe")
+    assert f"{len(TEXT) - 1:,} characters" in result.out
 
 
 def test_updates_zero_only_initialises(run: Run, corpus: Path) -> None:
@@ -175,6 +179,14 @@ def test_bad_input(run: Run, corpus: Path, arguments: tuple[str, ...], code: int
     if code == 1:
         assert len(result.err.strip().splitlines()) == 1
         assert result.err.startswith("Error: ")
+
+
+def test_a_run_that_cannot_fit_is_refused(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charlm.trainer.os.sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 1000)
+    result = run("train", "corpus.txt", "--quiet")
+    assert result.code == 1
+    assert re.fullmatch(r"Error: training would take 0.0 GiB of memory, this machine has 0.0: .*\n", result.err)
+    assert not Path("runs").exists()
 
 
 def test_small_corpus_gets_fewer_streams_and_says_so(run: Run, corpus: Path) -> None:
