@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -400,14 +399,21 @@ class Trainer:
 
 def _require_memory(needed: int) -> None:
     """Refuses a run that cannot fit. Arrays of zeros take memory only when they are written to, which would be too late."""
-    if "SC_PHYS_PAGES" not in os.sysconf_names:
-        return
-    there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > there:
+    free = _free_memory()
+    if needed > free:
         raise ConfigurationError(
-            f"training would take {needed / 2**30:.1f} GiB of memory, this machine has {there / 2**30:.1f}: "
+            f"training would take {needed / 2**30:.1f} GiB of memory, this machine has {free / 2**30:.1f} free: "
             "use a smaller --k1, --k2, --streams, --hidden or --layers"
         )
+
+
+def _free_memory() -> float:
+    """Bytes that programs can still take, where the system says so (Linux)."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return math.inf
+    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
 def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:

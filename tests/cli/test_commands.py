@@ -182,10 +182,10 @@ def test_bad_input(run: Run, corpus: Path, arguments: tuple[str, ...], code: int
 
 
 def test_a_run_that_cannot_fit_is_refused(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.trainer.os.sysconf", lambda name: 4096 if name == "SC_PAGE_SIZE" else 1000)
+    monkeypatch.setattr("charlm.trainer._free_memory", lambda: 4e6)
     result = run("train", "corpus.txt", "--quiet")
     assert result.code == 1
-    assert re.fullmatch(r"Error: training would take 0.0 GiB of memory, this machine has 0.0: .*\n", result.err)
+    assert re.fullmatch(r"Error: training would take 0.0 GiB of memory, this machine has 0.0 free: .*\n", result.err)
     assert not Path("runs").exists()
 
 
