@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .blocks import Resets, Streams
-from .network import Network, useful_threads
+from .network import Network
 from .parameters import Parameters
 
 _STEPS = 64  # steps of a block while reading
@@ -31,7 +31,7 @@ class Evaluator:
     """Scores texts with the current values of some parameters; keeps its network from one text to the next."""
 
     def __init__(self, parameters: Parameters, streams: int = 1, threads: int = 1) -> None:
-        self._net = Network(parameters, streams, _STEPS, threads=useful_threads(threads, streams))
+        self._net = Network(parameters, streams, _STEPS, threads=threads)
 
     def evaluate(self, ids: np.ndarray, resets: Resets) -> Evaluation:
         """Scores every character of ids but the first.

@@ -10,12 +10,10 @@ from .config import ModelConfig
 from .kernels.buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Window, Work
 from .kernels.cells import CELLS
 from .kernels.draw import draw
-from .kernels.parallel import new_gate
 from .kernels.score import score
 from .kernels.train import train
+from .layout import Layout
 from .parameters import Parameters, aligned_zeros, padded
-
-_LEAST_STREAMS = 4  # streams worth a thread of their own
 
 
 class Network:
@@ -23,7 +21,7 @@ class Network:
 
     block: the longest block, in steps. window: steps that errors reach back; 0 for a network that only reads.
     inject_window: whether losses older than the block are injected (truncation "window").
-    threads: how many share the streams; see `useful_threads`. It decides who computes what, not what comes out.
+    threads: how many may share the work. It decides who computes what and where it lies, not what comes out.
     """
 
     def __init__(
@@ -43,10 +41,12 @@ class Network:
         self.cell = CELLS[config.cell, config.activation]
         # A multiple of block: then no block wraps around, only the window does.
         capacity = -(-max(block, window) // block) * block
+        self._layout = Layout(parameters, padded(config.hidden), streams, threads)
         self.sizes = Sizes(
             streams=streams,
             hidden=config.hidden,
             padded=padded(config.hidden),
+            units=padded(config.hidden) // self._layout.slices,
             vocabulary=parameters.vocabulary,
             padded_vocabulary=padded(parameters.vocabulary),
             layers=config.layers,
@@ -55,72 +55,75 @@ class Network:
             loss_capacity=capacity if inject_window else block,
         )
         self.passing = _passing(config, dropout_seed, self.trains)
-        self.state = State(*(aligned_zeros((config.layers, streams, self.sizes.padded)) for _ in State._fields))
+        self.state = State(
+            *(aligned_zeros((config.layers * streams * self._layout.slices, self.sizes.units)) for _ in State._fields)
+        )
         self.window = self._new_window()
         self.packed = self._new_packed()
         self.work = self._new_work()
         self.gradients = parameters.like() if self.trains else parameters
-        self.threads = min(threads, streams)
-        self._gate = new_gate()
-        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        others = len(self._layout.parts) - 1
+        self._pool = ThreadPoolExecutor(others) if others else None
 
     def _new_window(self) -> Window:
-        z = self.sizes
+        z, x = self.sizes, self._layout.slices
         rows = z.capacity * z.streams
-        h = aligned_zeros((z.layers, rows, z.padded))
+        h = aligned_zeros((z.layers, x * rows, z.units))
         plain = not (self.passing.layer_norm or self.passing.residual or self.passing.scale != 1.0)
         return Window(
-            x=np.zeros(rows, np.int32),
-            y=np.zeros(rows, np.int32),
-            reset=np.zeros(rows, np.uint8),
-            z=aligned_zeros((z.layers, rows, z.gates * z.padded)),
-            extra=aligned_zeros((z.layers, rows, self.cell.extras * z.padded)),
-            h_in=aligned_zeros((z.layers, rows, z.padded)),
+            x=np.zeros(x * rows, np.int32),
+            y=np.zeros(x * rows, np.int32),
+            reset=np.zeros(x * rows, np.uint8),
+            z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
+            extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
+            h_in=aligned_zeros(h.shape),
             h=h,
             passed=h if plain else aligned_zeros(h.shape),
             stats=aligned_zeros((z.layers if self.passing.layer_norm else 0, rows, 2)),
             logits=aligned_zeros((z.loss_capacity * z.streams, z.padded_vocabulary)),
+            nats=np.zeros(rows),
         )
 
     def _new_packed(self) -> Packed:
-        z = self.sizes
-        square = z.padded * z.gates * z.padded
+        z, x = self.sizes, self._layout.slices
         back = z.layers if self.trains else 0
         return Packed(
-            w_ih=aligned_zeros((z.layers - 1, square)),
-            w_hh=aligned_zeros((z.layers, square)),
+            w_ih=aligned_zeros(((z.layers - 1) * z.gates * x, z.padded * z.units)),
+            w_hh=aligned_zeros((z.layers * z.gates * x, z.padded * z.units)),
             out=aligned_zeros((1, z.padded * z.padded_vocabulary)),
-            w_ih_t=aligned_zeros((max(0, back - 1), square)),
-            w_hh_t=aligned_zeros((back, square)),
-            out_t=aligned_zeros((1, z.vocabulary * z.padded if back else 0)),
+            w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * z.units)),
+            w_hh_t=aligned_zeros((back * x, z.gates * z.padded * z.units)),
+            out_t=aligned_zeros((x, z.vocabulary * z.units if back else 0)),
         )
 
     def _new_work(self) -> Work:
-        z = self.sizes
-        rows = z.capacity * z.streams if self.trains else 0
-        wide = z.gates * z.padded
-        dz, error = aligned_zeros((rows, wide)), aligned_zeros((rows, z.padded))
+        z, x = self.sizes, self._layout.slices
+        rows = x * z.capacity * z.streams if self.trains else 0
+        dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
         between = self.window.passed is not self.window.h
         return Work(
-            recurrent=aligned_zeros((z.streams, wide)),
+            recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
             dz=dz,
             dz_h=aligned_zeros(dz.shape) if self.cell.separate else dz,
             error=error,
             kept=aligned_zeros(error.shape) if self.passing.residual else error,
             dy=aligned_zeros(error.shape) if between else error,
-            dh=aligned_zeros((z.streams, z.padded)),
-            dc=aligned_zeros((z.streams, z.padded)),
+            dh=aligned_zeros((x * z.streams, z.units)),
+            dc=aligned_zeros((x * z.streams, z.units)),
+            h_runs=self._layout.unit_runs(z, 1),
+            dz_runs=self._layout.unit_runs(z, z.gates),
+            logit_runs=np.array([(0, 0, z.vocabulary)], np.int64),
+            time_runs=self._layout.time_runs(z, z.capacity),
+            loss_runs=self._layout.time_runs(z, z.loss_capacity),
         )
 
     def _run(self, kernel: Any, *arguments: Any) -> None:
-        """Calls a kernel on all threads, the last rank on this one."""
-        self._gate[:] = 0
-        others = []
-        for rank in range(self.threads - 1):
-            assert self._pool is not None
-            others.append(self._pool.submit(partial(kernel, *arguments, self._gate, rank, self.threads)))
-        kernel(*arguments, self._gate, self.threads - 1, self.threads)
-        for other in others:
+        """Calls a kernel on all threads, the last part on this one."""
+        *others, last = self._layout.parts
+        last.gate[:] = 0
+        running = [self._pool.submit(partial(kernel, *arguments, part)) for part in others] if self._pool else []
+        kernel(*arguments, last)
+        for other in running:
             other.result()
 
     def train(self, plan: Plan, rule: Rule) -> Reports:
@@ -151,11 +154,10 @@ class Network:
         self, last: np.ndarray, n: int, first: int, temperature: float, top_k: int, top_p: float, seed: int
     ) -> np.ndarray:
         """n characters (n, S) int32 that follow `last` (S,), the characters read but not yet passed on."""
-        self.window.x[: self.streams] = last
         out = np.zeros((n, self.streams), np.int32)
         self._run(
             draw, self.cell, self.sizes, self.passing, self.parameters.weights, self.packed, self.window, self.state,
-            self.work, out, first, float(temperature), top_k, float(top_p), seed,
+            self.work, last.astype(np.int32), out, first, float(temperature), top_k, float(top_p), seed,
         )  # fmt: skip
         return out
 
@@ -163,6 +165,30 @@ class Network:
         """Sets the carried state of every stream to zero."""
         for array in self.state:
             array[...] = 0
+
+    def carried(self, window: bool) -> dict[str, np.ndarray]:
+        """Copies of the carried state and, if asked for, of the window's activations: what exact continuation needs.
+
+        Rows are by layer or step and stream, whatever the threads: state_h (L S, P), window_z (L, C S, G P) and so on.
+        """
+        return {name: self._layout.collect(*more) for name, *more in self._carried(window)}
+
+    def carry(self, name: str, values: np.ndarray, window: bool) -> None:
+        """Takes over one of the arrays that `carried` gave."""
+        for known, *more in self._carried(window):
+            if known == name:
+                self._layout.spread(values, *more)
+
+    def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
+        """(name, array with rows in the axis before the last, steps or layers in it, groups: see Layout.collect)."""
+        z, w = self.sizes, self.window
+        found = [(f"state_{name}", array, z.layers, 1) for name, array in self.state._asdict().items()]
+        if window:
+            groups = {"z": z.gates, "extra": self.cell.extras, "h_in": 1, "h": 1, "passed": 1}
+            found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
+            found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
+            found.append(("window_stats", w.stats, z.capacity, 0))
+        return found
 
     def window_bytes(self) -> int:
         """Memory of the window of stored activations."""
@@ -177,11 +203,6 @@ class Network:
 def _bytes(*arrays: np.ndarray) -> int:
     """Of different arrays; some names stand for the same one."""
     return sum({id(a): a.nbytes for a in arrays}.values())
-
-
-def useful_threads(threads: int, streams: int) -> int:
-    """At most `threads`, and no more than have enough streams each to be worth waiting for."""
-    return max(1, min(threads, streams // _LEAST_STREAMS))
 
 
 def _reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Plan:

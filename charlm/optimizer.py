@@ -26,8 +26,7 @@ class Optimizer:
     """One rule with its memory for one set of parameters; `rule` is what the training kernel is handed."""
 
     def __init__(self, config: OptimizerConfig, parameters: Parameters, gradients: Parameters) -> None:
-        size = parameters.flat.shape[1]
-        self.slots = aligned_zeros((_slot_count(config), size))
+        self.slots = aligned_zeros((_slot_count(config), *parameters.flat.shape))
         self.rule = Rule(
             kind=_KINDS[config.rule],
             momentum=float(config.momentum),
@@ -41,7 +40,7 @@ class Optimizer:
             parameters=parameters.flat,
             gradients=gradients.flat,
             slots=self.slots,
-            partial=np.zeros(-(-size // update.PIECE)),
+            partial=np.zeros(len(parameters.flat)),
         )
 
 

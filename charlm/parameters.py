@@ -10,6 +10,7 @@ from .errors import CheckpointError
 from .kernels.buffers import Weights
 from .kernels.cells import CELLS
 from .kernels.lanes import PAD
+from .kernels.parallel import share
 
 _ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
@@ -31,8 +32,8 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
 class Parameters:
     """The weights of one network, or anything of the same shape such as their gradient.
 
-    flat: (1, N) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
-    matrices: how many numbers at the front of flat belong to matrices, which weight decay applies to.
+    flat: (R, P) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
+    matrices: how many rows at the front of flat belong to matrices, which weight decay applies to.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
@@ -48,18 +49,38 @@ class Parameters:
             "out": (vocabulary, p),
             "b_ih": (layers, wide),
             "b_hh": (layers, wide),
-            "out_b": (1, padded(vocabulary)),
             "gain": (norms, p),
             "shift": (norms, p),
+            "out_b": (1, padded(vocabulary)),
         }
         sizes = [math.prod(shape) for shape in shapes.values()]
         ends = np.cumsum(sizes).tolist()
-        self.matrices = ends[3]
-        self.flat = aligned_zeros((1, ends[-1]))
+        self.matrices = ends[3] // p
+        self.flat = aligned_zeros((-(-ends[-1] // p), p))
+        numbers = self.flat.reshape(-1)
         pieces = zip(shapes.items(), sizes, ends, strict=True)
         self.weights = Weights(
-            **{name: self.flat[0, end - size : end].reshape(shape) for (name, shape), size, end in pieces}
+            **{name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces}
         )
+
+    def rows_of(self, rank: int, ranks: int) -> np.ndarray:
+        """The rows of flat, as (n, 2) int64 stretches, that thread `rank` of `ranks` sums the gradients of.
+
+        They are a share of each matrix's rows and each bias's gates; what is small and left over is the last thread's.
+        """
+        found, at, p = [], 0, self.flat.shape[1]
+        for name, view in zip(Weights._fields, self.weights, strict=True):
+            if name in ("gain", "shift", "out_b"):
+                break
+            for _ in range(view.shape[0] if view.ndim == 3 or name.startswith("b_") else 1):
+                size = view[0].size if view.ndim == 3 or name.startswith("b_") else view.size
+                units = self.gates if name.startswith("b_") else view.shape[-2]
+                lo, hi = share(units, rank, ranks)
+                found.append((at + lo * (size // units) // p, at + hi * (size // units) // p))
+                at += size // p
+        if rank == ranks - 1:
+            found.append((at, len(self.flat)))
+        return np.array(found, np.int64)
 
     def like(self) -> "Parameters":
         """Zeros of the same shape: a gradient."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from .config import DrawConfig
-from .network import Network, useful_threads
+from .network import Network
 from .parameters import Parameters
 
 _FIRST_PIECE, _LARGEST_PIECE = 16, 512  # characters drawn before they are shown: few at first, then more at once
@@ -19,7 +19,7 @@ def sample(
 
     The texts differ by their draws; a text does not depend on how many others are drawn beside it.
     """
-    net = Network(parameters, count, _BLOCK, threads=useful_threads(threads, count))
+    net = Network(parameters, count, _BLOCK, threads=threads)
     if len(prime) > 1:  # all but the last character, which the first draw reads
         net.score(np.repeat(np.asarray(prime, np.int32)[:, None], count, 1), np.zeros((len(prime) - 1, count), np.uint8))
     last = np.full(count, prime[-1], np.int32)

@@ -18,7 +18,7 @@ from .corpus import Corpus
 from .errors import CheckpointError, ConfigurationError, DivergenceError
 from .evaluate import Evaluator
 from .kernels.buffers import Plan, Reports
-from .network import Network, useful_threads
+from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .truncation import Position, make_plan, older_losses
@@ -82,7 +82,7 @@ class Trainer:
         self.streams = Streams(len(corpus.train), config.streams)
         self.network = Network(
             self.parameters, config.streams, min(cut.k1, self.streams.steps), min(cut.k2, self.streams.steps),
-            older_losses(cut) > 0, config.seed, useful_threads(threads, config.streams),
+            older_losses(cut) > 0, config.seed, threads,
         )  # fmt: skip
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         _require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes)
@@ -348,14 +348,13 @@ class Trainer:
         }
 
     def _resume_arrays(self) -> dict[str, np.ndarray]:
-        """Views of the optimizer's memory, the carried state and, where errors reach past the block, the window."""
-        net = self.network
-        arrays = {"optimizer": self.optimizer.slots, "state_h": net.state.h, "state_c": net.state.c}
+        """The optimizer's memory, the carried state and, where errors reach past the block, the window."""
+        return {"optimizer": self.optimizer.slots, **self.network.carried(self._reaches_back())}
+
+    def _reaches_back(self) -> bool:
+        """Whether the next update needs activations of the blocks before it."""
         next_block = min(self.config.truncation.k1, self.streams.steps - self._at.step)
-        if self._at.step > 0 and self.config.truncation.k2 > next_block:
-            kept = [name for name in net.window._fields if name != "logits"]
-            arrays |= {f"window_{name}": getattr(net.window, name) for name in kept}
-        return arrays
+        return self._at.step > 0 and self.config.truncation.k2 > next_block
 
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
@@ -379,6 +378,7 @@ class Trainer:
             raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
         for name, array in self._resume_arrays().items():
             _copy_array(saved, name, array)
+            self.network.carry(name, array, self._reaches_back())
         self._dirty = False
         self._drop_later_metrics()
 

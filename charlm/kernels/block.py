@@ -1,42 +1,56 @@
 """One update block: forward over its characters, backward over the window, gradients. No orchestration of updates.
 
-Streams are dealt out to threads, so a thread's part of the forward and of the backward pass needs nobody else. The
-gradients are dealt out by columns instead: each number of a gradient is summed by one thread, over all rows in order.
+The passes through time are divided as parallel.py says: by streams, or by units. The gradients are always dealt out by
+rows of the weight: each number of a gradient is summed by one thread, over all steps and streams in order.
 """
 
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner
 from .lanes import LANES, load, store
-from .matmul import accumulate, pack, pack_transposed, panels
-from .parallel import barrier
-from .passing import accumulate_norm, pass_down, pass_up
-from .recurrence import backward_layer, clear_row, fill_row, forward_layer, input_part, products_by_step
+from .matmul import PANEL, accumulate, pack, pack_transposed, product
+from .parallel import Part, barrier, divide, meet, own_rows, share
+from .passing import norm_gradient, pass_down, pass_up
+from .recurrence import (
+    add_part, backward_layer, clear_row, common_row, error_below, fill_row, forward_layer, input_part, sliced_row,
+)  # fmt: skip
 from .softmax import loss_and_error
 
 _ALL = 1 << 32
 
 
 @inner
-def pack_forward(sizes: Sizes, weights: Weights, packed: Packed, rank, ranks) -> None:
-    """Packs the matrices of the forward pass; this thread's columns."""
-    first, last = panels(sizes.gates * sizes.padded, rank, ranks)
-    for layer in range(sizes.layers):
-        pack(weights.w_hh[layer], packed.w_hh[layer : layer + 1], first, last)
-        if layer > 0:
-            pack(weights.w_ih[layer - 1], packed.w_ih[layer - 1 : layer], first, last)
-    first, last = panels(sizes.padded_vocabulary, rank, ranks)
-    pack_transposed(weights.out, packed.out, first, last)
+def _columns(part: Part, columns: int) -> tuple[int, int]:
+    """The columns of a matrix that this thread packs: of its own slice all, else a part of the only one there is."""
+    return (0, columns) if part.slices > 1 else divide(columns, PANEL, part.rank, part.ranks)
 
 
 @inner
-def pack_backward(sizes: Sizes, weights: Weights, packed: Packed, rank, ranks) -> None:
-    """Packs the transposed matrices of the backward pass; this thread's columns."""
-    first, last = panels(sizes.padded, rank, ranks)
+def pack_forward(sizes: Sizes, part: Part, weights: Weights, packed: Packed) -> None:
+    """Packs the matrices of the forward pass, each gate's on its own; this thread's columns."""
+    first, last = _columns(part, sizes.units)
     for layer in range(sizes.layers):
-        pack_transposed(weights.w_hh[layer], packed.w_hh_t[layer : layer + 1], first, last)
+        for gate in range(sizes.gates):
+            at = gate * sizes.padded + part.slice * sizes.units
+            which = (layer * sizes.gates + gate) * part.slices + part.slice
+            pack(weights.w_hh[layer], at, sizes.units, packed.w_hh, which, first, last)
+            if layer > 0:
+                below = which - sizes.gates * part.slices
+                pack(weights.w_ih[layer - 1], at, sizes.units, packed.w_ih, below, first, last)
+    first, last = divide(sizes.padded_vocabulary, PANEL, part.rank, part.ranks)
+    pack_transposed(weights.out, 0, sizes.padded_vocabulary, packed.out, 0, first, last)
+
+
+@inner
+def pack_backward(sizes: Sizes, part: Part, weights: Weights, packed: Packed) -> None:
+    """Packs the transposed matrices of the backward pass; this thread's columns."""
+    first, last = _columns(part, sizes.units)
+    at = part.slice * sizes.units
+    for layer in range(sizes.layers):
+        which = layer * part.slices + part.slice
+        pack_transposed(weights.w_hh[layer], at, sizes.units, packed.w_hh_t, which, first, last)
         if layer > 0:
-            pack_transposed(weights.w_ih[layer - 1], packed.w_ih_t[layer - 1 : layer], first, last)
-    pack(weights.out, packed.out_t, first, last)
+            pack_transposed(weights.w_ih[layer - 1], at, sizes.units, packed.w_ih_t, which - part.slices, first, last)
+    pack(weights.out, at, sizes.units, packed.out_t, part.slice, first, last)
 
 
 @inner
@@ -47,27 +61,35 @@ def is_plain(passing: Passing) -> bool:
 
 @inner
 def forward(
-    cell, sizes: Sizes, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
-    slot, steps, position, lo, hi,
+    cell, sizes: Sizes, part: Part, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State,
+    work: Work, slot, steps, position,
 ):  # fmt: skip
-    """All layers over the block at [slot, slot + steps), streams [lo, hi); characters and resets are in the window."""
+    """All layers over the block at [slot, slot + steps); characters and resets are in the window.
+
+    `position` is the block's first step for dropout. Ends with what the top layer passes up, complete for this
+    thread's streams.
+    """
     for layer in range(sizes.layers):
-        input_part(sizes, weights, packed, window, layer, slot, steps, lo, hi)
-        forward_layer(cell, sizes, weights, packed, window, state, work, layer, slot, steps, lo, hi)
+        input_part(cell, sizes, part, weights, packed, window, work, layer, slot, steps)
+        forward_layer(cell, sizes, part, weights, packed, window, state, work, layer, slot, steps)
+        meet(part)
         if not is_plain(passing):
-            pass_up(sizes, passing, weights, window, layer, slot, steps, lo, hi, position)
+            pass_up(sizes, part, passing, weights, window, layer, slot, steps, position)
+            meet(part)
 
 
 @inner
-def predict(sizes: Sizes, weights: Weights, packed: Packed, window: Window, slot, steps, lo, hi) -> int:
-    """Logits of `steps` slots for streams [lo, hi); returns the first slot they take in the logits' ring."""
-    at = slot % sizes.loss_capacity
-    for t in range(at, at + steps):
-        for s in range(lo, hi):
-            fill_row(window.logits, t * sizes.streams + s, weights.out_b, 0)
-    top = window.passed[sizes.layers - 1]
-    products_by_step(top, slot, packed.out, window.logits, at, steps, sizes.streams, lo, hi, sizes.padded)
-    return at
+def predict(sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Work, slot, steps) -> int:
+    """Logits of `steps` slots for this thread's own rows; returns the row of the logits where those slots begin."""
+    row = common_row(part, sizes.loss_capacity, slot % sizes.loss_capacity)
+    first, last = own_rows(part, steps)
+    for i in range(row + first, row + last):
+        fill_row(window.logits, i, weights.out_b, 0)
+    product(
+        window.passed[sizes.layers - 1], common_row(part, sizes.capacity, slot) + first, work.h_runs, packed.out, 0,
+        sizes.padded_vocabulary, window.logits, row + first, 0, last - first,
+    )  # fmt: skip
+    return row
 
 
 @inner
@@ -80,126 +102,171 @@ def piece_of_ring(end: int, n: int, capacity: int, piece: int) -> tuple[int, int
 
 @inner
 def losses(
-    sizes: Sizes, weights: Weights, packed: Packed, window: Window, work: Work, nats, end, steps, reach, injected, weight,
-    lo, hi,
-):  # fmt: skip
-    """Losses of the newest `injected` steps and their errors down to work.error; nats[s] = sum over the block's own.
+    sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Work, end, reach, injected, weight
+):
+    """Losses of the newest `injected` steps, into window.nats, and their errors down to work.error; own rows only.
 
     Older steps of the window have no error of their own.
     """
-    for s in range(lo, hi):
-        nats[s] = 0.0
-        for t in range(end - reach, end - injected):
-            clear_row(work.error, t % sizes.capacity * sizes.streams + s)
+    for piece in range(2):
+        slot, length = piece_of_ring(end - injected, max(0, reach - injected), sizes.capacity, piece)
+        _clear_errors(sizes, part, work, slot, length)
     for piece in range(2):
         slot, length = piece_of_ring(end, injected, sizes.capacity, piece)
         if length == 0:
             continue
-        at = predict(sizes, weights, packed, window, slot, length, lo, hi)
-        first = end - injected if piece == 0 else end - length
-        for t in range(length):
-            for s in range(lo, hi):
-                row = (slot + t) * sizes.streams + s
-                value = loss_and_error(window.logits, (at + t) * sizes.streams + s, window.y[row], weight)
-                if first + t >= end - steps:
-                    nats[s] += value
-                clear_row(work.error, row)
-        products_by_step(window.logits, at, packed.out_t, work.error, slot, length, sizes.streams, lo, hi, sizes.vocabulary)
+        logits = predict(sizes, part, weights, packed, window, work, slot, length)
+        first, last = own_rows(part, length)
+        row, sliced = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+        for i in range(first, last):
+            window.nats[row + i] = loss_and_error(window.logits, logits + i, window.y[sliced + i], weight)
+        _clear_errors(sizes, part, work, slot, length)
+        for other in range(part.slices):
+            product(
+                window.logits, logits + first, work.logit_runs, packed.out_t, other, sizes.units,
+                work.error, row + first + other * sizes.capacity * sizes.streams, 0, last - first,
+            )  # fmt: skip
 
 
 @inner
-def output_gradient(sizes: Sizes, window: Window, gradients: Weights, end, injected, rank, ranks) -> None:
-    """Gradients of V and c: this thread's columns, all rows."""
+def _clear_errors(sizes, part, work, slot, steps):
+    first, last = own_rows(part, steps)
+    row = common_row(part, sizes.capacity, slot)
+    for other in range(part.slices):
+        for i in range(first, last):
+            clear_row(work.error, row + i + other * sizes.capacity * sizes.streams)
+
+
+@inner
+def sum_losses(sizes: Sizes, window: Window, work: Work, slot, steps, nats) -> None:
+    """nats[s] = each stream's losses over the block at `slot`, summed in order of time; for one thread."""
+    for s in range(sizes.streams):
+        nats[s] = 0.0
+    parts = work.time_runs.shape[0] // sizes.capacity
+    for t in range(slot, slot + steps):
+        s = 0
+        for run in range(t * parts, (t + 1) * parts):
+            for row in range(work.time_runs[run, 1], work.time_runs[run, 1] + work.time_runs[run, 2]):
+                nats[s] += window.nats[row]
+                s += 1
+
+
+@inner
+def output_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, end, injected) -> None:
+    """Gradients of V and c: this thread's characters."""
+    lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
     top = window.passed[sizes.layers - 1]
-    first, last = panels(sizes.padded, rank, ranks)
-    bias_first, bias_last = panels(sizes.padded_vocabulary, rank, ranks)
+    parts = work.loss_runs.shape[0] // sizes.capacity
     for piece in range(2):
         slot, length = piece_of_ring(end, injected, sizes.capacity, piece)
-        if length > 0:
-            at = slot % sizes.loss_capacity * sizes.streams
-            n = length * sizes.streams
-            accumulate(window.logits, at, top, slot * sizes.streams, n, gradients.out, sizes.vocabulary, first, last)
-            _accumulate_bias(window.logits, at, n, gradients.out_b, 0, bias_first, bias_last)
+        first, last = slot * parts, (slot + length) * parts
+        for other in range(part.slices):
+            accumulate(
+                window.logits, 0, lo, top, other * sizes.capacity * sizes.streams, 0, work.loss_runs, first, last,
+                gradients.out, lo, hi - lo, other * sizes.units, sizes.units,
+            )  # fmt: skip
+        if part.rank == part.ranks - 1:
+            _sum_rows(window.logits, 0, 0, work.loss_runs, 0, first, last, gradients.out_b, 0, 0, window.logits.shape[1])
 
 
 @inner
-def _accumulate_bias(d, row, n, c, c_row, first, last):
-    """c[c_row, first:last] += the sum of rows [row, row + n) of d."""
-    for j in range(first, last, LANES):
-        value = load(c, c_row, j)
-        for i in range(row, row + n):
-            value = value + load(d, i, j)
-        store(c, c_row, j, value)
+def _sum_rows(d, d_row, d_column, runs, side, first, last, c, c_row, c_column, columns):
+    """c[c_row, c_column:] += the sum of rows of d[:, d_column:]: d_row plus those of runs[first:last] (of side a or b)."""
+    for j in range(0, columns, LANES):
+        value = load(c, c_row, c_column + j)
+        for run in range(first, last):
+            row = d_row + runs[run, side]
+            for i in range(row, row + runs[run, 2]):
+                value = value + load(d, i, d_column + j)
+        store(c, c_row, c_column + j, value)
 
 
 @inner
-def layer_gradient(cell, sizes: Sizes, window: Window, work: Work, gradients: Weights, layer, end, reach, rank, ranks):
-    """Gradients of one layer's weights over the window: this thread's columns, all rows in the order of time."""
-    first, last = panels(sizes.gates * sizes.padded, rank, ranks)
+def layer_gradient(cell, sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, layer, end, reach):
+    """Gradients of one layer's weights over the window: this thread's rows, all steps and streams in order."""
+    parts = work.time_runs.shape[0] // sizes.capacity
+    per_slice = sizes.capacity * sizes.streams
+    lo, hi = share(sizes.padded, part.rank, part.ranks)
+    own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
     for piece in range(2):
         slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
-        row, n = slot * sizes.streams, length * sizes.streams
-        if n == 0:
-            continue
-        accumulate(window.h_in[layer], row, work.dz_h, row, n, gradients.w_hh[layer], sizes.padded, first, last)
-        _accumulate_bias(work.dz_h, row, n, gradients.b_hh, layer, first, last)
-        _accumulate_bias(work.dz, row, n, gradients.b_ih, layer, first, last)
-        if layer > 0:
-            below = window.passed[layer - 1]
-            accumulate(below, row, work.dz, row, n, gradients.w_ih[layer - 1], sizes.padded, first, last)
-        else:
-            for i in range(row, row + n):
-                character = window.x[i]
-                for j in range(first, last, LANES):
-                    store(gradients.embed, character, j, load(gradients.embed, character, j) + load(work.dz, i, j))
+        first, last = slot * parts, (slot + length) * parts
+        for gate in range(sizes.gates):
+            for other in range(part.slices):
+                column = gate * sizes.padded + other * sizes.units
+                accumulate(
+                    window.h_in[layer], own_slice, own_column, work.dz_h, other * per_slice, gate * sizes.units,
+                    work.time_runs, first, last, gradients.w_hh[layer], lo, hi - lo, column, sizes.units,
+                )  # fmt: skip
+                if layer > 0:
+                    accumulate(
+                        window.passed[layer - 1], own_slice, own_column, work.dz, other * per_slice, gate * sizes.units,
+                        work.time_runs, first, last, gradients.w_ih[layer - 1], lo, hi - lo, column, sizes.units,
+                    )  # fmt: skip
+        _bias_gradient(cell, sizes, part, work, gradients, layer, first, last)
+        if layer == 0:
+            _embedding_gradient(sizes, part, window, work, gradients, first, last)
 
 
 @inner
-def _norm_gradient(sizes, passing, window, work, gradients, layer, end, reach, rank, ranks):
-    """Gradients of one layer norm: this thread's columns, all rows."""
-    first, last = panels(sizes.padded, rank, ranks)
-    for piece in range(2):
-        slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
-        row, n = slot * sizes.streams, length * sizes.streams
-        accumulate_norm(window, gradients, work.kept, layer, row, n, first, last)
+def _bias_gradient(cell, sizes, part, work, gradients, layer, first, last):
+    """Runs [first, last) of the window for both biases; this thread's gates."""
+    lo, hi = share(sizes.gates, part.rank, part.ranks)
+    for gate in range(lo, hi):
+        for other in range(part.slices):
+            row, column = other * sizes.capacity * sizes.streams, gate * sizes.units
+            to = gate * sizes.padded + other * sizes.units
+            _sum_rows(work.dz, row, column, work.time_runs, 0, first, last, gradients.b_ih, layer, to, sizes.units)
+            _sum_rows(work.dz_h, row, column, work.time_runs, 0, first, last, gradients.b_hh, layer, to, sizes.units)
 
 
 @inner
-def _error_below(sizes, passing, packed, work, layer, end, reach, lo, hi):
-    """Turns work.error of this layer into that of the layer below, for the window: from work.dz, and residually."""
-    for piece in range(2):
-        slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
-        if not passing.residual:
-            for t in range(slot, slot + length):
-                for s in range(lo, hi):
-                    clear_row(work.error, t * sizes.streams + s)
-        products_by_step(
-            work.dz, slot, packed.w_ih_t[layer - 1 : layer], work.error, slot, length, sizes.streams, lo, hi,
-            work.dz.shape[1],
-        )  # fmt: skip
+def _embedding_gradient(sizes, part, window, work, gradients, first, last):
+    """Runs [first, last) of the window for the characters' rows; this thread's characters."""
+    lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
+    per_slice = sizes.capacity * sizes.streams
+    for run in range(first, last):
+        row = work.time_runs[run, 0]
+        for i in range(row, row + work.time_runs[run, 2]):
+            character = window.x[i + part.slice * per_slice]
+            if lo <= character < hi:
+                for gate in range(sizes.gates):
+                    for other in range(part.slices):
+                        to, at = gate * sizes.padded + other * sizes.units, gate * sizes.units
+                        add_part(gradients.embed, character, to, work.dz, i + other * per_slice, at, sizes.units)
 
 
 @inner
 def backward(
-    cell, sizes: Sizes, passing: Passing, weights: Weights, gradients: Weights, packed: Packed, window: Window, work: Work,
-    gate, end, reach, injected, base, lo, hi, rank, ranks,
+    cell, sizes: Sizes, part: Part, passing: Passing, weights: Weights, gradients: Weights, packed: Packed, window: Window,
+    work: Work, end, reach, injected, base,
 ):  # fmt: skip
-    """All gradients, from work.error (see `losses`) down: errors by streams, then gradients by columns, layer by layer.
+    """All gradients, from work.error (see `losses`) down: errors by parts, then gradients by rows, layer by layer.
 
     Errors reach `reach` steps back from `end`; the output side learns from all `injected` losses, also where k2 < k1
-    and the cells do not hear of them. Ends with every gradient complete for every thread.
+    and the cells do not hear of them. `base` is the dropout position of epoch step 0. Ends with every gradient
+    complete for every thread.
     """
     for layer in range(sizes.layers - 1, -1, -1):
         rows = max(reach, injected) if layer == sizes.layers - 1 else reach
+        meet(part)
         if not is_plain(passing):
-            pass_down(sizes, passing, weights, window, work, layer, end, rows, lo, hi, base)
-        backward_layer(cell, sizes, packed, window, work, layer, end, reach, lo, hi)
-        barrier(gate, ranks)
+            for piece in range(2):
+                slot, length = piece_of_ring(end, rows, sizes.capacity, piece)
+                step = base + end - rows if piece == 0 else base + end - length
+                pass_down(sizes, part, passing, weights, window, work, layer, slot, length, step)
+            meet(part)
+        backward_layer(cell, sizes, part, packed, window, work, layer, end, reach)
+        barrier(part)
         if layer == sizes.layers - 1:
-            output_gradient(sizes, window, gradients, end, injected, rank, ranks)
+            output_gradient(sizes, part, window, work, gradients, end, injected)
         if passing.layer_norm:
-            _norm_gradient(sizes, passing, window, work, gradients, layer, end, rows, rank, ranks)
-        layer_gradient(cell, sizes, window, work, gradients, layer, end, reach, rank, ranks)
-        barrier(gate, ranks)
+            for piece in range(2):
+                slot, length = piece_of_ring(end, rows, sizes.capacity, piece)
+                norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
+        layer_gradient(cell, sizes, part, window, work, gradients, layer, end, reach)
+        barrier(part)
         if layer > 0:
-            _error_below(sizes, passing, packed, work, layer, end, reach, lo, hi)
+            for piece in range(2):
+                slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
+                error_below(sizes, part, packed, work, layer, slot, length, passing.residual)

@@ -1,9 +1,13 @@
 """What kernels are handed: named groups of arrays, and the letters their shapes are written in.
 
 S streams, T steps, H hidden units, P = H padded to a multiple of PAD, V vocabulary, VP = V padded likewise, L layers,
-G gates per unit, E rows of P that a cell stores beside its gates, C steps that the window's ring holds. Arrays with one
-row per step and stream are 2-D: row = slot * S + stream, slot = step % C. All are C-contiguous and aligned to 64 bytes;
-what lies in the padding is zero and stays zero (in out_b: -1e30, so that a padded logit has no probability).
+G gates per unit, E rows of P that a cell stores beside its gates, C steps that the window's ring holds, a step's slot
+being step % C. X slices that the units are divided into, U = P / X units in each. All arrays are C-contiguous and
+aligned to 64 bytes; what lies in the padding is zero and stays zero (in out_b: -1e30, so that a padded logit has no
+probability).
+
+An array with a row for each step and stream holds them as its threads do (see parallel.py): the rows of the first
+thread's streams [0, n) by time, row = slot * n + stream, then those of the next; one slice after the other.
 """
 
 from typing import NamedTuple
@@ -17,6 +21,7 @@ class Sizes(NamedTuple):
     streams: int
     hidden: int
     padded: int
+    units: int  # U
     vocabulary: int
     padded_vocabulary: int
     layers: int
@@ -26,7 +31,7 @@ class Sizes(NamedTuple):
 
 
 class Weights(NamedTuple):
-    """Parameters, or their gradients, as views of one flat float32 buffer: matrices first, then vectors."""
+    """Parameters, or their gradients, as views of one float32 buffer (R, P): matrices first, then vectors."""
 
     embed: np.ndarray  # (V, G P)        what a character adds to the gates of layer 0
     w_ih: np.ndarray  # (L - 1, P, G P)  from the layer below, layers 1 and up
@@ -34,55 +39,65 @@ class Weights(NamedTuple):
     out: np.ndarray  # (V, P)
     b_ih: np.ndarray  # (L, G P)
     b_hh: np.ndarray  # (L, G P)
-    out_b: np.ndarray  # (1, VP)
     gain: np.ndarray  # (L, P)           layer norm; (0, P) without it
     shift: np.ndarray  # (L, P)
+    out_b: np.ndarray  # (1, VP)         the last rows of P, as many as it takes
 
 
 class Packed(NamedTuple):
-    """Weight matrices in panels for `product`; each row one matrix."""
+    """Weight matrices in panels for `product`; each row one matrix, whose columns are one slice of one gate."""
 
-    w_ih: np.ndarray  # (L - 1, P G P)
-    w_hh: np.ndarray  # (L, P G P)
+    w_ih: np.ndarray  # ((L - 1) G X, P U)
+    w_hh: np.ndarray  # (L G X, P U)
     out: np.ndarray  # (1, P VP)
-    w_ih_t: np.ndarray  # transposed, for the way back; (0, .) where nothing is trained
-    w_hh_t: np.ndarray
-    out_t: np.ndarray
+    w_ih_t: np.ndarray  # ((L - 1) X, G P U)  transposed, for the way back; (0, .) where nothing is trained
+    w_hh_t: np.ndarray  # (L X, G P U)
+    out_t: np.ndarray  # (X, V U)
 
 
 class Window(NamedTuple):
     """The activations of the last C steps: a ring that moves over the corpus, nothing in it is computed twice."""
 
-    x: np.ndarray  # (C S,) int32    characters read
-    y: np.ndarray  # (C S,) int32    targets; -1 where a stream has ended
-    reset: np.ndarray  # (C S,) uint8    1 where the state was set to zero before this step
-    z: np.ndarray  # (L, C S, G P)      gates
-    extra: np.ndarray  # (L, C S, E P)
-    h_in: np.ndarray  # (L, C S, P)     state that entered the step
-    h: np.ndarray  # (L, C S, P)        state that left it
-    passed: np.ndarray  # (L, C S, P)   what the layer hands up; h itself where nothing is done to it
-    stats: np.ndarray  # (L, C S, 2)    layer norm's mean and 1 / deviation; (0, ., .) without it
-    logits: np.ndarray  # (loss capacity * S, VP); the errors take their place
+    x: np.ndarray  # (X C S,) int32    characters read
+    y: np.ndarray  # (X C S,) int32    targets; -1 where a stream has ended
+    reset: np.ndarray  # (X C S,) uint8    1 where the state was set to zero before this step
+    z: np.ndarray  # (L, X C S, G U)      gates
+    extra: np.ndarray  # (L, X C S, E U)
+    h_in: np.ndarray  # (L, X C S, U)     state that entered the step
+    h: np.ndarray  # (L, X C S, U)        state that left it
+    passed: np.ndarray  # (L, X C S, U)   what the layer hands up; h itself where nothing is done to it
+    stats: np.ndarray  # (L, C S, 2)      layer norm's mean and 1 / deviation; (0, ., .) without it
+    logits: np.ndarray  # (loss capacity * S, VP)  the errors take their place
+    nats: np.ndarray  # (C S,) float64    loss of the step's target
 
 
 class State(NamedTuple):
     """What the next step starts from."""
 
-    h: np.ndarray  # (L, S, P)
-    c: np.ndarray  # (L, S, P)
+    h: np.ndarray  # (X L S, U)  a thread's streams, layer by layer; one slice after the other
+    c: np.ndarray  # (X L S, U)
 
 
 class Work(NamedTuple):
-    """Scratch memory, one set for all layers."""
+    """Scratch memory, one set for all layers, and where products find what they add up.
 
-    recurrent: np.ndarray  # (S, G P)  the state's part of the gates at one step
-    dz: np.ndarray  # (C S, G P)       error of the gates, as the layer below sees it
-    dz_h: np.ndarray  # (C S, G P)     the same as the state sees it; dz itself where they are equal
-    error: np.ndarray  # (C S, P)      error of what a layer passed up
-    kept: np.ndarray  # (C S, P)       the same after dropout; may be error itself unless there is a residual
-    dy: np.ndarray  # (C S, P)         error of a layer's h; error itself where nothing lies between
-    dh: np.ndarray  # (S, P)
-    dc: np.ndarray  # (S, P)
+    Runs are rows (in a, in b, length), int64: see matmul.py. Those of `product` collect a row from its slices; those of
+    `accumulate` are rows of steps and streams, all streams of slot 0 first, then those of slot 1.
+    """
+
+    recurrent: np.ndarray  # (X S, G U)  the state's part of the gates at one step
+    dz: np.ndarray  # (X C S, G U)       error of the gates, as the layer below sees it
+    dz_h: np.ndarray  # (X C S, G U)     the same as the state sees it; dz itself where they are equal
+    error: np.ndarray  # (X C S, U)      error of what a layer passed up
+    kept: np.ndarray  # (X C S, U)       the same after dropout; may be error itself unless there is a residual
+    dy: np.ndarray  # (X C S, U)         error of a layer's h; error itself where nothing lies between
+    dh: np.ndarray  # (X S, U)
+    dc: np.ndarray  # (X S, U)
+    h_runs: np.ndarray  # (X, 3)         a row of h
+    dz_runs: np.ndarray  # (G X, 3)      a row of dz, gate by gate
+    logit_runs: np.ndarray  # (1, 3)     a row of logits
+    time_runs: np.ndarray  # (C parts, 3)  rows of the first slice, twice
+    loss_runs: np.ndarray  # (C parts, 3)  rows of the logits, rows of the first slice
 
 
 class Passing(NamedTuple):
@@ -123,11 +138,11 @@ class Rule(NamedTuple):
     epsilon: float
     decay: float  # weight decay, on matrices only
     clip: float  # largest global norm of the gradient; 0: no clipping
-    matrices: int  # numbers in the flat buffer that belong to matrices
-    parameters: np.ndarray  # (1, N) the flat buffer
-    gradients: np.ndarray  # (1, N)
-    slots: np.ndarray  # (n, N) the rule's running averages
-    partial: np.ndarray  # (parts,) float64, sums of squares of fixed pieces
+    matrices: int  # rows of the flat buffer that belong to matrices
+    parameters: np.ndarray  # (R, P) the flat buffer
+    gradients: np.ndarray  # (R, P)
+    slots: np.ndarray  # (n, R, P) the rule's running averages
+    partial: np.ndarray  # (R,) float64, sum of squares of each row of the gradient
 
 
 class Reports(NamedTuple):

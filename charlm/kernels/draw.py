@@ -5,8 +5,9 @@ import numpy as np
 from .block import forward, pack_forward, predict
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner, kernel
-from .parallel import barrier, share
+from .parallel import Part, barrier, meet, own_rows
 from .passing import row_key
+from .recurrence import sliced_row
 from .softmax import loss
 
 _DRAW = 255  # stands where a layer's number stands in a dropout key, so that the two never meet
@@ -76,24 +77,26 @@ def _choose(logits, row, n, temperature, top_k, top_p, chance):
 @kernel
 def draw(
     cell, sizes: Sizes, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
-    out: np.ndarray, first: int, temperature: float, top_k: int, top_p: float, seed: int,
-    gate: np.ndarray, rank: int, ranks: int,
+    last: np.ndarray, out: np.ndarray, first: int, temperature: float, top_k: int, top_p: float, seed: int, part: Part,
 ) -> None:  # fmt: skip
-    """Continues from window.x's slot 0 (S characters): out (n, S) int32 gets what follows, one character a step.
+    """Continues from the characters `last` (S,) int32: out (n, S) int32 gets what follows, one character a step.
 
-    `first` numbers the draws, so that a text drawn in pieces is the text drawn at once. Afterwards slot 0 holds the
-    last characters.
+    `first` numbers the draws, so that a text drawn in pieces is the text drawn at once.
     """
-    lo, hi = share(sizes.streams, rank, ranks)
-    pack_forward(sizes, weights, packed, rank, ranks)
-    barrier(gate, ranks)
+    pack_forward(sizes, part, weights, packed)
+    row = sliced_row(part, sizes.capacity, 0)
+    mine, end = own_rows(part, 1)
+    for s in range(part.n):
+        window.y[row + s] = 0
+        window.reset[row + s] = 0
+    barrier(part)
     for t in range(out.shape[0]):
-        for s in range(lo, hi):
-            window.y[s] = 0
-            window.reset[s] = 0
-        forward(cell, sizes, passing, weights, packed, window, state, work, 0, 1, 0, lo, hi)
-        predict(sizes, weights, packed, window, 0, 1, lo, hi)
-        for s in range(lo, hi):
+        for s in range(part.n):
+            window.x[row + s] = out[t - 1, part.lo + s] if t > 0 else last[part.lo + s]
+        forward(cell, sizes, part, passing, weights, packed, window, state, work, 0, 1, 0)
+        logits = predict(sizes, part, weights, packed, window, work, 0, 1)
+        for i in range(mine, end):
+            s = part.lo + i
             chance = uniform(seed, first + t, s)
-            out[t, s] = _choose(window.logits, s, sizes.vocabulary, temperature, top_k, top_p, chance)
-            window.x[s] = out[t, s]
+            out[t, s] = _choose(window.logits, logits + i, sizes.vocabulary, temperature, top_k, top_p, chance)
+        meet(part)

@@ -16,6 +16,7 @@ import numba
 import numba.core.config as config
 import numpy
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.extending import register_jitable
 
 # nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
 # loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
@@ -24,10 +25,10 @@ FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
 # Off with NUMBA_DISABLE_JIT=1: kernels then are the plain Python that they are written in.
 JIT = not getattr(config, "DISABLE_JIT", 0)
 
-_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True}
+_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True, "_nrt": False}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
 _INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-OVERLOAD_OPTIONS: Any = {"fastmath": set(FASTMATH), "error_model": "numpy"}
+OVERLOAD_OPTIONS: Any = {"fastmath": set(FASTMATH), "error_model": "numpy", "_nrt": False}
 
 # Set by tests and by the notice "compiling": called with the kernel's name when a kernel is compiled, not loaded.
 on_compile: list[Callable[[str], None]] = []
@@ -118,6 +119,11 @@ def _writable_by_others(path: Path) -> bool:
 def inner(function: Callable) -> Any:
     """Compiles a function that other kernels call; nothing happens when Numba's JIT is disabled."""
     return numba.njit(**_INNER_OPTIONS)(function)
+
+
+def plain(function: Callable) -> Any:
+    """Lets kernels call a function that stays an ordinary one for Python."""
+    return register_jitable(**OVERLOAD_OPTIONS)(function)
 
 
 def kernel(function: Callable) -> Any:

@@ -134,6 +134,47 @@ def _cast_to_lanes(context: Any, builder: Any, fromty: Any, toty: Any, value: An
     return spread(builder, context.cast(builder, value, fromty, types.float32))
 
 
+def transpose(source: np.ndarray, row: int, column: int, target: np.ndarray, target_row: int, at: int, stride: int) -> None:
+    """Writes the square source[row : row + LANES, column : column + LANES] transposed.
+
+    Its column i goes to target[target_row, at + i * stride :]. Both arrays are C-contiguous, 2-D, float32.
+    """
+    for i in range(LANES):
+        target[target_row, at + i * stride :][:LANES] = source[row : row + LANES, column + i]
+
+
+@type_callable(transpose)
+def _type_transpose(context: Any) -> Callable:
+    return lambda source, row, column, target, target_row, at, stride: types.void
+
+
+@lower_builtin(transpose, *([types.Array] + [types.Integer] * 2) * 2, types.Integer)
+def _lower_transpose(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    """Swaps what lies off the diagonal of blocks of 2, 4, 8 ... rows and columns."""
+    row, column, target_row, at, stride = (
+        context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5, 6)
+    )
+    number = lambda value: ir.Constant(row.type, value)  # noqa: E731
+    rows = [
+        builder.load(pointer(context, builder, sig.args[0], args[0], [builder.add(row, number(i)), column]), align=4)
+        for i in range(LANES)
+    ]
+    half = 1
+    while half < LANES:
+        upper = [lane if not lane & half else LANES + lane - half for lane in range(LANES)]
+        lower = [lane + half if not lane & half else LANES + lane for lane in range(LANES)]
+        for i in range(LANES):
+            if not i & half:
+                pair = rows[i], rows[i + half]
+                rows[i] = builder.shuffle_vector(*pair, ir.Constant(_BITS, upper))
+                rows[i + half] = builder.shuffle_vector(*pair, ir.Constant(_BITS, lower))
+        half *= 2
+    for i, value in enumerate(rows):
+        place = builder.add(at, builder.mul(stride, number(i)))
+        builder.store(value, pointer(context, builder, sig.args[3], args[3], [target_row, place]), align=4)
+    return context.get_dummy_value()
+
+
 # --- arithmetic: + - * / between vectors, or a vector and a number -------------------------------------
 
 

@@ -1,10 +1,10 @@
 """Matrix products in registers: a tile of the result stays there while all of k passes by.
 
 Every number of a result is one chain of fused multiply-adds in the order of k, whatever the tile, the thread or the
-piece of a ring buffer it was computed in. That is why results do not depend on how rows are dealt out.
+piece of a ring buffer it was computed in. That is why results do not depend on how rows and columns are dealt out.
 
-A right-hand matrix is first packed into panels of PANEL columns, each panel contiguous (K, PANEL); columns left over
-go into panels of LANES columns. The panel that begins at column j thus begins at j * K in the packed array.
+A right-hand matrix (K, N) is first packed into panels of PANEL columns, each panel contiguous (K, PANEL); the columns
+left over make a last, narrower panel. The panel that begins at column j thus begins at j * K in the packed array.
 """
 
 from typing import Any
@@ -14,38 +14,61 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import JIT, inner
-from .lanes import LANES, call, load, pointer, spread, store
+from .lanes import LANES, call, load, pointer, spread, store, transpose
 
 _VECTORS = 4 if LANES == 16 else 2  # vectors side by side in a tile: 32 vector registers hold 6 x 4, 16 hold 6 x 2
-_ROWS = 6  # rows of a tile
+_ROWS = 6  # rows of a tile, at most
 PANEL = _VECTORS * LANES
 _CHUNK = 256  # rows of the right-hand side that stay in the second-level cache while a gradient's tiles pass over them
 
+# The tiles there are, as (rows, vectors). A single row takes two panels at once: the chains of one would wait for
+# each other.
+_SHAPES = [(rows, vectors) for vectors in range(1, _VECTORS + 1) for rows in range(1, _ROWS + 1)] + [(1, 2 * _VECTORS)]
+
 
 def _tile_plain(
-    a: Any, start: int, row_stride: int, k_stride: int, b: Any, b_start: int, b_stride: int,
-    c: Any, row: int, column: int, k: int, rows: int, vectors: int,
+    a: Any, start: int, row_stride: int, k_stride: int, b: Any, b_start: int, b_stride: int, b_next: int,
+    c: Any, row: int, column: int, runs: Any, first: int, last: int, rows: int, vectors: int,
 ) -> None:  # fmt: skip
-    flat_a, flat_b = a.reshape(-1), b.reshape(-1)
-    for step in range(k):
-        right = flat_b[b_start + step * b_stride :][: vectors * LANES]
-        for i in range(rows):
-            c[row + i, column : column + vectors * LANES] += flat_a[start + i * row_stride + step * k_stride] * right
-
-
-@intrinsic(prefer_literal=True)
-def _tile_compiled(typingctx, a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, k, rows, vectors):
     """c[row:row+rows, column:column+vectors*LANES] += sum over k of a's column k times b's row k.
 
-    a, b, c: C-contiguous float32. Element (i, k) of the left-hand matrix is a.flat[start + i * row_stride +
-    k * k_stride]; row k of the right-hand one begins at b.flat[b_start + k * b_stride]. rows and vectors are literals.
+    a, b, c: C-contiguous float32. k goes through runs[first:last] one after the other; a run is (in a, in b, length) and
+    its length is not 0. Element (i, k) of the left-hand matrix is a.flat[start + i * row_stride + k_in_a * k_stride];
+    row k of the right-hand one begins at b.flat[b_start + k_in_b * b_stride]. (rows, vectors) is one of _SHAPES; more
+    than _VECTORS vectors go on in the next panel, which lies b_next further in b.
     """
+    flat_a, flat_b = a.reshape(-1), b.reshape(-1)
+    steps = [(in_a + i, in_b + i) for in_a, in_b, length in runs[first:last].tolist() for i in range(length)]
+    for v in range(vectors):
+        at, left = b_start + v // _VECTORS * b_next + v % _VECTORS * LANES, column + v * LANES
+        for in_a, in_b in steps:
+            right = flat_b[at + in_b * b_stride :][:LANES]
+            for i in range(rows):
+                c[row + i, left : left + LANES] += flat_a[start + i * row_stride + in_a * k_stride] * right
+
+
+@intrinsic
+def _tile_compiled(
+    typingctx, a, start, row_stride, k_stride, b, b_start, b_stride, b_next, c, row, column, runs, first, last, rows, vectors
+):  # fmt: skip
+    """_tile_plain, compiled: a jump to the loop of the tile's shape."""
     index = types.intp
-    sig = types.void(a, index, index, index, b, index, index, c, index, index, index, rows, vectors)
-    shape = rows.literal_value, vectors.literal_value
+    sig = types.void(
+        a, index, index, index, b, index, index, index, c, index, index, runs, index, index, index, index
+    )  # fmt: skip
 
     def codegen(context, builder, signature, args):
-        _Tile(context, builder, signature, args, shape).emit()
+        rows, vectors = args[-2:]
+        number = ir.Constant(rows.type, _ROWS + 1)
+        after = builder.append_basic_block("tile.done")
+        shape = builder.switch(builder.add(builder.mul(vectors, number), rows), after)
+        for one in _SHAPES:
+            block = builder.append_basic_block("tile")
+            shape.add_case(ir.Constant(rows.type, one[1] * (_ROWS + 1) + one[0]), block)
+            builder.position_at_end(block)
+            _Tile(context, builder, signature, args, one).emit()
+            builder.branch(after)
+        builder.position_at_end(after)
         return context.get_dummy_value()
 
     return sig, codegen
@@ -58,43 +81,63 @@ class _Tile:
         self.builder = builder
         self.rows, self.vectors = shape
         self.cells = [(r, v) for r in range(self.rows) for v in range(self.vectors)]
-        _, start, row_stride, self.k_stride, _, b_start, self.b_stride, _, row, column, self.k, _, _ = args
+        _, start, row_stride, self.k_stride, _, b_start, self.b_stride, b_next = args[:8]
+        row, column, _, self.first, self.last = args[9:14]
         self.int = start.type
-        left = context.make_array(sig.args[0])(context, builder, args[0]).data
-        right = context.make_array(sig.args[4])(context, builder, args[4]).data
+        left, right, self.runs = (context.make_array(sig.args[i])(context, builder, args[i]).data for i in (0, 4, 11))
         self.left = [
             builder.gep(left, [builder.add(start, builder.mul(row_stride, self._number(r)))]) for r in range(self.rows)
         ]
-        self.right = builder.gep(right, [b_start])
+        panels = [
+            builder.gep(right, [builder.add(b_start, builder.mul(b_next, self._number(i)))])
+            for i in range(-(-self.vectors // _VECTORS))
+        ]
+        self.right = [(panels[v // _VECTORS], v % _VECTORS * LANES) for v in range(self.vectors)]
         self.result = [
             pointer(
-                context, builder, sig.args[7], args[7],
+                context, builder, sig.args[8], args[8],
                 [builder.add(row, self._number(r)), builder.add(column, self._number(v * LANES))],
             )
             for r, v in self.cells
         ]  # fmt: skip
 
-    def _number(self, value: int) -> Any:
-        return ir.Constant(self.int, value)
-
     def emit(self) -> None:
         builder = self.builder
         before = builder.block
         initial = [builder.load(address, align=4) for address in self.result]
-        loop, done = builder.append_basic_block("k"), builder.append_basic_block("k.done")
-        builder.cbranch(builder.icmp_signed(">", self.k, self._number(0)), loop, done)
-        builder.position_at_end(loop)
-        step = self._phi(self.int, (self._number(0), before))
-        sums = [self._phi(value.type, (value, before)) for value in initial]
-        updated = self._step(step, sums)
+        outer, inner_loop, next_run, done = (
+            builder.append_basic_block(name) for name in ("run", "k", "run.done", "k.done")
+        )
+        builder.cbranch(builder.icmp_signed("<", self.first, self.last), outer, done)
+
+        builder.position_at_end(outer)
+        run = self._phi(self.int, (self.first, before))
+        carried = [self._phi(value.type, (value, before)) for value in initial]
+        in_a, in_b, length = self._run(run)
+        builder.branch(inner_loop)
+
+        builder.position_at_end(inner_loop)
+        step = self._phi(self.int, (self._number(0), outer))
+        sums = [self._phi(value.type, (value, outer)) for value in carried]
+        updated = self._step(builder.add(in_a, step), builder.add(in_b, step), sums)
         following = builder.add(step, self._number(1))
         for phi, value in zip([step, *sums], [following, *updated], strict=True):
-            phi.add_incoming(value, loop)
-        builder.cbranch(builder.icmp_signed("<", following, self.k), loop, done)
+            phi.add_incoming(value, inner_loop)
+        builder.cbranch(builder.icmp_signed("<", following, length), inner_loop, next_run)
+
+        builder.position_at_end(next_run)
+        following = builder.add(run, self._number(1))
+        for phi, value in zip([run, *carried], [following, *updated], strict=True):
+            phi.add_incoming(value, next_run)
+        builder.cbranch(builder.icmp_signed("<", following, self.last), outer, done)
+
         builder.position_at_end(done)
-        final = [self._phi(old.type, (old, before), (new, loop)) for old, new in zip(initial, updated, strict=True)]
+        final = [self._phi(old.type, (old, before), (new, next_run)) for old, new in zip(initial, updated, strict=True)]
         for value, address in zip(final, self.result, strict=True):
             builder.store(value, address, align=4)
+
+    def _number(self, value: int) -> Any:
+        return ir.Constant(self.int, value)
 
     def _phi(self, kind: Any, *incoming: Any) -> Any:
         phi = self.builder.phi(kind)
@@ -102,19 +145,23 @@ class _Tile:
             phi.add_incoming(value, block)
         return phi
 
-    def _step(self, step: Any, sums: list[Any]) -> list[Any]:
+    def _run(self, run: Any) -> list[Any]:
+        """The three numbers of a run."""
+        at = self.builder.mul(run, self._number(3))
+        return [self.builder.load(self.builder.gep(self.runs, [self.builder.add(at, self._number(i))])) for i in range(3)]
+
+    def _step(self, in_a: Any, in_b: Any, sums: list[Any]) -> list[Any]:
         """One k: every accumulator plus left[row] * right[vector]."""
         builder = self.builder
-        at_left, at_right = builder.mul(step, self.k_stride), builder.mul(step, self.b_stride)
+        at_left, at_right = builder.mul(in_a, self.k_stride), builder.mul(in_b, self.b_stride)
         vectors = [
             builder.load(
                 builder.bitcast(
-                    builder.gep(self.right, [builder.add(at_right, self._number(v * LANES))]),
-                    sums[0].type.as_pointer(),
+                    builder.gep(panel, [builder.add(at_right, self._number(offset))]), sums[0].type.as_pointer()
                 ),
                 align=4,
             )
-            for v in range(self.vectors)
+            for panel, offset in self.right
         ]
         scalars = [spread(builder, builder.load(builder.gep(address, [at_left]))) for address in self.left]
         return [call(builder, "fma", scalars[r], vectors[v], total) for (r, v), total in zip(self.cells, sums, strict=True)]
@@ -124,106 +171,102 @@ _tile = _tile_compiled if JIT else _tile_plain
 
 
 @inner
-def _rows_of_tiles(a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, k, n, wide):
-    """Tiles of up to _ROWS rows down n rows of one panel: PANEL columns if wide, else LANES."""
+def _rows_of_tiles(
+    a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, runs, first, last, n, vectors
+):  # fmt: skip
+    """Tiles down n rows of one panel, as equal in height as they can be: 25 rows are 5 times 5, not 4 times 6 and 1."""
     i = 0
-    if wide:
-        while i + _ROWS <= n:
-            at = start + i * row_stride
-            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 6, _VECTORS)
-            i += _ROWS
+    for left in range(-(-n // _ROWS), 0, -1):
+        rows = (n - i + left - 1) // left
         at = start + i * row_stride
-        left = n - i
-        if left == 5:
-            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 5, _VECTORS)
-        elif left == 4:
-            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 4, _VECTORS)
-        elif left == 3:
-            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 3, _VECTORS)
-        elif left == 2:
-            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 2, _VECTORS)
-        elif left == 1:
-            _tile(a, at, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 1, _VECTORS)
-        return
-    while i + _ROWS <= n:
-        _tile(a, start + i * row_stride, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 6, 1)
-        i += _ROWS
-    while i < n:
-        _tile(a, start + i * row_stride, row_stride, k_stride, b, b_start, b_stride, c, row + i, column, k, 1, 1)
-        i += 1
+        _tile(
+            a, at, row_stride, k_stride, b, b_start, b_stride, 0, c, row + i, column, runs, first, last, rows, vectors
+        )  # fmt: skip
+        i += rows
 
 
 @inner
-def pack(matrix, packed, first, last):
-    """Packs columns [first, last) of matrix (K, N), both multiples of LANES, into packed (N, K)-sized panels.
+def pack(matrix, at_column, columns, packed, which, first, last):
+    """Packs columns [first, last) of matrix[:, at_column : at_column + columns] (K, columns) into packed[which].
 
-    first must be the beginning of a panel.
+    first and last: multiples of PANEL, or the end.
     """
-    k_size, n = matrix.shape
+    k_size = matrix.shape[0]
     column = first
     while column < last:
-        width = PANEL if column + PANEL <= n else LANES
+        width = min(PANEL, columns - column)
         at = column * k_size
         for k in range(k_size):
             for j in range(0, width, LANES):
-                store(packed, 0, at + k * width + j, load(matrix, k, column + j))
+                store(packed, which, at + k * width + j, load(matrix, k, at_column + column + j))
         column += width
 
 
 @inner
-def pack_transposed(matrix, packed, first, last):
-    """As pack, for the transpose: columns [first, last) of matrix.T (K, N), where matrix is (N, K)."""
+def pack_transposed(matrix, at_row, columns, packed, which, first, last):
+    """As pack, for the transpose of matrix[at_row : at_row + columns] (columns, K).
+
+    Where matrix ends earlier, the columns that are missing are left as they are: zero.
+    """
     n, k_size = matrix.shape
     column = first
     while column < last:
-        width = PANEL if column + PANEL <= n else LANES
+        width = min(PANEL, columns - column)
         at = column * k_size
-        for j in range(width):
-            if column + j < n:
-                for k in range(k_size):
-                    packed[0, at + k * width + j] = matrix[column + j, k]
+        for j in range(0, width, LANES):
+            row = at_row + column + j
+            if row + LANES <= n:
+                for k in range(0, k_size, LANES):
+                    transpose(matrix, row, k, packed, which, at + k * width + j, width)
+            else:
+                for i in range(row, n):
+                    for k in range(k_size):
+                        packed[which, at + k * width + j + i - row] = matrix[i, k]
         column += width
 
 
 @inner
-def panels(n, rank, ranks):
-    """The columns [first, last) of n that thread `rank` takes: whole panels, the last thread the left-over ones."""
-    whole = n // PANEL
-    first = whole * rank // ranks * PANEL
-    last = n if rank == ranks - 1 else whole * (rank + 1) // ranks * PANEL
-    return first, last
+def product(a, a_row, runs, packed, which, columns, c, c_row, c_column, n):
+    """c[c_row : c_row + n, c_column : c_column + columns] += left-hand rows @ b, with b (K, columns) = packed[which].
 
-
-@inner
-def product(a, a_row, packed, c, c_row, n, k_size, columns):
-    """c[c_row:c_row+n] += a[a_row:a_row+n, :k_size] @ b, with b (k_size, columns) packed; a and c are 2-D."""
-    width = a.shape[1]
-    column = 0
-    while column < columns:
-        wide = column + PANEL <= columns
-        _rows_of_tiles(
-            a, a_row * width, width, 1, packed, column * k_size, PANEL if wide else LANES,
-            c, c_row, column, k_size, n, wide,
-        )  # fmt: skip
-        column += PANEL if wide else LANES
-
-
-@inner
-def accumulate(a, a_row, d, d_row, n, c, rows, first, last):
-    """c[:rows, first:last] += a[a_row:a_row+n, :rows].T @ d[d_row:d_row+n, first:last]: a weight's gradient.
-
-    a (., A) and d (., D) hold one row per step and stream; [first, last) comes from `panels`.
+    Row i of the left-hand matrix begins at a[a_row + i, 0] and is collected from there by `runs`: see `_tile`.
     """
-    done = 0
-    while done < n:
-        chunk = min(_CHUNK, n - done)
-        start = (a_row + done) * a.shape[1]
-        column = first
-        while column < last:
-            wide = column + PANEL <= last
-            _rows_of_tiles(
-                a, start, 1, a.shape[1], d, (d_row + done) * d.shape[1] + column, d.shape[1],
-                c, 0, column, chunk, rows, wide,
+    width, k_size, b = a.shape[1], packed.shape[1] // columns, which * packed.shape[1]
+    column = 0
+    if n == 1:
+        while column + 2 * PANEL <= columns:
+            _tile(
+                a, a_row * width, width, 1, packed, b + column * k_size, PANEL, k_size * PANEL,
+                c, c_row, c_column + column, runs, 0, runs.shape[0], 1, 2 * _VECTORS,
             )  # fmt: skip
-            column += PANEL if wide else LANES
-        done += chunk
+            column += 2 * PANEL
+    while column < columns:
+        panel = min(PANEL, columns - column)
+        _rows_of_tiles(
+            a, a_row * width, width, 1, packed, b + column * k_size, panel, c, c_row, c_column + column,
+            runs, 0, runs.shape[0], n, panel // LANES,
+        )  # fmt: skip
+        column += panel
+
+
+@inner
+def accumulate(a, a_row, a_column, d, d_row, d_column, runs, first, last, c, c_row, rows, c_column, columns):
+    """Adds to c[c_row:, c_column:], (rows, columns), the sum of outer products that makes a weight's gradient.
+
+    They are of a[i, a_column:] and d[j, d_column:], whose rows i and j are a_row and d_row plus those of
+    runs[first:last], in order.
+    """
+    start, d_start = a_row * a.shape[1] + a_column, d_row * d.shape[1] + d_column
+    at = first
+    while at < last:
+        upto, length = at, 0
+        while upto < last and length < _CHUNK:
+            length += runs[upto, 2]
+            upto += 1
+        for column in range(0, columns, PANEL):
+            panel = min(PANEL, columns - column)
+            _rows_of_tiles(
+                a, start, 1, a.shape[1], d, d_start + column, d.shape[1],
+                c, c_row, c_column + column, runs, at, upto, rows, panel // LANES,
+            )  # fmt: skip
+        at = upto

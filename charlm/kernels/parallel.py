@@ -1,12 +1,19 @@
-"""How the threads of one update meet: a spinning barrier, and fair shares of a range.
+"""How the threads of one update divide its work, where each finds its memory, and how they wait for each other.
 
-All threads run the same kernel with their own `rank` of `ranks`. What each output number is made of never depends on
-the ranks, only who computes it, so results are the same bit for bit for any number of threads.
+All threads run the same kernel, each with a Part of its own. What each output number is made of never depends on the
+parts, only who computes it, so results are the same bit for bit for any number of threads. There are two ways to
+divide a pass over a block. With enough streams every thread takes some of them through time and needs nobody else.
+With few streams all threads take all of them, each computes a slice of every layer's units, and they meet at each step.
+
+Two processors that write to neighbouring memory hold each other up, even 16 KiB apart, since each one's prefetching
+takes lines from the other. So every thread's activations lie together: an array with a row for each step and stream
+holds the rows of the first thread's streams, in order of time, then those of the second thread's; or the first slice
+of every row, then the second slice of every row.
 """
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -14,22 +21,24 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, type_callable
 
-from .jit import inner
+from .jit import inner, plain
 
-ARRIVED, ROUND = 0, 16  # positions in the gate: apart by two cache lines
-GATE_SIZE = 32
-_SPINS = 2000  # looks at the gate before the processor is offered to somebody else
-
-
-def new_gate() -> np.ndarray:
-    """The shared memory of a barrier: int64 (GATE_SIZE,), zeros."""
-    return np.zeros(GATE_SIZE, np.int64)
+GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
+_SPINS = 2000  # looks at another thread's place before the processor is offered to somebody else
 
 
-def _increment(array: np.ndarray, index: int) -> int:
-    """Adds 1 to array[index] and returns what it held, atomically."""
-    array[index] += 1
-    return int(array[index] - 1)
+class Part(NamedTuple):
+    """What one thread of an update does."""
+
+    rank: int
+    ranks: int
+    slices: int  # parts that a layer's units are divided into: `ranks`, or 1 where streams are divided
+    slice: int  # the slice that this thread computes
+    lo: int  # the first of the streams that it takes through time
+    n: int  # how many
+    base: int  # streams whose rows lie before its own, in arrays that hold one slice after the other
+    own: np.ndarray  # (pieces, 2) int64: the rows of the flat buffer that it updates
+    gate: np.ndarray  # (ranks * GATE,) int64, the same array for all threads, zeros at the start
 
 
 def _read(array: np.ndarray, index: int) -> int:
@@ -52,14 +61,9 @@ def _address(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.gep(struct.data, [index])
 
 
-for _plain, _result in ((_increment, types.int64), (_read, types.int64)):
-    type_callable(_plain)(lambda context, result=_result: lambda array, index: result)
-
-
-@lower_builtin(_increment, types.Array, types.Integer)
-def _lower_increment(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    one = ir.Constant(ir.IntType(64), 1)
-    return builder.atomic_rmw("add", _address(context, builder, sig, args), one, "seq_cst")
+@type_callable(_read)
+def _type_read(context: Any) -> Callable:
+    return lambda array, index: types.int64
 
 
 @lower_builtin(_read, types.Array, types.Integer)
@@ -93,23 +97,47 @@ def _lower_give_way(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 
 @inner
-def barrier(gate: np.ndarray, ranks: int) -> None:
-    """Waits until all `ranks` threads have come here."""
-    if ranks == 1:
+def barrier(part: Part) -> None:
+    """Waits until all threads have come here. Each counts its arrivals in its own place and looks at the others'."""
+    if part.ranks == 1:
         return
-    this_round = _read(gate, ROUND)
-    if _increment(gate, ARRIVED) == ranks - 1:
-        _write(gate, ARRIVED, 0)
-        _write(gate, ROUND, this_round + 1)
-        return
-    spins = 0
-    while _read(gate, ROUND) == this_round:
-        spins += 1
-        if spins > _SPINS:
-            _give_way()
+    gate = part.gate
+    arrivals = _read(gate, part.rank * GATE) + 1
+    _write(gate, part.rank * GATE, arrivals)
+    for other in range(part.ranks):
+        spins = 0
+        while _read(gate, other * GATE) < arrivals:
+            spins += 1
+            if spins > _SPINS:
+                _give_way()
 
 
 @inner
+def meet(part: Part) -> None:
+    """The barrier that only threads with common streams need."""
+    if part.slices > 1:
+        barrier(part)
+
+
+@plain
 def share(n: int, rank: int, ranks: int) -> tuple[int, int]:
     """The part [lo, hi) of range(n) that thread `rank` of `ranks` takes."""
     return n * rank // ranks, n * (rank + 1) // ranks
+
+
+@plain
+def divide(n: int, piece: int, rank: int, ranks: int) -> tuple[int, int]:
+    """As share, in whole pieces; the last thread takes what is left over too."""
+    first, last = share(n // piece, rank, ranks)
+    return first * piece, n if rank == ranks - 1 else last * piece
+
+
+@inner
+def own_rows(part: Part, steps: int) -> tuple[int, int]:
+    """Where nothing ties a row to its neighbours: the rows [first, last) of a block that belong to this thread alone.
+
+    Of the steps * n rows of its streams all, or its share of those that it takes together with the others.
+    """
+    if part.slices > 1:
+        return share(steps * part.n, part.rank, part.ranks)
+    return 0, steps * part.n

@@ -11,6 +11,8 @@ import numpy as np
 from .buffers import Passing, Sizes, Weights, Window, Work
 from .jit import inner
 from .lanes import LANES, keep, load, splat, store, total
+from .parallel import Part, own_rows, share
+from .recurrence import common_row
 
 _EPSILON = 1e-5  # PyTorch's default for layer norm
 _ALL = 1 << 32
@@ -28,95 +30,111 @@ def row_key(seed, layer, step, stream):
 
 
 @inner
-def _statistics(sizes, passing, h, row):
-    """Mean and 1 / deviation of the real units of h[row]."""
-    p = h.shape[1]
+def _statistics(sizes, part, passing, h, row):
+    """Mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
     sums = splat(0.0)
-    for j in range(0, p, LANES):
-        sums = sums + load(h, row, j)
+    for piece in range(part.slices):
+        for j in range(0, units, LANES):
+            sums = sums + load(h, row + piece * per_slice, j)
     mean = total(sums) / np.float32(sizes.hidden)
     squares = splat(0.0)
-    for j in range(0, p, LANES):
-        deviation = (load(h, row, j) - mean) * load(passing.units, 0, j)
-        squares = squares + deviation * deviation
+    for piece in range(part.slices):
+        for j in range(0, units, LANES):
+            deviation = (load(h, row + piece * per_slice, j) - mean) * load(passing.units, 0, piece * units + j)
+            squares = squares + deviation * deviation
     variance = total(squares) / np.float32(sizes.hidden)
     return mean, np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
 
 
 @inner
-def pass_up(sizes: Sizes, passing: Passing, weights: Weights, window: Window, layer, slot, steps, lo, hi, position):
-    """Fills window.passed[layer] for streams [lo, hi) of a block; `position` is the block's first step for dropout."""
+def pass_up(sizes: Sizes, part: Part, passing: Passing, weights: Weights, window: Window, layer, slot, steps, position):
+    """Fills window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
     h, passed = window.h[layer], window.passed[layer]
-    for t in range(steps):
-        for s in range(lo, hi):
-            row = (slot + t) * sizes.streams + s
-            mean, inverse = np.float32(0.0), np.float32(1.0)
-            if passing.layer_norm:
-                mean, inverse = _statistics(sizes, passing, h, row)
-                window.stats[layer, row, 0] = mean
-                window.stats[layer, row, 1] = inverse
-            key = row_key(passing.seed, layer, position + t, s)
-            for j in range(0, h.shape[1], LANES):
-                value = load(h, row, j)
+    first, last = own_rows(part, steps)
+    for i in range(first, last):
+        row = common_row(part, sizes.capacity, slot) + i
+        mean, inverse = np.float32(0.0), np.float32(1.0)
+        if passing.layer_norm:
+            mean, inverse = _statistics(sizes, part, passing, h, row)
+            window.stats[layer, row, 0] = mean
+            window.stats[layer, row, 1] = inverse
+        key = row_key(passing.seed, layer, position + i // part.n, part.lo + i % part.n)
+        for piece in range(part.slices):
+            at, column = row + piece * sizes.capacity * sizes.streams, piece * sizes.units
+            for j in range(0, sizes.units, LANES):
+                value = load(h, at, j)
                 if passing.layer_norm:
-                    value = (value - mean) * inverse * load(weights.gain, layer, j) + load(weights.shift, layer, j)
+                    gain, shift = load(weights.gain, layer, column + j), load(weights.shift, layer, column + j)
+                    value = (value - mean) * inverse * gain + shift
                 if passing.keep < _ALL:
-                    value = value * keep(key, j, passing.keep) * passing.scale
+                    value = value * keep(key, column + j, passing.keep) * passing.scale
                 if passing.residual and layer > 0:
-                    value = value + load(window.passed[layer - 1], row, j)
-                store(passed, row, j, value)
+                    value = value + load(window.passed[layer - 1], at, j)
+                store(passed, at, j, value)
 
 
 @inner
-def pass_down(sizes: Sizes, passing: Passing, weights: Weights, window: Window, work: Work, layer, end, n, lo, hi, base):
-    """work.dy = the error of h[layer], given work.error of what it passed up, for the newest n steps before `end`.
+def pass_down(
+    sizes: Sizes, part: Part, passing: Passing, weights: Weights, window: Window, work: Work, layer, slot, steps, position
+):
+    """work.dy = the error of h[layer], given work.error of what it passed up: own rows of `steps` steps from `slot` on.
 
-    work.kept becomes the error after dropout, which the norm's own gradient needs. `base` is the dropout position of
-    epoch step 0.
+    work.kept becomes the error after dropout, which the norm's own gradient needs. `position` as in pass_up.
     """
     h, error, kept, dy = window.h[layer], work.error, work.kept, work.dy
-    for t in range(end - n, end):
-        for s in range(lo, hi):
-            row = t % sizes.capacity * sizes.streams + s
-            key = row_key(passing.seed, layer, base + t, s)
-            for j in range(0, h.shape[1], LANES):
-                value = load(error, row, j)
+    first, last = own_rows(part, steps)
+    for i in range(first, last):
+        row = common_row(part, sizes.capacity, slot) + i
+        key = row_key(passing.seed, layer, position + i // part.n, part.lo + i % part.n)
+        for piece in range(part.slices):
+            at = row + piece * sizes.capacity * sizes.streams
+            for j in range(0, sizes.units, LANES):
+                value = load(error, at, j)
                 if passing.keep < _ALL:
-                    value = value * keep(key, j, passing.keep) * passing.scale
-                store(kept, row, j, value)
-            if passing.layer_norm:
-                _norm_down(sizes, passing, weights, window.stats[layer], h, kept, dy, layer, row)
-            else:
-                for j in range(0, h.shape[1], LANES):
-                    store(dy, row, j, load(kept, row, j))
+                    value = value * keep(key, piece * sizes.units + j, passing.keep) * passing.scale
+                store(kept, at, j, value)
+                if not passing.layer_norm:
+                    store(dy, at, j, value)
+        if passing.layer_norm:
+            _norm_down(sizes, part, passing, weights, window.stats[layer], h, kept, dy, layer, row)
 
 
 @inner
-def _norm_down(sizes, passing, weights, stats, h, error, dy, layer, row):
+def _norm_down(sizes, part, passing, weights, stats, h, error, dy, layer, row):
     """Layer norm backwards: d h = (e - mean(e) - x mean(e x)) / deviation, e = gain * error, x the normalised h."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
     mean, inverse = stats[row, 0], stats[row, 1]
     sums, products = splat(0.0), splat(0.0)
-    for j in range(0, h.shape[1], LANES):
-        e = load(error, row, j) * load(weights.gain, layer, j)
-        sums = sums + e
-        products = products + e * (load(h, row, j) - mean) * inverse
+    for piece in range(part.slices):
+        at = row + piece * per_slice
+        for j in range(0, units, LANES):
+            e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
+            sums = sums + e
+            products = products + e * (load(h, at, j) - mean) * inverse
     mean_e = total(sums) / np.float32(sizes.hidden)
     mean_ex = total(products) / np.float32(sizes.hidden)
-    for j in range(0, h.shape[1], LANES):
-        e = load(error, row, j) * load(weights.gain, layer, j)
-        x = (load(h, row, j) - mean) * inverse
-        store(dy, row, j, (e - mean_e - x * mean_ex) * inverse * load(passing.units, 0, j))
+    for piece in range(part.slices):
+        at = row + piece * per_slice
+        for j in range(0, units, LANES):
+            e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
+            x = (load(h, at, j) - mean) * inverse
+            store(dy, at, j, (e - mean_e - x * mean_ex) * inverse * load(passing.units, 0, piece * units + j))
 
 
 @inner
-def accumulate_norm(window: Window, gradients: Weights, error, layer, row, n, first, last):
-    """Adds rows [row, row + n) to the gradients of gain and shift, columns [first, last)."""
-    h, stats = window.h[layer], window.stats[layer]
-    for j in range(first, last, LANES):
-        gain, shift = load(gradients.gain, layer, j), load(gradients.shift, layer, j)
-        for i in range(row, row + n):
-            e = load(error, i, j)
-            gain = gain + e * (load(h, i, j) - stats[i, 0]) * stats[i, 1]
-            shift = shift + e
-        store(gradients.gain, layer, j, gain)
-        store(gradients.shift, layer, j, shift)
+def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, layer, slot, steps):
+    """Adds `steps` slots to the gradients of gain and shift; this thread's units, all rows in order."""
+    h, stats, runs = window.h[layer], window.stats[layer], work.time_runs
+    parts, at = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
+    lo, hi = share(sizes.padded // LANES, part.rank, part.ranks)
+    for column in range(lo * LANES, hi * LANES, LANES):
+        j = column - part.slice * sizes.units
+        gain, shift = load(gradients.gain, layer, column), load(gradients.shift, layer, column)
+        for run in range(slot * parts, (slot + steps) * parts):
+            for i in range(runs[run, 0], runs[run, 0] + runs[run, 2]):
+                e = load(work.kept, at + i, j)
+                gain = gain + e * (load(h, at + i, j) - stats[i, 0]) * stats[i, 1]
+                shift = shift + e
+        store(gradients.gain, layer, column, gain)
+        store(gradients.shift, layer, column, shift)

@@ -1,4 +1,8 @@
-"""One layer through time: the loop over steps, forward and back, written once for all cells."""
+"""One layer through time: the loop over steps, forward and back, written once for all cells.
+
+A thread computes its Part. Threads that share streams meet once a step, when the state that enters it (or the error
+that leaves it) is complete.
+"""
 
 from typing import Any
 
@@ -9,6 +13,7 @@ from .cells.interface import backward_step, forward_step
 from .jit import inner
 from .lanes import LANES, load, splat, store
 from .matmul import product
+from .parallel import Part, meet
 
 
 @inner
@@ -26,88 +31,101 @@ def clear_row(array: np.ndarray, row: int) -> None:
 
 
 @inner
-def add_row(array: np.ndarray, row: int, source: np.ndarray, source_row: int) -> None:
-    """array[row] += source[source_row]."""
-    for j in range(0, array.shape[1], LANES):
-        store(array, row, j, load(array, row, j) + load(source, source_row, j))
+def fill_part(array: np.ndarray, row: int, column: int, source: np.ndarray, source_row: int, at: int, n: int) -> None:
+    """array[row, column : column + n] = source[source_row, at : at + n]."""
+    for j in range(0, n, LANES):
+        store(array, row, column + j, load(source, source_row, at + j))
 
 
 @inner
-def products_by_step(
-    a: np.ndarray, a_slot: int, packed: np.ndarray, c: np.ndarray, c_slot: int, steps: int, streams: int,
-    lo: int, hi: int, k_size: int,
-) -> None:  # fmt: skip
-    """c += a @ packed for streams [lo, hi) of `steps` slots: one product where the rows lie side by side."""
-    if lo == 0 and hi == streams:
-        product(a, a_slot * streams, packed, c, c_slot * streams, steps * streams, k_size, c.shape[1])
-        return
-    for t in range(steps):
-        a_row, c_row = (a_slot + t) * streams + lo, (c_slot + t) * streams + lo
-        product(a, a_row, packed, c, c_row, hi - lo, k_size, c.shape[1])
+def add_part(array: np.ndarray, row: int, column: int, source: np.ndarray, source_row: int, at: int, n: int) -> None:
+    """array[row, column : column + n] += source[source_row, at : at + n]."""
+    for j in range(0, n, LANES):
+        store(array, row, column + j, load(array, row, column + j) + load(source, source_row, at + j))
+
+
+@inner
+def common_row(part: Part, capacity: int, slot: int) -> int:
+    """The row of the part's first stream at a slot of a ring of `capacity` steps, in arrays that are not sliced.
+
+    In sliced arrays it is the row in the first slice, where a product's left-hand side begins.
+    """
+    return capacity * part.lo + slot * part.n
+
+
+@inner
+def sliced_row(part: Part, capacity: int, slot: int) -> int:
+    """The same in the part's own slice."""
+    return capacity * part.base + slot * part.n
 
 
 @inner
 def input_part(
-    sizes: Sizes, weights: Weights, packed: Packed, window: Window, layer: int, slot: int, steps: int, lo: int, hi: int
-) -> None:
-    """z = b_ih + the input's part of the gates, for all steps of a block at once.
+    cell: Any, sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Work,
+    layer: int, slot: int, steps: int,
+) -> None:  # fmt: skip
+    """z = the biases and the input's part of the gates, for all steps of a block at once.
 
-    The input of layer 0 is one-hot, so its part is the character's row of `embed`; no product is made.
+    The state's bias is left out where the cell sees the state's part on its own. The input of layer 0 is one-hot, so
+    its part is the character's row of `embed`; no product is made.
     """
-    z = window.z[layer]
-    for t in range(slot, slot + steps):
-        for row in range(t * sizes.streams + lo, t * sizes.streams + hi):
-            fill_row(z, row, weights.b_ih, layer)
+    z, row, units = window.z[layer], sliced_row(part, sizes.capacity, slot), sizes.units
+    for gate in range(sizes.gates):
+        to, at = gate * units, gate * sizes.padded + part.slice * units
+        for i in range(row, row + steps * part.n):
+            fill_part(z, i, to, weights.b_ih, layer, at, units)
+            if not cell.separate:
+                add_part(z, i, to, weights.b_hh, layer, at, units)
             if layer == 0:
-                add_row(z, row, weights.embed, window.x[row])
-    if layer > 0:
-        products_by_step(
-            window.passed[layer - 1], slot, packed.w_ih[layer - 1 : layer], z, slot, steps, sizes.streams, lo, hi,
-            sizes.padded,
-        )  # fmt: skip
+                add_part(z, i, to, weights.embed, window.x[i], at, units)
+        if layer > 0:
+            product(
+                window.passed[layer - 1], common_row(part, sizes.capacity, slot), work.h_runs, packed.w_ih,
+                ((layer - 1) * sizes.gates + gate) * part.slices + part.slice, units, z, row, to, steps * part.n,
+            )  # fmt: skip
 
 
 @inner
 def forward_layer(
-    cell: Any, sizes: Sizes, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
-    layer: int, slot: int, steps: int, lo: int, hi: int,
+    cell: Any, sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
+    layer: int, slot: int, steps: int,
 ) -> None:  # fmt: skip
-    """Runs one layer over the block at [slot, slot + steps) for streams [lo, hi), from and to `state`."""
+    """Runs one layer over the block at [slot, slot + steps), from and to `state`."""
     z, extra, h_in, h = window.z[layer], window.extra[layer], window.h_in[layer], window.h[layer]
-    state_h, state_c = state.h[layer], state.c[layer]
-    w_hh = packed.w_hh[layer : layer + 1]
+    units, at = sizes.units, sliced_row(part, sizes.layers, layer)
+    # The state's part of the gates is added to z, or kept apart where the cell needs it so.
+    into = work.recurrent if cell.separate else z
     for t in range(slot, slot + steps):
-        base = t * sizes.streams
-        for s in range(lo, hi):
-            if window.reset[base + s]:
-                clear_row(state_h, s)
-                clear_row(state_c, s)
-            fill_row(h_in, base + s, state_h, s)
-            fill_row(work.recurrent, s, weights.b_hh, layer)
-        product(h_in, base + lo, w_hh, work.recurrent, lo, hi - lo, sizes.padded, work.recurrent.shape[1])
-        for s in range(lo, hi):
-            row = base + s
-            if window.y[row] < 0:  # the stream has ended a step before the others: it waits
-                fill_row(h, row, h_in, row)
-                clear_row(z, row)
-                clear_row(extra, row)
+        row = sliced_row(part, sizes.capacity, t)
+        for s in range(part.n):
+            if window.reset[row + s]:
+                clear_row(state.h, at + s)
+                clear_row(state.c, at + s)
+            fill_row(h_in, row + s, state.h, at + s)
+        meet(part)
+        for gate in range(sizes.gates):
+            if cell.separate:
+                for s in range(part.base, part.base + part.n):
+                    from_column = gate * sizes.padded + part.slice * units
+                    fill_part(work.recurrent, s, gate * units, weights.b_hh, layer, from_column, units)
+            product(
+                h_in, common_row(part, sizes.capacity, t), work.h_runs, packed.w_hh,
+                (layer * sizes.gates + gate) * part.slices + part.slice, units,
+                into, part.base if cell.separate else row, gate * units, part.n,
+            )  # fmt: skip
+        for s in range(part.n):
+            if window.y[row + s] < 0:  # the stream has ended a step before the others: it waits
+                fill_row(h, row + s, h_in, row + s)
+                clear_row(z, row + s)
+                clear_row(extra, row + s)
             else:
-                forward_step(cell, z, extra, h_in, h, row, work.recurrent, state_c, s)
-                fill_row(state_h, s, h, row)
+                forward_step(cell, z, extra, h_in, h, row + s, work.recurrent, part.base + s, state.c, at + s)
+                fill_row(state.h, at + s, h, row + s)
 
 
 @inner
 def backward_layer(
-    cell: Any,
-    sizes: Sizes,
-    packed: Packed,
-    window: Window,
-    work: Work,
-    layer: int,
-    end: int,
-    reach: int,
-    lo: int,
-    hi: int,
+    cell: Any, sizes: Sizes, part: Part, packed: Packed, window: Window, work: Work, layer: int, end: int, reach: int
 ) -> None:
     """Runs one layer backwards from epoch step `end` over `reach` steps: work.dy -> work.dz, work.dz_h.
 
@@ -115,20 +133,39 @@ def backward_layer(
     the step before the window, or before a reset, is dropped.
     """
     z, extra, h_in, h = window.z[layer], window.extra[layer], window.h_in[layer], window.h[layer]
-    w_hh_t = packed.w_hh_t[layer : layer + 1]
-    dh, dc = work.dh, work.dc
-    for s in range(lo, hi):
+    dh, dc, units, at = work.dh, work.dc, sizes.units, part.base
+    for s in range(at, at + part.n):
         clear_row(dh, s)
         clear_row(dc, s)
     for t in range(end - 1, end - reach - 1, -1):
-        base = t % sizes.capacity * sizes.streams
-        for s in range(lo, hi):
-            add_row(dh, s, work.dy, base + s)
-            backward_step(cell, z, extra, h_in, h, base + s, dh, dc, s, work.dz, work.dz_h)
+        slot = t % sizes.capacity
+        row = sliced_row(part, sizes.capacity, slot)
+        for s in range(part.n):
+            add_part(dh, at + s, 0, work.dy, row + s, 0, units)
+            backward_step(cell, z, extra, h_in, h, row + s, dh, dc, at + s, work.dz, work.dz_h)
         if t == end - reach:
             return
-        product(work.dz_h, base + lo, w_hh_t, dh, lo, hi - lo, work.dz_h.shape[1], sizes.padded)
-        for s in range(lo, hi):
-            if window.reset[base + s]:
-                clear_row(dh, s)
-                clear_row(dc, s)
+        meet(part)
+        product(
+            work.dz_h, common_row(part, sizes.capacity, slot), work.dz_runs, packed.w_hh_t,
+            layer * part.slices + part.slice, units, dh, at, 0, part.n,
+        )  # fmt: skip
+        for s in range(part.n):
+            if window.reset[row + s]:
+                clear_row(dh, at + s)
+                clear_row(dc, at + s)
+
+
+@inner
+def error_below(
+    sizes: Sizes, part: Part, packed: Packed, work: Work, layer: int, slot: int, steps: int, residual: int
+) -> None:
+    """Turns work.error of this layer into that of the layer below, for `steps` slots: from work.dz, and residually."""
+    row = sliced_row(part, sizes.capacity, slot)
+    if not residual:
+        for i in range(row, row + steps * part.n):
+            clear_row(work.error, i)
+    product(
+        work.dz, common_row(part, sizes.capacity, slot), work.dz_runs, packed.w_ih_t,
+        (layer - 1) * part.slices + part.slice, sizes.units, work.error, row, 0, steps * part.n,
+    )  # fmt: skip

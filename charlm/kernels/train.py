@@ -2,70 +2,66 @@
 
 import math
 
-import numpy as np
-
-from .block import backward, forward, losses, pack_backward, pack_forward
+from .block import backward, forward, losses, pack_backward, pack_forward, sum_losses
 from .buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Weights, Window, Work
 from .jit import inner, kernel
-from .parallel import barrier, share
+from .parallel import Part, barrier
+from .recurrence import sliced_row
 from .update import apply, clear, norm, sum_squares
 
 
 @inner
-def read_block(sizes: Sizes, plan: Plan, window: Window, start: int, steps: int, lo: int, hi: int) -> None:
-    """Copies the block's characters, targets and resets into the window, streams [lo, hi)."""
+def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int, steps: int) -> None:
+    """Copies the characters, targets and resets of this thread's streams into the window."""
     for t in range(steps):
         at = start - plan.first_step + t
-        base = (start + t) % sizes.capacity * sizes.streams
-        for s in range(lo, hi):
-            window.x[base + s] = plan.ids[at, s]
-            window.y[base + s] = plan.ids[at + 1, s]
-            window.reset[base + s] = plan.resets[at, s]
+        row = sliced_row(part, sizes.capacity, (start + t) % sizes.capacity)
+        for s in range(part.n):
+            window.x[row + s] = plan.ids[at, part.lo + s]
+            window.y[row + s] = plan.ids[at + 1, part.lo + s]
+            window.reset[row + s] = plan.resets[at, part.lo + s]
 
 
 @inner
 def _one_update(
-    cell, sizes, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports, gate, rank, ranks
+    cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports
 ):  # fmt: skip
-    lo, hi = share(sizes.streams, rank, ranks)
     start, steps, reach, injected = plan.start[u], plan.steps[u], plan.window[u], plan.losses[u]
-    end = start + steps
-    clear(rule, rank, ranks)
-    pack_forward(sizes, weights, packed, rank, ranks)
-    pack_backward(sizes, weights, packed, rank, ranks)
-    read_block(sizes, plan, window, start, steps, lo, hi)
-    barrier(gate, ranks)
-    slot, position = start % sizes.capacity, plan.epoch_base + start
-    forward(cell, sizes, passing, weights, packed, window, state, work, slot, steps, position, lo, hi)
-    nats = reports.nats[u]
-    losses(sizes, weights, packed, window, work, nats, end, steps, reach, injected, plan.weight[u], lo, hi)
+    end, slot = start + steps, start % sizes.capacity
+    clear(rule, part)
+    pack_forward(sizes, part, weights, packed)
+    pack_backward(sizes, part, weights, packed)
+    read_block(sizes, part, plan, window, start, steps)
+    barrier(part)
+    forward(cell, sizes, part, passing, weights, packed, window, state, work, slot, steps, plan.epoch_base + start)
+    losses(sizes, part, weights, packed, window, work, end, reach, injected, plan.weight[u])
     backward(
-        cell, sizes, passing, weights, gradients, packed, window, work, gate, end, reach, injected, plan.epoch_base,
-        lo, hi, rank, ranks,
+        cell, sizes, part, passing, weights, gradients, packed, window, work, end, reach, injected, plan.epoch_base
     )  # fmt: skip
-    sum_squares(rule, rank, ranks)
-    barrier(gate, ranks)
+    sum_squares(rule, part)
+    barrier(part)
     norm_now = norm(rule)
-    if rank == 0:
+    if part.rank == 0:
+        sum_losses(sizes, window, work, slot, steps, reports.nats[u])
         reports.norm[u] = norm_now
         reports.applied[u] = 1 if math.isfinite(norm_now) else 0
     if math.isfinite(norm_now):
-        apply(rule, plan.learning_rate[u], plan.number[u], norm_now, rank, ranks)
-    barrier(gate, ranks)
+        apply(rule, part, plan.learning_rate[u], plan.number[u], norm_now)
+    barrier(part)
 
 
 @kernel
 def train(
     cell, sizes: Sizes, passing: Passing, plan: Plan, weights: Weights, gradients: Weights, packed: Packed,
-    window: Window, state: State, work: Work, rule: Rule, reports: Reports, gate: np.ndarray, rank: int, ranks: int,
+    window: Window, state: State, work: Work, rule: Rule, reports: Reports, part: Part,
 ) -> None:  # fmt: skip
-    """Makes all updates of `plan`; called by `ranks` threads at once, each with its own `rank`.
+    """Makes all updates of `plan`; called by all threads at once, each with its own part.
 
     An update whose gradient is not finite is not applied and ends the plan: reports.applied says so.
     """
     for u in range(plan.start.shape[0]):
         _one_update(
-            cell, sizes, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports, gate, rank, ranks
+            cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports
         )  # fmt: skip
         if not math.isfinite(norm(rule)):
             return

@@ -1,6 +1,7 @@
-"""The optimizers: each rule is one pass over its part of the flat buffer. Also the gradient's norm.
+"""The optimizers: each rule is one pass over a thread's rows of the flat buffer. Also the gradient's norm.
 
-The formulas are PyTorch's (torch.optim), so that runs can be compared: g is the clipped gradient.
+The formulas are PyTorch's (torch.optim), so that runs can be compared: g is the clipped gradient. A thread updates the
+weights whose gradients it has summed: see parallel.py on memory that two threads write to.
 """
 
 import math
@@ -8,54 +9,53 @@ import math
 from .buffers import Rule
 from .jit import inner
 from .lanes import LANES, load, splat, sqrt, store, total
-from .parallel import share
+from .parallel import Part
 
 SGD, ADAGRAD, RMSPROP, ADAM, ADAMW = range(5)
-PIECE = 4096  # numbers whose squares are summed together; fixed, so the norm does not depend on the threads
 
 
 @inner
-def clear(rule: Rule, rank: int, ranks: int) -> None:
-    """Sets this thread's share of the gradient to zero."""
-    lo, hi = share(rule.gradients.shape[1] // LANES, rank, ranks)
-    for j in range(lo * LANES, hi * LANES, LANES):
-        store(rule.gradients, 0, j, splat(0.0))
+def clear(rule: Rule, part: Part) -> None:
+    """Sets this thread's rows of the gradient to zero."""
+    for piece in range(part.own.shape[0]):
+        for row in range(part.own[piece, 0], part.own[piece, 1]):
+            for j in range(0, rule.gradients.shape[1], LANES):
+                store(rule.gradients, row, j, splat(0.0))
 
 
 @inner
-def sum_squares(rule: Rule, rank: int, ranks: int) -> None:
-    """Fills this thread's share of rule.partial with the sums of squares of the gradient's pieces."""
-    n = rule.gradients.shape[1]
-    lo, hi = share(rule.partial.shape[0], rank, ranks)
-    for piece in range(lo, hi):
-        squares = splat(0.0)
-        for j in range(piece * PIECE, min(n, (piece + 1) * PIECE), LANES):
-            g = load(rule.gradients, 0, j)
-            squares = squares + g * g
-        rule.partial[piece] = total(squares)
+def sum_squares(rule: Rule, part: Part) -> None:
+    """Fills rule.partial with the sum of squares of each of this thread's rows of the gradient."""
+    for piece in range(part.own.shape[0]):
+        for row in range(part.own[piece, 0], part.own[piece, 1]):
+            squares = splat(0.0)
+            for j in range(0, rule.gradients.shape[1], LANES):
+                g = load(rule.gradients, row, j)
+                squares = squares + g * g
+            rule.partial[row] = total(squares)
 
 
 @inner
 def norm(rule: Rule) -> float:
-    """The global norm of the gradient, once all pieces are there."""
+    """The global norm of the gradient, once all rows are there."""
     squares = 0.0
-    for piece in range(rule.partial.shape[0]):
-        squares += rule.partial[piece]
+    for row in range(rule.partial.shape[0]):
+        squares += rule.partial[row]
     return math.sqrt(squares)
 
 
 @inner
-def apply(rule: Rule, rate: float, number: int, norm_now: float, rank: int, ranks: int) -> None:
-    """One step of the rule on this thread's share; `number` is the update's, from 1. Decay is on matrices only."""
+def apply(rule: Rule, part: Part, rate: float, number: int, norm_now: float) -> None:
+    """One step of the rule on this thread's rows; `number` is the update's, from 1. Decay is on matrices only."""
     scale = rule.clip / norm_now if rule.clip > 0.0 and norm_now > rule.clip else 1.0
-    matrices, n = rule.matrices // LANES, rule.parameters.shape[1] // LANES
-    lo, hi = share(n, rank, ranks)
-    _apply(rule, rate, number, scale, rule.decay, lo * LANES, min(hi, matrices) * LANES)
-    _apply(rule, rate, number, scale, 0.0, max(lo, matrices) * LANES, hi * LANES)
+    for piece in range(part.own.shape[0]):
+        first, last = part.own[piece, 0], part.own[piece, 1]
+        _apply(rule, rate, number, scale, rule.decay if first < rule.matrices else 0.0, first, last)
 
 
 @inner
 def _apply(rule, rate, number, scale, decay, first, last):
+    """One step on rows [first, last)."""
     if rule.kind == SGD:
         _sgd(rule, rate, scale, decay, first, last)
     elif rule.kind == ADAGRAD:
@@ -69,44 +69,47 @@ def _apply(rule, rate, number, scale, decay, first, last):
 
 
 @inner
-def _gradient(rule, scale, decay, j):
-    return load(rule.gradients, 0, j) * scale + load(rule.parameters, 0, j) * decay
+def _gradient(rule, scale, decay, row, j):
+    return load(rule.gradients, row, j) * scale + load(rule.parameters, row, j) * decay
 
 
 @inner
 def _sgd(rule, rate, scale, decay, first, last):
     """v = momentum v + g; p -= rate v, or with Nesterov's look-ahead p -= rate (g + momentum v)."""
-    for j in range(first, last, LANES):
-        g = _gradient(rule, scale, decay, j)
-        if rule.momentum > 0.0:
-            v = load(rule.slots, 0, j) * rule.momentum + g
-            store(rule.slots, 0, j, v)
-            g = g + v * rule.momentum if rule.nesterov else v
-        store(rule.parameters, 0, j, load(rule.parameters, 0, j) - g * rate)
+    for row in range(first, last):
+        for j in range(0, rule.gradients.shape[1], LANES):
+            g = _gradient(rule, scale, decay, row, j)
+            if rule.momentum > 0.0:
+                v = load(rule.slots[0], row, j) * rule.momentum + g
+                store(rule.slots[0], row, j, v)
+                g = g + v * rule.momentum if rule.nesterov else v
+            store(rule.parameters, row, j, load(rule.parameters, row, j) - g * rate)
 
 
 @inner
 def _adagrad(rule, rate, scale, decay, first, last):
     """s += g^2; p -= rate g / (sqrt(s) + epsilon). Duchi, Hazan & Singer 2011."""
-    for j in range(first, last, LANES):
-        g = _gradient(rule, scale, decay, j)
-        s = load(rule.slots, 0, j) + g * g
-        store(rule.slots, 0, j, s)
-        store(rule.parameters, 0, j, load(rule.parameters, 0, j) - g * rate / (sqrt(s) + rule.epsilon))
+    for row in range(first, last):
+        for j in range(0, rule.gradients.shape[1], LANES):
+            g = _gradient(rule, scale, decay, row, j)
+            s = load(rule.slots[0], row, j) + g * g
+            store(rule.slots[0], row, j, s)
+            store(rule.parameters, row, j, load(rule.parameters, row, j) - g * rate / (sqrt(s) + rule.epsilon))
 
 
 @inner
 def _rmsprop(rule, rate, scale, decay, first, last):
     """s = beta2 s + (1 - beta2) g^2; v = momentum v + g / (sqrt(s) + epsilon); p -= rate v. Hinton 2012, lecture 6e."""
-    for j in range(first, last, LANES):
-        g = _gradient(rule, scale, decay, j)
-        s = load(rule.slots, 0, j) * rule.beta2 + g * g * (1.0 - rule.beta2)
-        store(rule.slots, 0, j, s)
-        g = g / (sqrt(s) + rule.epsilon)
-        if rule.momentum > 0.0:
-            g = load(rule.slots, 1, j) * rule.momentum + g
-            store(rule.slots, 1, j, g)
-        store(rule.parameters, 0, j, load(rule.parameters, 0, j) - g * rate)
+    for row in range(first, last):
+        for j in range(0, rule.gradients.shape[1], LANES):
+            g = _gradient(rule, scale, decay, row, j)
+            s = load(rule.slots[0], row, j) * rule.beta2 + g * g * (1.0 - rule.beta2)
+            store(rule.slots[0], row, j, s)
+            g = g / (sqrt(s) + rule.epsilon)
+            if rule.momentum > 0.0:
+                g = load(rule.slots[1], row, j) * rule.momentum + g
+                store(rule.slots[1], row, j, g)
+            store(rule.parameters, row, j, load(rule.parameters, row, j) - g * rate)
 
 
 @inner
@@ -115,11 +118,12 @@ def _adam(rule, rate, number, scale, decay, shrink, first, last):
     step = rate / (1.0 - rule.beta1**number)
     correction = 1.0 / math.sqrt(1.0 - rule.beta2**number)
     keep_share = 1.0 - shrink
-    for j in range(first, last, LANES):
-        g = _gradient(rule, scale, decay, j)
-        m = load(rule.slots, 0, j) * rule.beta1 + g * (1.0 - rule.beta1)
-        v = load(rule.slots, 1, j) * rule.beta2 + g * g * (1.0 - rule.beta2)
-        store(rule.slots, 0, j, m)
-        store(rule.slots, 1, j, v)
-        p = load(rule.parameters, 0, j) * keep_share
-        store(rule.parameters, 0, j, p - m * step / (sqrt(v) * correction + rule.epsilon))
+    for row in range(first, last):
+        for j in range(0, rule.gradients.shape[1], LANES):
+            g = _gradient(rule, scale, decay, row, j)
+            m = load(rule.slots[0], row, j) * rule.beta1 + g * (1.0 - rule.beta1)
+            v = load(rule.slots[1], row, j) * rule.beta2 + g * g * (1.0 - rule.beta2)
+            store(rule.slots[0], row, j, m)
+            store(rule.slots[1], row, j, v)
+            p = load(rule.parameters, row, j) * keep_share
+            store(rule.parameters, row, j, p - m * step / (sqrt(v) * correction + rule.epsilon))

@@ -23,12 +23,12 @@ class Gru(NamedTuple):
     forget_gate: int = -1
 
 
-def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     p = h.shape[1]
     for j in range(0, p, LANES):
-        reset = sigmoid(load(z, row, j) + load(recurrent, stream, j))
-        update = sigmoid(load(z, row, p + j) + load(recurrent, stream, p + j))
-        state_part = load(recurrent, stream, 2 * p + j)
+        reset = sigmoid(load(z, row, j) + load(recurrent, recurrent_row, j))
+        update = sigmoid(load(z, row, p + j) + load(recurrent, recurrent_row, p + j))
+        state_part = load(recurrent, recurrent_row, 2 * p + j)
         new = tanh(load(z, row, 2 * p + j) + reset * state_part)
         store(z, row, j, reset)
         store(z, row, p + j, update)
@@ -58,7 +58,7 @@ STEPS[Gru] = (_forward, _backward)
 
 
 @overload(forward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _choose_forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     return _forward if is_cell(cell, Gru) else None
 
 

@@ -23,7 +23,7 @@ class Cell(Protocol):
 
     @property
     def separate(self) -> int:
-        """1 where the state's part of the gates has an error of its own, else 0."""
+        """1 where the state's part of the gates is seen on its own and has an error of its own, else 0."""
 
     @property
     def forget_gate(self) -> int:
@@ -41,15 +41,15 @@ def is_cell(numba_type: Any, cell_class: type) -> bool:
 
 def forward_step(
     cell: Any, z: np.ndarray, extra: np.ndarray, h_in: np.ndarray, h: np.ndarray, row: int,
-    recurrent: np.ndarray, c: np.ndarray, stream: int,
+    recurrent: np.ndarray, recurrent_row: int, c: np.ndarray, stream: int,
 ) -> None:  # fmt: skip
     """One step of one stream.
 
-    In: z[row] the input's part of the gates with b_ih, recurrent[stream] the state's part with b_hh, h_in[row],
-    c[stream] (cells with a memory). Out: z[row] the gates' values, extra[row] whatever the way back needs, h[row],
+    In: z[row] the gates' sums, h_in[row], c[stream] (cells with a memory); for a cell with `separate` z[row] is the
+    input's part with b_ih and recurrent[recurrent_row] the state's part with b_hh. Out: z[row] the gates' values, extra[row] whatever the way back needs, h[row],
     c[stream].
     """
-    STEPS[type(cell)][0](cell, z, extra, h_in, h, row, recurrent, c, stream)
+    STEPS[type(cell)][0](cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream)
 
 
 def backward_step(

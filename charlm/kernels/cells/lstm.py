@@ -23,13 +23,13 @@ class Lstm(NamedTuple):
     forget_gate: int = 1  # the gate whose bias starts at 1
 
 
-def _forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     p = h.shape[1]
     for j in range(0, p, LANES):
-        i = sigmoid(load(z, row, j) + load(recurrent, stream, j))
-        f = sigmoid(load(z, row, p + j) + load(recurrent, stream, p + j))
-        g = tanh(load(z, row, 2 * p + j) + load(recurrent, stream, 2 * p + j))
-        o = sigmoid(load(z, row, 3 * p + j) + load(recurrent, stream, 3 * p + j))
+        i = sigmoid(load(z, row, j))
+        f = sigmoid(load(z, row, p + j))
+        g = tanh(load(z, row, 2 * p + j))
+        o = sigmoid(load(z, row, 3 * p + j))
         before = load(c, stream, j)
         after = f * before + i * g
         squashed = tanh(after)
@@ -63,7 +63,7 @@ STEPS[Lstm] = (_forward, _backward)
 
 
 @overload(forward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _choose_forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     return _forward if is_cell(cell, Lstm) else None
 
 

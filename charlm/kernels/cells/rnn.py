@@ -28,9 +28,9 @@ class RnnRelu(NamedTuple):
     forget_gate: int = -1
 
 
-def _forward_tanh(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _forward_tanh(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     for j in range(0, h.shape[1], LANES):
-        store(h, row, j, tanh(load(z, row, j) + load(recurrent, stream, j)))
+        store(h, row, j, tanh(load(z, row, j)))
 
 
 def _backward_tanh(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
@@ -40,9 +40,9 @@ def _backward_tanh(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
         store(dh, stream, j, splat(0.0))
 
 
-def _forward_relu(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _forward_relu(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     for j in range(0, h.shape[1], LANES):
-        store(h, row, j, larger(0.0, load(z, row, j) + load(recurrent, stream, j)))
+        store(h, row, j, larger(0.0, load(z, row, j)))
 
 
 def _backward_relu(cell, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
@@ -57,7 +57,7 @@ STEPS[RnnRelu] = (_forward_relu, _backward_relu)
 
 
 @overload(forward_step, jit_options=OVERLOAD_OPTIONS)
-def _choose_forward(cell, z, extra, h_in, h, row, recurrent, c, stream):
+def _choose_forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
     if is_cell(cell, RnnTanh):
         return _forward_tanh
     return _forward_relu if is_cell(cell, RnnRelu) else None
