@@ -3,28 +3,60 @@
 Nothing outside a network knows this layout: what is saved has its rows by time and stream, whatever the threads.
 """
 
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from .kernels.buffers import Sizes
 from .kernels.lanes import LANES
 from .kernels.matmul import PANEL
-from .kernels.parallel import GATE, Part, share
+from .kernels.parallel import GATE, Part, rehearse, share
 from .parameters import Parameters
 
-_STREAMS = 12  # streams that make a thread's products as fast as they get
-_LEAST_STREAMS = 4  # streams that are worth a thread where units cannot be divided
+_LEAST_STREAMS = 2  # streams that are worth a thread of their own
+
+# What a thread gets done in a second, roughly, as measured on cores with AVX-512. Only ratios matter, and they decide
+# how the work is divided, not what comes out.
+_WEIGHT_BYTES = 130e9  # of matrices read from the second-level cache
+_FLOPS = 200e9
+_UPDATED = 2.5e9  # parameters packed, cleared and updated
+_UNITS_A_MEETING = 220  # units of other slices that are read in the time of one meeting
+
+
+class Work(NamedTuple):
+    """What one step of all streams takes: what the choice of a division depends on."""
+
+    streams: int
+    weights: int  # numbers in the matrices of all layers, read once forward and, in training, once back
+    exchanged: int  # units of each stream that other slices need
+    updated: float  # parameters updated, per step; 0 where nothing is trained
+
+    def seconds(self, ranks: int, slices: int, latency: float) -> float:
+        """The time of a step with `ranks` threads, roughly."""
+        passes, products = (2, 3) if self.updated else (1, 1)
+        read = passes * 4 * self.weights / slices / _WEIGHT_BYTES
+        multiplied = products * 2 * self.streams * self.weights / ranks / _FLOPS
+        meetings = latency * (2 * passes + self.streams * self.exchanged / _UNITS_A_MEETING) if slices > 1 else 0.0
+        return max(read, multiplied) + meetings + self.updated / ranks / _UPDATED
 
 
 class Layout:
-    """The parts of `threads` threads, or of as many as are of use, for a block of `streams` streams."""
+    """The parts of `threads` threads, or of as many as are of use, for blocks of all streams."""
 
-    def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int) -> None:
-        by_streams, by_units = min(threads, streams // _STREAMS), _slices(padded, threads)
-        if max(by_streams, by_units) == 1:
-            by_streams = min(threads, streams // _LEAST_STREAMS)
-        ranks = max(1, by_streams, by_units)
-        self.slices = 1 if by_streams == ranks else ranks
+    def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
+        gates, layers = parameters.gates, parameters.config.layers
         self.streams = streams
+        work = Work(
+            streams=streams,
+            weights=gates * padded**2 * (2 * layers - 1),
+            exchanged=padded * layers * (1 + gates if trains else 1),
+            updated=parameters.flat.size / block if trains else 0.0,
+        )
+        ranks, self.slices = _divide(work, padded, threads)
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
@@ -95,6 +127,35 @@ class Layout:
         )
 
 
-def _slices(padded: int, threads: int) -> int:
-    """The most equal slices, at most one a thread, that are no narrower than half a panel."""
-    return max(n for n in range(1, threads + 1) if n == 1 or (padded % (n * LANES) == 0 and padded // n >= PANEL // 2))
+def _divide(work: Work, padded: int, threads: int) -> tuple[int, int]:
+    """(threads, slices): the division that takes the least time."""
+    choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or work.streams // n >= _LEAST_STREAMS]
+    sliced = [n for n in range(2, threads + 1) if padded % (n * LANES) == 0 and padded // n >= PANEL // 2]
+    if not sliced or work.seconds(choices[-1][0], 1, 0.0) <= min(work.seconds(n, n, 0.0) for n in sliced):
+        return choices[-1]
+    latency = meeting_seconds()
+    return min(choices + [(n, n) for n in sliced], key=lambda choice: work.seconds(*choice, latency))
+
+
+@functools.cache
+def meeting_seconds() -> float:
+    """The time in which two threads meet, measured: 0.1 microseconds where processors share a cache, else more."""
+    gate = np.zeros(2 * GATE, np.int64)
+    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), gate) for rank in range(2)]
+    meetings, best = 2000, np.inf
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(5):
+            begun = time.perf_counter()
+            run_together(rehearse, (meetings,), parts, pool)
+            best = min(best, (time.perf_counter() - begun) / meetings)
+    return float(best)
+
+
+def run_together(kernel: Callable, arguments: tuple[Any, ...], parts: list[Part], pool: ThreadPoolExecutor | None) -> None:
+    """Calls a kernel on all parts at once, the last one on this thread."""
+    *others, last = parts
+    last.gate[:] = 0
+    running = [pool.submit(kernel, *arguments, part) for part in others] if pool else []
+    kernel(*arguments, last)
+    for other in running:
+        other.result()

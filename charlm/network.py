@@ -1,7 +1,6 @@
 """A network at work: its window of stored activations, its packed weights, and the kernels called in order."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from .kernels.cells import CELLS
 from .kernels.draw import draw
 from .kernels.score import score
 from .kernels.train import train
-from .layout import Layout
+from .layout import Layout, run_together
 from .parameters import Parameters, aligned_zeros, padded
 
 
@@ -41,7 +40,7 @@ class Network:
         self.cell = CELLS[config.cell, config.activation]
         # A multiple of block: then no block wraps around, only the window does.
         capacity = -(-max(block, window) // block) * block
-        self._layout = Layout(parameters, padded(config.hidden), streams, threads)
+        self._layout = Layout(parameters, padded(config.hidden), streams, threads, block, self.trains)
         self.sizes = Sizes(
             streams=streams,
             hidden=config.hidden,
@@ -62,8 +61,12 @@ class Network:
         self.packed = self._new_packed()
         self.work = self._new_work()
         self.gradients = parameters.like() if self.trains else parameters
-        others = len(self._layout.parts) - 1
-        self._pool = ThreadPoolExecutor(others) if others else None
+        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the work."""
+        return len(self._layout.parts)
 
     def _new_window(self) -> Window:
         z, x = self.sizes, self._layout.slices
@@ -88,8 +91,8 @@ class Network:
         z, x = self.sizes, self._layout.slices
         back = z.layers if self.trains else 0
         return Packed(
-            w_ih=aligned_zeros(((z.layers - 1) * z.gates * x, z.padded * z.units)),
-            w_hh=aligned_zeros((z.layers * z.gates * x, z.padded * z.units)),
+            w_ih=aligned_zeros(((z.layers - 1) * x, z.padded * z.gates * z.units)),
+            w_hh=aligned_zeros((z.layers * x, z.padded * z.gates * z.units)),
             out=aligned_zeros((1, z.padded * z.padded_vocabulary)),
             w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * z.units)),
             w_hh_t=aligned_zeros((back * x, z.gates * z.padded * z.units)),
@@ -118,13 +121,7 @@ class Network:
         )
 
     def _run(self, kernel: Any, *arguments: Any) -> None:
-        """Calls a kernel on all threads, the last part on this one."""
-        *others, last = self._layout.parts
-        last.gate[:] = 0
-        running = [self._pool.submit(partial(kernel, *arguments, part)) for part in others] if self._pool else []
-        kernel(*arguments, last)
-        for other in running:
-            other.result()
+        run_together(kernel, arguments, self._layout.parts, self._pool)
 
     def train(self, plan: Plan, rule: Rule) -> Reports:
         """Makes the plan's updates; the gradient of the last one is left in `gradients`."""

@@ -26,16 +26,15 @@ def _columns(part: Part, columns: int) -> tuple[int, int]:
 
 @inner
 def pack_forward(sizes: Sizes, part: Part, weights: Weights, packed: Packed) -> None:
-    """Packs the matrices of the forward pass, each gate's on its own; this thread's columns."""
-    first, last = _columns(part, sizes.units)
+    """Packs the matrices of the forward pass; this thread's columns."""
+    units, p, wide = sizes.units, sizes.padded, sizes.gates * sizes.units
+    first, last = _columns(part, wide)
     for layer in range(sizes.layers):
-        for gate in range(sizes.gates):
-            at = gate * sizes.padded + part.slice * sizes.units
-            which = (layer * sizes.gates + gate) * part.slices + part.slice
-            pack(weights.w_hh[layer], at, sizes.units, packed.w_hh, which, first, last)
-            if layer > 0:
-                below = which - sizes.gates * part.slices
-                pack(weights.w_ih[layer - 1], at, sizes.units, packed.w_ih, below, first, last)
+        which = layer * part.slices + part.slice
+        pack(weights.w_hh[layer], part.slice * units, units, p, wide, packed.w_hh, which, first, last)
+        if layer > 0:
+            below = which - part.slices
+            pack(weights.w_ih[layer - 1], part.slice * units, units, p, wide, packed.w_ih, below, first, last)
     first, last = divide(sizes.padded_vocabulary, PANEL, part.rank, part.ranks)
     pack_transposed(weights.out, 0, sizes.padded_vocabulary, packed.out, 0, first, last)
 
@@ -50,7 +49,7 @@ def pack_backward(sizes: Sizes, part: Part, weights: Weights, packed: Packed) ->
         pack_transposed(weights.w_hh[layer], at, sizes.units, packed.w_hh_t, which, first, last)
         if layer > 0:
             pack_transposed(weights.w_ih[layer - 1], at, sizes.units, packed.w_ih_t, which - part.slices, first, last)
-    pack(weights.out, at, sizes.units, packed.out_t, part.slice, first, last)
+    pack(weights.out, at, sizes.units, sizes.units, sizes.units, packed.out_t, part.slice, first, last)
 
 
 @inner

@@ -45,10 +45,10 @@ class Weights(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Weight matrices in panels for `product`; each row one matrix, whose columns are one slice of one gate."""
+    """Weight matrices in panels for `product`; each row the part of a matrix that belongs to one slice."""
 
-    w_ih: np.ndarray  # ((L - 1) G X, P U)
-    w_hh: np.ndarray  # (L G X, P U)
+    w_ih: np.ndarray  # ((L - 1) X, P G U)
+    w_hh: np.ndarray  # (L X, P G U)
     out: np.ndarray  # (1, P VP)
     w_ih_t: np.ndarray  # ((L - 1) X, G P U)  transposed, for the way back; (0, .) where nothing is trained
     w_hh_t: np.ndarray  # (L X, G P U)

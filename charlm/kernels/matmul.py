@@ -21,9 +21,11 @@ _ROWS = 6  # rows of a tile, at most
 PANEL = _VECTORS * LANES
 _CHUNK = 256  # rows of the right-hand side that stay in the second-level cache while a gradient's tiles pass over them
 
-# The tiles there are, as (rows, vectors). A single row takes two panels at once: the chains of one would wait for
-# each other.
-_SHAPES = [(rows, vectors) for vectors in range(1, _VECTORS + 1) for rows in range(1, _ROWS + 1)] + [(1, 2 * _VECTORS)]
+_PANELS = 4  # panels that a single row takes at once: the chains of one would wait for each other, and for memory
+
+# The tiles there are, as (rows, vectors).
+_SHAPES = [(rows, vectors) for vectors in range(1, _VECTORS + 1) for rows in range(1, _ROWS + 1)]
+_SHAPES += [(1, panels * _VECTORS) for panels in (2, _PANELS)]
 
 
 def _tile_plain(
@@ -186,9 +188,10 @@ def _rows_of_tiles(
 
 
 @inner
-def pack(matrix, at_column, columns, packed, which, first, last):
-    """Packs columns [first, last) of matrix[:, at_column : at_column + columns] (K, columns) into packed[which].
+def pack(matrix, at_column, units, stride, columns, packed, which, first, last):
+    """Packs columns [first, last) of a part of matrix (K, N), which has `columns` columns, into packed[which].
 
+    The part is made of groups of `units` columns, the first at at_column, each `stride` further than the one before.
     first and last: multiples of PANEL, or the end.
     """
     k_size = matrix.shape[0]
@@ -196,15 +199,16 @@ def pack(matrix, at_column, columns, packed, which, first, last):
     while column < last:
         width = min(PANEL, columns - column)
         at = column * k_size
-        for k in range(k_size):
-            for j in range(0, width, LANES):
-                store(packed, which, at + k * width + j, load(matrix, k, at_column + column + j))
+        for j in range(0, width, LANES):
+            source = at_column + (column + j) // units * stride + (column + j) % units
+            for k in range(k_size):
+                store(packed, which, at + k * width + j, load(matrix, k, source))
         column += width
 
 
 @inner
 def pack_transposed(matrix, at_row, columns, packed, which, first, last):
-    """As pack, for the transpose of matrix[at_row : at_row + columns] (columns, K).
+    """As pack, for the transpose of matrix[at_row : at_row + columns] (columns, K), K a multiple of LANES.
 
     Where matrix ends earlier, the columns that are missing are left as they are: zero.
     """
@@ -234,12 +238,13 @@ def product(a, a_row, runs, packed, which, columns, c, c_row, c_column, n):
     width, k_size, b = a.shape[1], packed.shape[1] // columns, which * packed.shape[1]
     column = 0
     if n == 1:
-        while column + 2 * PANEL <= columns:
-            _tile(
-                a, a_row * width, width, 1, packed, b + column * k_size, PANEL, k_size * PANEL,
-                c, c_row, c_column + column, runs, 0, runs.shape[0], 1, 2 * _VECTORS,
-            )  # fmt: skip
-            column += 2 * PANEL
+        for panels in (_PANELS, 2):
+            while column + panels * PANEL <= columns:
+                _tile(
+                    a, a_row * width, width, 1, packed, b + column * k_size, PANEL, k_size * PANEL,
+                    c, c_row, c_column + column, runs, 0, runs.shape[0], 1, panels * _VECTORS,
+                )  # fmt: skip
+                column += panels * PANEL
     while column < columns:
         panel = min(PANEL, columns - column)
         _rows_of_tiles(

@@ -21,7 +21,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import lower_builtin, type_callable
 
-from .jit import inner, plain
+from .jit import inner, kernel, plain
 
 GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
 _SPINS = 2000  # looks at another thread's place before the processor is offered to somebody else
@@ -110,6 +110,13 @@ def barrier(part: Part) -> None:
             spins += 1
             if spins > _SPINS:
                 _give_way()
+
+
+@kernel
+def rehearse(meetings: int, part: Part) -> None:
+    """Only meets, so that it can be timed."""
+    for _ in range(meetings):
+        barrier(part)
 
 
 @inner

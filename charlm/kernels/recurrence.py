@@ -78,11 +78,11 @@ def input_part(
                 add_part(z, i, to, weights.b_hh, layer, at, units)
             if layer == 0:
                 add_part(z, i, to, weights.embed, window.x[i], at, units)
-        if layer > 0:
-            product(
-                window.passed[layer - 1], common_row(part, sizes.capacity, slot), work.h_runs, packed.w_ih,
-                ((layer - 1) * sizes.gates + gate) * part.slices + part.slice, units, z, row, to, steps * part.n,
-            )  # fmt: skip
+    if layer > 0:
+        product(
+            window.passed[layer - 1], common_row(part, sizes.capacity, slot), work.h_runs, packed.w_ih,
+            (layer - 1) * part.slices + part.slice, z.shape[1], z, row, 0, steps * part.n,
+        )  # fmt: skip
 
 
 @inner
@@ -103,16 +103,15 @@ def forward_layer(
                 clear_row(state.c, at + s)
             fill_row(h_in, row + s, state.h, at + s)
         meet(part)
-        for gate in range(sizes.gates):
-            if cell.separate:
+        if cell.separate:
+            for gate in range(sizes.gates):
                 for s in range(part.base, part.base + part.n):
                     from_column = gate * sizes.padded + part.slice * units
                     fill_part(work.recurrent, s, gate * units, weights.b_hh, layer, from_column, units)
-            product(
-                h_in, common_row(part, sizes.capacity, t), work.h_runs, packed.w_hh,
-                (layer * sizes.gates + gate) * part.slices + part.slice, units,
-                into, part.base if cell.separate else row, gate * units, part.n,
-            )  # fmt: skip
+        product(
+            h_in, common_row(part, sizes.capacity, t), work.h_runs, packed.w_hh, layer * part.slices + part.slice,
+            z.shape[1], into, part.base if cell.separate else row, 0, part.n,
+        )  # fmt: skip
         for s in range(part.n):
             if window.y[row + s] < 0:  # the stream has ended a step before the others: it waits
                 fill_row(h, row + s, h_in, row + s)

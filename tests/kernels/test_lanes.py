@@ -42,20 +42,30 @@ def apply_keep(key, threshold, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def multiply(a, b, packed, c, first, n):  # type: ignore[no-untyped-def]
-    matmul.pack(b, packed, 0, b.shape[1])
-    matmul.product(a, first, packed, c, first, n, b.shape[0], b.shape[1])
+def multiply(a, runs, b, packed, c, first, n):  # type: ignore[no-untyped-def]
+    m = b.shape[1]
+    matmul.pack(b, 0, m, m, m, packed, 1, 0, m)
+    matmul.product(a, first, runs, packed, 1, m, c, first, 0, n)
 
 
 @kernel
-def multiply_transposed(a, b, packed, c):  # type: ignore[no-untyped-def]
-    matmul.pack_transposed(b, packed, 0, c.shape[1])
-    matmul.product(a, 0, packed, c, 0, a.shape[0], b.shape[1], c.shape[1])
+def multiply_transposed(a, runs, b, packed, c):  # type: ignore[no-untyped-def]
+    m = c.shape[1]
+    matmul.pack_transposed(b, 0, m, packed, 1, 0, m)
+    matmul.product(a, 0, runs, packed, 1, m, c, 0, 0, a.shape[0])
 
 
 @kernel
-def outer(a, d, first, n, c):  # type: ignore[no-untyped-def]
-    matmul.accumulate(a, first, d, first, n, c, c.shape[0], 0, d.shape[1])
+def multiply_group(a, n, runs, b, at, units, stride, packed, c):  # type: ignore[no-untyped-def]
+    m = c.shape[1]
+    matmul.pack(b, at, units, stride, m, packed, 0, 0, m)
+    matmul.product(a, 0, runs, packed, 0, m, c, 0, 0, n)
+
+
+@kernel
+def outer(a, d, runs, first, last, c, c_row):  # type: ignore[no-untyped-def]
+    n = c.shape[0] - 2 * c_row
+    matmul.accumulate(a, 0, c_row, d, 0, 0, runs, first, last, c, c_row, n, 0, d.shape[1])
 
 
 def _values(low: float, high: float) -> np.ndarray:
@@ -113,7 +123,7 @@ def test_keep_is_its_plain_twin_and_keeps_its_share() -> None:
         assert abs(np.corrcoef(out[0, :-lag], out[0, lag:])[0, 1]) < 0.02
 
 
-SHAPES = [(1, 16, 16), (2, 3, 32), (5, 48, 80), (7, 33, 144), (50, 128, 512), (13, 300, 64)]
+SHAPES = [(1, 16, 16), (2, 3, 32), (5, 48, 80), (7, 33, 144), (50, 128, 512), (13, 300, 64), (8, 64, 336)]
 
 
 @pytest.mark.parametrize(("n", "k", "m"), SHAPES)
@@ -121,17 +131,32 @@ def test_product(n: int, k: int, m: int) -> None:
     """The product in every remainder of rows and columns; each row alone gives the same bits as all together."""
     random = np.random.default_rng(n * k * m)
     a, b = (random.standard_normal(shape).astype(np.float32) for shape in ((n, k), (k, m)))
-    c, packed = aligned_zeros((n, m)), aligned_zeros((1, k * m))
-    multiply(a, b, packed, c, 0, n)
+    c, packed, runs = aligned_zeros((n, m)), aligned_zeros((2, k * m)), np.array([(0, 0, k)])
+    multiply(a, runs, b, packed, c, 0, n)
     expected = a.astype(np.float64) @ b.astype(np.float64)
     assert np.abs(c - expected).max() < 1e-6 * k
     alone = aligned_zeros((n, m))
     for i in range(n):
-        multiply(a, b, packed, alone, i, 1)
+        multiply(a, runs, b, packed, alone, i, 1)
     assert np.array_equal(c, alone)
+    if k % LANES:  # only matrices with padded rows are ever packed transposed
+        return
     again = aligned_zeros((n, m))
-    multiply_transposed(a, np.ascontiguousarray(b.T), aligned_zeros((1, k * m)), again)
+    multiply_transposed(a, runs, np.ascontiguousarray(b.T), aligned_zeros((2, k * m)), again)
     assert np.array_equal(c, again)
+
+
+def test_product_of_slices() -> None:
+    """A left-hand side in two slices of memory, one after the other, and some columns of each gate on the right."""
+    random = np.random.default_rng(0)
+    n, units, gates = 5, 48, 3
+    a, b = (random.standard_normal(shape).astype(np.float32) for shape in ((n, 2 * units), (2 * units, gates * 2 * units)))
+    sliced = np.concatenate([a[:, :units], a[:, units:]])
+    runs = np.array([(0, 0, units), (n * units, units, units)])
+    c = aligned_zeros((n, gates * units))
+    multiply_group(sliced, n, runs, b, units, units, 2 * units, aligned_zeros((1, b.size // 2)), c)
+    expected = (a.astype(np.float64) @ b).reshape(n, gates, 2, units)[:, :, 1].reshape(n, -1)
+    assert np.abs(c - expected).max() < 1e-4
 
 
 @pytest.mark.parametrize(("n", "k", "m"), [*SHAPES, (700, 20, 80)])
@@ -139,10 +164,14 @@ def test_accumulate(n: int, k: int, m: int) -> None:
     """A gradient in one go and in pieces, as a ring buffer gives it: the same bits."""
     random = np.random.default_rng(n * k * m)
     a, d = (random.standard_normal(shape).astype(np.float32) for shape in ((n, k), (n, m)))
-    whole, pieces = aligned_zeros((k, m)), aligned_zeros((k, m))
-    outer(a, d, 0, n, whole)
+    whole, pieces, inside = (aligned_zeros((k, m)) for _ in range(3))
+    outer(a, d, np.array([(0, 0, n)]), 0, 1, whole, 0)
     assert np.abs(whole - a.T.astype(np.float64) @ d).max() < 1e-6 * n
-    cut = n // 3
-    outer(a, d, 0, cut, pieces)
-    outer(a, d, cut, n - cut, pieces)
+    cut = -(-n // 3)
+    runs = np.array([(0, 0, cut), *([(cut, cut, n - cut)] if cut < n else [])])
+    for first in range(len(runs)):
+        outer(a, d, runs, first, first + 1, pieces, 0)
     assert np.array_equal(whole, pieces)
+    outer(a, d, runs, 0, len(runs), inside, 1)
+    assert np.array_equal(whole[1:-1], inside[1:-1])
+    assert not inside[0].any() and not inside[-1].any()

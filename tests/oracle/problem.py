@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
+import pytest
 
+from charlm import layout
 from charlm.blocks import Resets, Streams
 from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.kernels.buffers import Plan
@@ -28,6 +30,7 @@ class Problem:
     length: int = 24
     vocabulary: int = 5
     threads: int = 1
+    slices: int = 1  # parts that threads divide the units into, where that is asked for
     seed: int = 7
 
     def text(self) -> np.ndarray:
@@ -38,6 +41,16 @@ class Problem:
         """The reset policy for this text."""
         separator = np.array([LINE_END]) if self.reset.policy in ("line", "after") else None
         return Resets(self.reset, self.truncation.k1, separator)
+
+    def network(self, parameters: Parameters) -> Network:
+        """A network for it, divided as asked."""
+        cut, divided = self.truncation, (self.slices, self.slices)
+        with pytest.MonkeyPatch.context() as patch:
+            if self.slices > 1:
+                patch.setattr(layout, "_divide", lambda *arguments: divided)
+            return Network(
+                parameters, self.streams, cut.k1, cut.k2, older_losses(cut) > 0, self.seed, threads=self.threads
+            )  # fmt: skip
 
     def parameters(self) -> Parameters:
         """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""
@@ -63,7 +76,7 @@ class Update:
 def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tuple[list[Update], Parameters]:
     """Every update of an epoch, one plan each, and the parameters after it; they stay as they are without optimizer."""
     parameters, cut = problem.parameters(), problem.truncation
-    net = Network(parameters, problem.streams, cut.k1, cut.k2, older_losses(cut) > 0, problem.seed, threads=problem.threads)
+    net = problem.network(parameters)
     config = optimizer or OptimizerConfig(rule="sgd", learning_rate=0.0)
     rule = Optimizer(config, parameters, net.gradients).rule
     rates = np.array([config.learning_rate])

@@ -1,0 +1,79 @@
+"""However threads divide the work, by streams or by units: the same numbers, bit for bit, also across a change."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from charlm.blocks import Streams
+from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.evaluate import Evaluator
+from charlm.layout import Work
+from charlm.optimizer import Optimizer
+from charlm.truncation import Position, make_plan
+
+from .problem import Problem, all_gradients, run_epoch
+
+CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
+
+
+@pytest.mark.parametrize(("hidden", "slices"), [(20, 2), (37, 3)])
+@pytest.mark.parametrize(("cell", "activation"), CELLS)
+def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int) -> None:
+    for norm, kind, streams in ((False, "newest", 1), (True, "window", 3), (True, "newest", 7)):
+        model = ModelConfig(cell, activation, hidden, 2, 0.4 if norm else 0.0, residual=norm, layer_norm=norm)
+        for k1, k2 in ((4, 9), (5, 3)):
+            whole = Problem(model, TruncationConfig(k1, k2, kind), ResetConfig("line"), streams, streams * 13 + 2, 23)
+            expected, _ = run_epoch(whole)
+            found, _ = run_epoch(replace(whole, slices=slices))
+            assert [u.nats for u in found] == [u.nats for u in expected]
+            for one, other in zip(all_gradients(found), all_gradients(expected), strict=True):
+                assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("change", [{"slices": 2}, {"threads": 2}, {"threads": 3}])
+@pytest.mark.parametrize("back", [False, True])
+def test_carrying_on_with_another_division(change: dict[str, int], back: bool) -> None:
+    """State and window go from one network to another that is divided otherwise, in the middle of an epoch."""
+    model = ModelConfig("gru", hidden=20, layers=2, dropout=0.3, layer_norm=True)
+    problem = Problem(model, TruncationConfig(4, 11), streams=7, length=7 * 31 + 2)
+    before, after = (replace(problem, **change), problem) if back else (problem, replace(problem, **change))
+    results = []
+    for second in (before, after):
+        parameters = problem.parameters()
+        net = before.network(parameters)
+        optimizer = Optimizer(OptimizerConfig("adam"), parameters, net.gradients)
+        streams, at = Streams(problem.length, problem.streams), Position()
+        plan, at = make_plan(problem.truncation, streams, problem.resets(), problem.text(), at, 4, np.full(4, 1e-2))
+        net.train(plan, optimizer.rule)
+        other = second.network(parameters)
+        for name, values in net.carried(True).items():
+            other.carry(name, values, True)
+        rule = Optimizer(OptimizerConfig("adam"), parameters, other.gradients).rule
+        plan, at = make_plan(problem.truncation, streams, problem.resets(), problem.text(), at, 3, np.full(3, 1e-2))
+        assert at.epoch == 0
+        results.append((other.train(plan, rule).nats, parameters.flat.copy()))
+    for one, same in zip(*results, strict=True):
+        assert np.array_equal(one, same)
+
+
+def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(ModelConfig("lstm", hidden=20, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=19)
+    text = np.random.default_rng(0).integers(0, 19, 500)
+    whole = Evaluator(problem.parameters()).losses(text, problem.resets())
+    monkeypatch.setattr("charlm.layout._divide", lambda *arguments: (2, 2))
+    for one, other in zip(whole, Evaluator(problem.parameters()).losses(text, problem.resets()), strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_units_are_divided_where_streams_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charlm import layout
+
+    monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-7)
+    work = Work(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
+    assert layout._divide(work, 256, 2) == (2, 2)
+    assert layout._divide(work, 256, 1) == (1, 1)
+    assert layout._divide(work._replace(streams=64), 256, 2) == (2, 1)
+    assert layout._divide(work, 240, 2) == (1, 1), "240 is no multiple of two slices of whole vectors of 16"
+    monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-5)
+    assert layout._divide(work, 256, 2) == (1, 1), "meeting costs more than is gained"
