@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
 
-.PHONY: train test lint bench costs peers clean
+.PHONY: train test lint bench bench-quick costs peers clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -24,6 +24,10 @@ lint: $(VENV)/tested
 # Speed beside PyTorch and JAX where they are installed (make peers). Not a test.
 bench: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench $(BENCH)
+
+# The same on a few rows, in two minutes.
+bench-quick: $(VENV)/tested data/python.txt
+	$(BIN)/python -m tests.bench --quick
 
 # What k1 and k2 cost, as in the README.
 costs: $(VENV)/tested data/python.txt

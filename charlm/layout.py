@@ -13,9 +13,10 @@ import numpy as np
 
 from .kernels.buffers import Sizes
 from .kernels.lanes import LANES
-from .kernels.matmul import PANEL
+from .kernels.matmul import CHUNK, PANEL, Scratch
 from .kernels.parallel import GATE, Part, rehearse, share
-from .parameters import Parameters
+from .parameters import Parameters, aligned_zeros
+from .parameters import padded as roundup
 
 _LEAST_STREAMS = 2  # streams that are worth a thread of their own
 
@@ -35,7 +36,7 @@ class Work(NamedTuple):
     exchanged: int  # units of each stream that other slices need
     updated: float  # parameters updated, per step; 0 where nothing is trained
 
-    def seconds(self, ranks: int, slices: int, latency: float) -> float:
+    def seconds(self, ranks: int, slices: int, latency: float = 0.0) -> float:
         """The time of a step with `ranks` threads, roughly."""
         passes, products = (2, 3) if self.updated else (1, 1)
         read = passes * 4 * self.weights / slices / _WEIGHT_BYTES
@@ -60,12 +61,12 @@ class Layout:
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
-            own = parameters.rows_of(rank, ranks)
+            own, scratch = parameters.rows_of(rank, ranks), _scratch(max(padded, parameters.vocabulary) if trains else 0)
             if self.slices > 1:
-                self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, gate))
+                self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, scratch, gate))
             else:
                 lo, hi = share(streams, rank, ranks)
-                self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, gate))
+                self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, scratch, gate))
 
     def _blocks(self) -> list[tuple[int, int]]:
         """(first stream, streams) of each block of rows."""
@@ -116,7 +117,7 @@ class Layout:
         )
 
     def time_runs(self, sizes: Sizes, capacity: int) -> np.ndarray:
-        """Runs (C blocks, 3) of rows, all streams of each slot in turn: in a ring of `capacity` steps, and in the window's."""
+        """Runs (C blocks, 3) of rows, all streams of a slot in turn: in a ring of `capacity` steps, and in the window's."""
         return np.array(
             [
                 (capacity * lo + slot % capacity * n, sizes.capacity * lo + slot * n, n)
@@ -127,21 +128,25 @@ class Layout:
         )
 
 
+def _scratch(rows: int) -> Scratch:
+    return Scratch(aligned_zeros((1, CHUNK * roundup(rows))), aligned_zeros((1, CHUNK * PANEL)), np.zeros((1, 3), np.int64))
+
+
 def _divide(work: Work, padded: int, threads: int) -> tuple[int, int]:
     """(threads, slices): the division that takes the least time."""
     choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or work.streams // n >= _LEAST_STREAMS]
     sliced = [n for n in range(2, threads + 1) if padded % (n * LANES) == 0 and padded // n >= PANEL // 2]
-    if not sliced or work.seconds(choices[-1][0], 1, 0.0) <= min(work.seconds(n, n, 0.0) for n in sliced):
+    if not sliced or work.seconds(*choices[-1]) <= min(work.seconds(n, n) for n in sliced):
         return choices[-1]
     latency = meeting_seconds()
-    return min(choices + [(n, n) for n in sliced], key=lambda choice: work.seconds(*choice, latency))
+    return min(choices + [(n, n) for n in sliced], key=lambda choice: work.seconds(choice[0], choice[1], latency))
 
 
 @functools.cache
 def meeting_seconds() -> float:
     """The time in which two threads meet, measured: 0.1 microseconds where processors share a cache, else more."""
     gate = np.zeros(2 * GATE, np.int64)
-    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), gate) for rank in range(2)]
+    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0), gate) for rank in range(2)]
     meetings, best = 2000, np.inf
     with ThreadPoolExecutor(1) as pool:
         for _ in range(5):

@@ -168,13 +168,13 @@ class Network:
 
         Rows are by layer or step and stream, whatever the threads: state_h (L S, P), window_z (L, C S, G P) and so on.
         """
-        return {name: self._layout.collect(*more) for name, *more in self._carried(window)}
+        return {name: self._layout.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
 
     def carry(self, name: str, values: np.ndarray, window: bool) -> None:
         """Takes over one of the arrays that `carried` gave."""
-        for known, *more in self._carried(window):
+        for known, array, steps, groups in self._carried(window):
             if known == name:
-                self._layout.spread(values, *more)
+                self._layout.spread(values, array, steps, groups)
 
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
         """(name, array with rows in the axis before the last, steps or layers in it, groups: see Layout.collect)."""
@@ -184,7 +184,8 @@ class Network:
             groups = {"z": z.gates, "extra": self.cell.extras, "h_in": 1, "h": 1, "passed": 1}
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
-            found.append(("window_stats", w.stats, z.capacity, 0))
+            if self.passing.layer_norm:
+                found.append(("window_stats", w.stats, z.capacity, 0))
         return found
 
     def window_bytes(self) -> int:

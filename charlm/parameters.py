@@ -22,9 +22,9 @@ def padded(n: int) -> int:
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Zeros, C-contiguous, beginning at a multiple of 64 bytes (np.zeros promises 16)."""
+    """Zeros, C-contiguous, beginning at a multiple of 64 bytes (np.zeros promises 16), with 64 more behind them."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + _ALIGNMENT, np.uint8)
+    raw = np.zeros(size + 2 * _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
 
@@ -59,9 +59,7 @@ class Parameters:
         self.flat = aligned_zeros((-(-ends[-1] // p), p))
         numbers = self.flat.reshape(-1)
         pieces = zip(shapes.items(), sizes, ends, strict=True)
-        self.weights = Weights(
-            **{name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces}
-        )
+        self.weights = Weights(**{name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces})
 
     def rows_of(self, rank: int, ranks: int) -> np.ndarray:
         """The rows of flat, as (n, 2) int64 stretches, that thread `rank` of `ranks` sums the gradients of.

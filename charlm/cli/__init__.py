@@ -19,6 +19,7 @@ COMMANDS = {
     "sample": "Print text that a model writes.",
     "eval": "Measure how well a model predicts a text.",
     "info": "Show what a run or checkpoint is.",
+    "bench": "Measure speed on this machine.",
 }
 
 

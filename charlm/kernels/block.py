@@ -6,12 +6,20 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner
-from .lanes import LANES, load, store
 from .matmul import PANEL, accumulate, pack, pack_transposed, product
 from .parallel import Part, barrier, divide, meet, own_rows, share
 from .passing import norm_gradient, pass_down, pass_up
 from .recurrence import (
-    add_part, backward_layer, clear_row, common_row, error_below, fill_row, forward_layer, input_part, sliced_row,
+    add_part,
+    backward_layer,
+    clear_row,
+    common_row,
+    error_below,
+    fill_part,
+    fill_row,
+    forward_layer,
+    input_part,
+    sliced_row,
 )  # fmt: skip
 from .softmax import loss_and_error
 
@@ -159,25 +167,15 @@ def output_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradie
     for piece in range(2):
         slot, length = piece_of_ring(end, injected, sizes.capacity, piece)
         first, last = slot * parts, (slot + length) * parts
-        for other in range(part.slices):
-            accumulate(
-                window.logits, 0, lo, top, other * sizes.capacity * sizes.streams, 0, work.loss_runs, first, last,
-                gradients.out, lo, hi - lo, other * sizes.units, sizes.units,
-            )  # fmt: skip
+        accumulate(
+            window.logits, 0, lo, top, sizes.capacity * sizes.streams, work.loss_runs, first, last,
+            gradients.out, lo, hi - lo, part.slices, part.slices, sizes.units, part.scratch,
+        )  # fmt: skip
         if part.rank == part.ranks - 1:
-            _sum_rows(window.logits, 0, 0, work.loss_runs, 0, first, last, gradients.out_b, 0, 0, window.logits.shape[1])
-
-
-@inner
-def _sum_rows(d, d_row, d_column, runs, side, first, last, c, c_row, c_column, columns):
-    """c[c_row, c_column:] += the sum of rows of d[:, d_column:]: d_row plus those of runs[first:last] (of side a or b)."""
-    for j in range(0, columns, LANES):
-        value = load(c, c_row, c_column + j)
-        for run in range(first, last):
-            row = d_row + runs[run, side]
-            for i in range(row, row + runs[run, 2]):
-                value = value + load(d, i, d_column + j)
-        store(c, c_row, c_column + j, value)
+            for run in range(first, last):
+                row = work.loss_runs[run, 0]
+                for i in range(row, row + work.loss_runs[run, 2]):
+                    add_part(gradients.out_b, 0, 0, window.logits, i, 0, sizes.padded_vocabulary)
 
 
 @inner
@@ -187,36 +185,43 @@ def layer_gradient(cell, sizes: Sizes, part: Part, window: Window, work: Work, g
     per_slice = sizes.capacity * sizes.streams
     lo, hi = share(sizes.padded, part.rank, part.ranks)
     own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
+    # Whole rows are one group; of sliced ones each gate of each slice is one.
+    groups, columns = (sizes.gates * part.slices, sizes.units) if part.slices > 1 else (1, sizes.gates * sizes.padded)
     for piece in range(2):
         slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
         first, last = slot * parts, (slot + length) * parts
-        for gate in range(sizes.gates):
-            for other in range(part.slices):
-                column = gate * sizes.padded + other * sizes.units
-                accumulate(
-                    window.h_in[layer], own_slice, own_column, work.dz_h, other * per_slice, gate * sizes.units,
-                    work.time_runs, first, last, gradients.w_hh[layer], lo, hi - lo, column, sizes.units,
-                )  # fmt: skip
-                if layer > 0:
-                    accumulate(
-                        window.passed[layer - 1], own_slice, own_column, work.dz, other * per_slice, gate * sizes.units,
-                        work.time_runs, first, last, gradients.w_ih[layer - 1], lo, hi - lo, column, sizes.units,
-                    )  # fmt: skip
-        _bias_gradient(cell, sizes, part, work, gradients, layer, first, last)
+        accumulate(
+            window.h_in[layer], own_slice, own_column, work.dz_h, per_slice, work.time_runs, first, last,
+            gradients.w_hh[layer], lo, hi - lo, groups, part.slices, columns, part.scratch,
+        )  # fmt: skip
+        if layer > 0:
+            accumulate(
+                window.passed[layer - 1], own_slice, own_column, work.dz, per_slice, work.time_runs, first, last,
+                gradients.w_ih[layer - 1], lo, hi - lo, groups, part.slices, columns, part.scratch,
+            )  # fmt: skip
+        _bias_gradient(sizes, part, work.dz, work, gradients.b_ih, layer, first, last)
+        if cell.separate:
+            _bias_gradient(sizes, part, work.dz_h, work, gradients.b_hh, layer, first, last)
         if layer == 0:
             _embedding_gradient(sizes, part, window, work, gradients, first, last)
+    if not cell.separate:  # the same error, the same sum
+        lo, hi = share(sizes.gates, part.rank, part.ranks)
+        at = lo * sizes.padded
+        fill_part(gradients.b_hh, layer, at, gradients.b_ih, layer, at, (hi - lo) * sizes.padded)
 
 
 @inner
-def _bias_gradient(cell, sizes, part, work, gradients, layer, first, last):
-    """Runs [first, last) of the window for both biases; this thread's gates."""
+def _bias_gradient(sizes, part, d, work, bias, layer, first, last):
+    """bias[layer] += the sum of d's rows in runs [first, last) of the window; this thread's gates."""
     lo, hi = share(sizes.gates, part.rank, part.ranks)
-    for gate in range(lo, hi):
-        for other in range(part.slices):
-            row, column = other * sizes.capacity * sizes.streams, gate * sizes.units
-            to = gate * sizes.padded + other * sizes.units
-            _sum_rows(work.dz, row, column, work.time_runs, 0, first, last, gradients.b_ih, layer, to, sizes.units)
-            _sum_rows(work.dz_h, row, column, work.time_runs, 0, first, last, gradients.b_hh, layer, to, sizes.units)
+    per_slice = sizes.capacity * sizes.streams
+    for run in range(first, last):
+        row = work.time_runs[run, 0]
+        for i in range(row, row + work.time_runs[run, 2]):
+            for gate in range(lo, hi):
+                for other in range(part.slices):
+                    to, at = gate * sizes.padded + other * sizes.units, gate * sizes.units
+                    add_part(bias, layer, to, d, i + other * per_slice, at, sizes.units)
 
 
 @inner

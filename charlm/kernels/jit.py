@@ -18,6 +18,8 @@ import numpy
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import register_jitable
 
+from .inner_compiler import InnerCompiler
+
 # nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
 # loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
 FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
@@ -27,8 +29,10 @@ JIT = not getattr(config, "DISABLE_JIT", 0)
 
 _OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True, "_nrt": False}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
-_INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-OVERLOAD_OPTIONS: Any = {"fastmath": set(FASTMATH), "error_model": "numpy", "_nrt": False}
+_INNER_OPTIONS: dict[str, Any] = {
+    **_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InnerCompiler
+}  # fmt: skip
+OVERLOAD_OPTIONS: Any = {name: value for name, value in _INNER_OPTIONS.items() if name != "nogil"}
 
 # Set by tests and by the notice "compiling": called with the kernel's name when a kernel is compiled, not loaded.
 on_compile: list[Callable[[str], None]] = []

@@ -151,9 +151,7 @@ def _type_transpose(context: Any) -> Callable:
 @lower_builtin(transpose, *([types.Array] + [types.Integer] * 2) * 2, types.Integer)
 def _lower_transpose(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Swaps what lies off the diagonal of blocks of 2, 4, 8 ... rows and columns."""
-    row, column, target_row, at, stride = (
-        context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5, 6)
-    )
+    row, column, target_row, at, stride = (context.cast(builder, args[i], sig.args[i], types.intp) for i in (1, 2, 4, 5, 6))
     number = lambda value: ir.Constant(row.type, value)  # noqa: E731
     rows = [
         builder.load(pointer(context, builder, sig.args[0], args[0], [builder.add(row, number(i)), column]), align=4)

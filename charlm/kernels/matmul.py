@@ -7,8 +7,9 @@ A right-hand matrix (K, N) is first packed into panels of PANEL columns, each pa
 left over make a last, narrower panel. The panel that begins at column j thus begins at j * K in the packed array.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -19,7 +20,8 @@ from .lanes import LANES, call, load, pointer, spread, store, transpose
 _VECTORS = 4 if LANES == 16 else 2  # vectors side by side in a tile: 32 vector registers hold 6 x 4, 16 hold 6 x 2
 _ROWS = 6  # rows of a tile, at most
 PANEL = _VECTORS * LANES
-_CHUNK = 256  # rows of the right-hand side that stay in the second-level cache while a gradient's tiles pass over them
+CHUNK = 128  # rows of a gradient's sum whose panel stays in the first-level cache while tiles pass over it
+_BLOCK = 16  # columns of a gradient's left-hand side that are copied side by side
 
 _PANELS = 4  # panels that a single row takes at once: the chains of one would wait for each other, and for memory
 
@@ -76,6 +78,14 @@ def _tile_compiled(
     return sig, codegen
 
 
+class Scratch(NamedTuple):
+    """A thread's memory for `accumulate`."""
+
+    left: np.ndarray  # (1, CHUNK * (P or V, rounded up to _BLOCK))
+    right: np.ndarray  # (1, CHUNK * PANEL)
+    run: np.ndarray  # (1, 3) int64, zeros
+
+
 class _Tile:
     """Builds the IR of one tile: load the accumulators, loop over k with fused multiply-adds, store them."""
 
@@ -107,9 +117,7 @@ class _Tile:
         builder = self.builder
         before = builder.block
         initial = [builder.load(address, align=4) for address in self.result]
-        outer, inner_loop, next_run, done = (
-            builder.append_basic_block(name) for name in ("run", "k", "run.done", "k.done")
-        )
+        outer, inner_loop, next_run, done = (builder.append_basic_block(name) for name in ("run", "k", "run.done", "k.done"))
         builder.cbranch(builder.icmp_signed("<", self.first, self.last), outer, done)
 
         builder.position_at_end(outer)
@@ -255,23 +263,53 @@ def product(a, a_row, runs, packed, which, columns, c, c_row, c_column, n):
 
 
 @inner
-def accumulate(a, a_row, a_column, d, d_row, d_column, runs, first, last, c, c_row, rows, c_column, columns):
-    """Adds to c[c_row:, c_column:], (rows, columns), the sum of outer products that makes a weight's gradient.
+def accumulate(a, a_row, a_column, d, d_step, runs, first, last, c, c_row, rows, groups, slices, columns, scratch):
+    """Adds to c[c_row : c_row + rows] the sum of outer products that makes a weight's gradient.
 
-    They are of a[i, a_column:] and d[j, d_column:], whose rows i and j are a_row and d_row plus those of
-    runs[first:last], in order.
+    They are of a[i, a_column:] and d[j], whose rows i and j are those of runs[first:last], in order; i counts from a_row
+    on. c's columns are `groups` groups of `columns`, and group n is the (n // slices)-th of d's rows that count from
+    (n % slices) * d_step on. scratch: Scratch of this thread.
+
+    Both sides are first copied, CHUNK rows at a time, to where they lie close together: rows that are a power of two
+    apart would share a few places of the first-level cache.
     """
-    start, d_start = a_row * a.shape[1] + a_column, d_row * d.shape[1] + d_column
-    at = first
-    while at < last:
-        upto, length = at, 0
-        while upto < last and length < _CHUNK:
-            length += runs[upto, 2]
-            upto += 1
-        for column in range(0, columns, PANEL):
-            panel = min(PANEL, columns - column)
-            _rows_of_tiles(
-                a, start, 1, a.shape[1], d, d_start + column, d.shape[1],
-                c, c_row, c_column + column, runs, at, upto, rows, panel // LANES,
-            )  # fmt: skip
-        at = upto
+    run, offset = first, 0
+    while run < last:
+        k = _copy(a, a_row, a_column, rows, runs, 0, run, offset, last, scratch.left, _BLOCK)
+        scratch.run[0, 2] = k
+        for group in range(groups):
+            d_row, d_column = group % slices * d_step, group // slices * columns
+            for column in range(0, columns, PANEL):
+                panel = min(PANEL, columns - column)
+                _copy(d, d_row, d_column + column, panel, runs, 1, run, offset, last, scratch.right, panel)
+                for row in range(0, rows, _BLOCK):
+                    _rows_of_tiles(
+                        scratch.left, row * CHUNK, 1, _BLOCK, scratch.right, 0, panel,
+                        c, c_row + row, group * columns + column, scratch.run, 0, 1, min(_BLOCK, rows - row),
+                        panel // LANES,
+                    )  # fmt: skip
+        offset += k
+        while run < last and offset >= runs[run, 2]:
+            offset -= runs[run, 2]
+            run += 1
+
+
+@inner
+def _copy(source, from_row, from_column, columns, runs, side, run, offset, last, target, width):
+    """Copies at most CHUNK rows, from `offset` in runs[run] on, as blocks (CHUNK, width) one after the other.
+
+    Returns how many rows; from_column on, `columns` of them, rounded up to a whole block. side: 0 a's rows, 1 d's.
+    """
+    k = 0
+    while run < last and k < CHUNK:
+        n = min(CHUNK - k, runs[run, 2] - offset)
+        row = from_row + runs[run, side] + offset
+        for block in range(0, columns, width):
+            for i in range(n):
+                for j in range(0, width, LANES):
+                    at = block * CHUNK + (k + i) * width + j
+                    store(target, 0, at, load(source, row + i, from_column + block + j))
+        k += n
+        offset = 0
+        run += 1
+    return k

@@ -22,6 +22,7 @@ from numba.core import cgutils
 from numba.extending import lower_builtin, type_callable
 
 from .jit import inner, kernel, plain
+from .matmul import Scratch
 
 GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
 _SPINS = 2000  # looks at another thread's place before the processor is offered to somebody else
@@ -38,6 +39,7 @@ class Part(NamedTuple):
     n: int  # how many
     base: int  # streams whose rows lie before its own, in arrays that hold one slice after the other
     own: np.ndarray  # (pieces, 2) int64: the rows of the flat buffer that it updates
+    scratch: Scratch
     gate: np.ndarray  # (ranks * GATE,) int64, the same array for all threads, zeros at the start
 
 

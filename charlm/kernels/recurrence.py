@@ -73,11 +73,13 @@ def input_part(
     for gate in range(sizes.gates):
         to, at = gate * units, gate * sizes.padded + part.slice * units
         for i in range(row, row + steps * part.n):
-            fill_part(z, i, to, weights.b_ih, layer, at, units)
-            if not cell.separate:
-                add_part(z, i, to, weights.b_hh, layer, at, units)
-            if layer == 0:
-                add_part(z, i, to, weights.embed, window.x[i], at, units)
+            for j in range(0, units, LANES):
+                value = load(weights.b_ih, layer, at + j)
+                if not cell.separate:
+                    value = value + load(weights.b_hh, layer, at + j)
+                if layer == 0:
+                    value = value + load(weights.embed, window.x[i], at + j)
+                store(z, i, to + j, value)
     if layer > 0:
         product(
             window.passed[layer - 1], common_row(part, sizes.capacity, slot), work.h_runs, packed.w_ih,

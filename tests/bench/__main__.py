@@ -10,10 +10,13 @@ from pathlib import Path
 
 import click
 
-from .rows import PEERS, ROWS, Command, Row, ours
+from charlm.bench import QUICK, ROWS, Row, peak
+
+from .rows import PEERS, Command, ours
 
 _SHAKESPEARE = Path("../shared/data/tinyshakespeare.txt")
 _OWN_TEXT = Path("data/python.txt")
+_HEAD = ["work", "charlm", "spread", "Gflop/s", "of peak", "PyTorch", "charlm / PyTorch", "JAX", "charlm / JAX"]
 
 
 def rate(command: Command) -> float:
@@ -37,21 +40,27 @@ def programs(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path
     return found
 
 
-def measure(commands: dict[str, Command], rounds: int) -> dict[str, list[float]]:
-    """Rates of every program, (rounds,) each; in a round each one runs once, in turn."""
+def measure(commands: dict[str, Command], rounds: int, threads: int) -> tuple[dict[str, list[float]], list[float]]:
+    """Rates of every program, (rounds,) each, and the machine's peak; in a round each is measured once, in turn."""
     rates: dict[str, list[float]] = {name: [] for name in commands}
+    peaks = []
     for _ in range(rounds):
+        peaks.append(peak(threads))
         for name, command in commands.items():
             rates[name].append(rate(command))
-    return rates
+    return rates, peaks
 
 
-def line(row: Row, rates: dict[str, list[float]]) -> str:
-    """A row of the table: median rates, and the median over rounds of charlm's ratio to each peer."""
-    cells = [row.name, f"{statistics.median(rates['charlm']):,.0f}"]
+def line(row: Row, rates: dict[str, list[float]], peaks: list[float]) -> str:
+    """A row of the table: medians over the rounds, of rates and of ratios within a round."""
+    own = rates["charlm"]
+    median = statistics.median(own)
+    share = statistics.median(a * row.flops / most for a, most in zip(own, peaks, strict=True))
+    spread = (max(own) - min(own)) / median
+    cells = [row.name, f"{median:,.0f}", f"{spread:.0%}", f"{median * row.flops / 1e9:,.0f}", f"{share:.0%}"]
     for name in PEERS:
         if name in rates:
-            ratio = statistics.median(a / b for a, b in zip(rates["charlm"], rates[name], strict=True))
+            ratio = statistics.median(a / b for a, b in zip(own, rates[name], strict=True))
             cells += [f"{statistics.median(rates[name]):,.0f}", f"{ratio:.2f}"]
         else:
             cells += ["-", "-"]
@@ -60,6 +69,7 @@ def line(row: Row, rates: dict[str, list[float]]) -> str:
 
 @click.command()
 @click.option("--rows", default="", help="Only rows whose name contains this text.")
+@click.option("--quick", is_flag=True, help="A few rows, two short rounds: two minutes in all.")
 @click.option("--rounds", default=5, show_default=True, help="Times that every program runs.")
 @click.option("--seconds", default=3.0, show_default=True, help="Length of a measurement.")
 @click.option("--threads", default=2, show_default=True, help="Threads of charlm and PyTorch.")
@@ -68,18 +78,27 @@ def line(row: Row, rates: dict[str, list[float]]) -> str:
     help="Folder with torch_charrnn.py and jax_charrnn.py; without it charlm is measured alone.",
 )  # fmt: skip
 @click.option("--corpus", type=click.Path(path_type=Path), default=None, help="Text to train on.")
-def main(rows: str, rounds: int, seconds: float, threads: int, peers: Path, corpus: Path | None) -> None:
-    """Characters per second of charlm, PyTorch and JAX (where installed), and charlm's ratio to each."""
+def main(
+    rows: str, quick: bool, rounds: int, seconds: float, threads: int, peers: Path, corpus: Path | None
+) -> None:  # fmt: skip
+    """Characters per second of charlm, PyTorch and JAX (where installed), and charlm's ratio to each.
+
+    The spread is the largest minus the smallest rate of charlm, per cent of the median. The peak is a loop of nothing
+    but multiply-adds in registers, on as many threads, measured in each round.
+    """
     text = corpus or (_SHAKESPEARE if _SHAKESPEARE.exists() else _OWN_TEXT)
+    if quick:
+        rounds, seconds = 2, 1.0
     click.echo(f"{text.name}; {platform.processor() or platform.machine()}, {threads} threads, "
-               f"median of {rounds} rounds of {seconds:g} s, taking turns; rates in characters/s\n")  # fmt: skip
-    click.echo("| work | charlm | PyTorch | charlm / PyTorch | JAX | charlm / JAX |\n| --- | --- | --- | --- | --- | --- |")
+               f"median of {rounds} rounds of {seconds:g} s, taking turns; rates in characters/s; "
+               f"peak {peak(1) / 1e9:,.0f} Gflop/s on one thread, {peak(threads) / 1e9:,.0f} on {threads}\n")  # fmt: skip
+    click.echo("| " + " | ".join(_HEAD) + " |\n| " + " | ".join("---" for _ in _HEAD) + " |")
     with tempfile.TemporaryDirectory() as scratch:
-        for row in ROWS:
+        for row in QUICK if quick else ROWS:
             if rows in row.name:
                 commands = programs(row, text, seconds, threads, Path(scratch), peers if peers.is_dir() else None)
                 rate(commands["charlm"])  # compiles what is not in the cache yet
-                click.echo(line(row, measure(commands, rounds)))
+                click.echo(line(row, *measure(commands, rounds, row.threads or threads)))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ def sampling(parameters: Parameters, count: int, threads: int, length: int) -> i
     return sum(piece.size for piece in pieces)
 
 
-def evaluating(parameters: Parameters, corpus: Corpus) -> int:
-    """Characters scored: those of the validation part, in order."""
-    return Evaluator(parameters).evaluate(corpus.validation, Resets(ResetConfig(), 64)).chars
+def evaluating(parameters: Parameters, corpus: Corpus, streams: int, threads: int) -> int:
+    """Characters scored: those of the validation part, in order or in as many streams."""
+    return Evaluator(parameters, streams, threads).evaluate(corpus.validation, Resets(ResetConfig(), 64)).chars
 
 
 @click.command()
@@ -32,11 +32,11 @@ def evaluating(parameters: Parameters, corpus: Corpus) -> int:
 @click.option("--cell", default="lstm")
 @click.option("--hidden", default=256)
 @click.option("--layers", default=1)
-@click.option("--count", default=1)
+@click.option("--streams", default=1)
 @click.option("--threads", default=2)
 @click.option("--seconds", default=3.0)
 def main(
-    mode: str, corpus: Path, cell: str, hidden: int, layers: int, count: int, threads: int, seconds: float
+    mode: str, corpus: Path, cell: str, hidden: int, layers: int, streams: int, threads: int, seconds: float
 ) -> None:  # fmt: skip
     """Works for SECONDS after a first, uncounted piece of work."""
     text = read_corpus((str(corpus),))
@@ -44,7 +44,9 @@ def main(
     parameters.initialise(0)
 
     def work(length: int) -> int:
-        return sampling(parameters, count, threads, length) if mode == "sample" else evaluating(parameters, text)
+        if mode == "sample":
+            return sampling(parameters, streams, threads, length)
+        return evaluating(parameters, text, streams, threads)
 
     work(10)
     chars, begun = 0, time.perf_counter()

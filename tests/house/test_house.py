@@ -18,7 +18,8 @@ ALLOWED = {
     "truncation": {"blocks", "config", "kernels"},
     "parameters": {"config", "errors", "kernels"},
     "reference": {"config"},
-    "network": {"config", "kernels", "parameters"},
+    "layout": {"kernels", "parameters"},
+    "network": {"config", "kernels", "layout", "parameters"},
     "optimizer": {"config", "kernels", "parameters"},
     "checkpoint": {"config", "errors", "parameters", "vocabulary"},
     "evaluate": {"blocks", "network", "parameters"},
@@ -27,6 +28,7 @@ ALLOWED = {
         "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "kernels", "network", "optimizer",
         "parameters", "truncation",
     },
+    "bench": {"config", "kernels", "network", "optimizer", "parameters"},
     "__init__": set(),
     "__main__": {"cli"},
 }  # fmt: skip

@@ -31,13 +31,14 @@ def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int) -
                 assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("change", [{"slices": 2}, {"threads": 2}, {"threads": 3}])
+@pytest.mark.parametrize(("slices", "threads"), [(2, 1), (1, 2), (1, 3)])
 @pytest.mark.parametrize("back", [False, True])
-def test_carrying_on_with_another_division(change: dict[str, int], back: bool) -> None:
+def test_carrying_on_with_another_division(slices: int, threads: int, back: bool) -> None:
     """State and window go from one network to another that is divided otherwise, in the middle of an epoch."""
     model = ModelConfig("gru", hidden=20, layers=2, dropout=0.3, layer_norm=True)
     problem = Problem(model, TruncationConfig(4, 11), streams=7, length=7 * 31 + 2)
-    before, after = (replace(problem, **change), problem) if back else (problem, replace(problem, **change))
+    other_way = replace(problem, slices=slices, threads=threads)
+    before, after = (other_way, problem) if back else (problem, other_way)
     results = []
     for second in (before, after):
         parameters = problem.parameters()

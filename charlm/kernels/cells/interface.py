@@ -46,8 +46,8 @@ def forward_step(
     """One step of one stream.
 
     In: z[row] the gates' sums, h_in[row], c[stream] (cells with a memory); for a cell with `separate` z[row] is the
-    input's part with b_ih and recurrent[recurrent_row] the state's part with b_hh. Out: z[row] the gates' values, extra[row] whatever the way back needs, h[row],
-    c[stream].
+    input's part with b_ih and recurrent[recurrent_row] the state's part with b_hh.
+    Out: z[row] the gates' values, extra[row] whatever the way back needs, h[row], c[stream].
     """
     STEPS[type(cell)][0](cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream)
 

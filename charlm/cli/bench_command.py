@@ -1,0 +1,59 @@
+"""charlm bench: speed on this machine, as a table or as JSON lines."""
+
+import statistics
+
+import click
+
+from .options import announce_compilation, json_option, print_json, quiet_option, thread_count, threads_option
+
+
+@click.command("bench", short_help="Measure speed on this machine.")
+@click.option("--rows", default="", metavar="TEXT", help="Only kinds of work whose name contains TEXT.")
+@click.option("--quick", is_flag=True, help="A few kinds of work, in about ten seconds once compiled.")
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Measurements of each.")
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
+    help="Length of a measurement.",
+)  # fmt: skip
+@threads_option
+@json_option
+@quiet_option
+def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | None, as_json: bool, quiet: bool) -> None:
+    """Measure training, sampling and evaluation on random text with models of several sizes.
+
+    \b
+    charlm bench --quick
+    charlm bench --rows "lstm 256" --json
+
+    Per kind of work: median characters a second, their spread (largest minus smallest, per cent of the median), the
+    arithmetic that this takes, and its share of the machine's peak, which is measured along: a loop of nothing but
+    multiply-adds in registers.
+    """
+    from ..bench import QUICK, ROWS, Work, peak
+
+    announce_compilation(quiet)
+    count = thread_count(threads)
+    chosen = [row for row in (QUICK if quick else ROWS) if rows in row.name]
+    if not chosen:
+        raise click.UsageError(f"no kind of work contains {rows!r}; there are: " + "; ".join(row.name for row in ROWS))
+    if not as_json:
+        peaks = "; ".join(f"{n} thread{'s' * (n > 1)} {peak(n) / 1e9:,.0f}" for n in sorted({1, count}))
+        click.echo(f"peak of multiply-adds, Gflop/s: {peaks}\n")
+        click.echo("| work | characters/s | spread | Gflop/s | of the peak |\n| --- | --- | --- | --- | --- |")
+    for row in chosen:
+        work = Work(row, count)
+        work.once()
+        rates, shares = [], []
+        for _ in range(2 if quick else rounds):
+            most = peak(row.threads or count)
+            rates.append(work.rate(seconds))
+            shares.append(rates[-1] * row.flops / most)
+        rate, share = statistics.median(rates), statistics.median(shares)
+        spread = (max(rates) - min(rates)) / rate
+        if as_json:
+            print_json(
+                {"work": row.name, "threads": row.threads or count, "chars_per_second": rate, "spread": spread,
+                 "gflops": rate * row.flops / 1e9, "share_of_peak": share}
+            )  # fmt: skip
+        else:
+            click.echo(f"| {row.name} | {rate:,.0f} | {spread:.0%} | {rate * row.flops / 1e9:,.1f} | {share:.0%} |")
