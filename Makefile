@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
 
-.PHONY: train test lint bench bench-quick costs peers clean
+.PHONY: train test lint bench bench-quick costs growth peers clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -32,6 +32,11 @@ bench-quick: $(VENV)/tested data/python.txt
 # What k1 and k2 cost, as in the README.
 costs: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench.costs
+
+# How the cost of a character grows with each size: the README's picture, in about six minutes.
+growth: $(VENV)/tested data/python.txt
+	$(BIN)/pip install --quiet --editable ".[plot]"
+	$(BIN)/python -m tests.bench.growth
 
 peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0

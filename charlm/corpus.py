@@ -7,6 +7,7 @@ are kept in the user's cache, keyed by the files' names, sizes and times; standa
 import codecs
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import sys
@@ -39,6 +40,15 @@ class Corpus:
     digest: str
     train: np.ndarray
     validation: np.ndarray
+
+    def release(self) -> None:
+        """Gives back the memory of the text's pages that were read; the next reader gets them from the file again.
+
+        Without it the memory of a long run would grow to the size of the corpus.
+        """
+        mapped = getattr(self.ids, "_mmap", None)
+        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+            mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def cache_directory() -> Path:
@@ -166,17 +176,18 @@ def _encode(
     table = table.astype(id_type(size))
     target.mkdir(mode=0o700)
     total = sum(lengths)
-    ids = np.lib.format.open_memmap(target / "ids.npy", "w+", table.dtype, (total,))
     at = 0
-    for path, name in zip(files, sources, strict=True):
-        for _, codes in _pieces(path, name, use_bytes, lambda n: None):
-            if at + len(codes) > total:
-                raise CorpusError(f"{name}: grew while it was read; run again when it is complete")
-            ids[at : at + len(codes)] = table[codes]
-            at += len(codes)
+    with (target / "ids.npy").open("wb") as out:  # not memory-mapped: pages written there would count as ours
+        header = {"descr": np.lib.format.dtype_to_descr(table.dtype), "fortran_order": False, "shape": (total,)}
+        np.lib.format.write_array_header_1_0(out, header)
+        for path, name in zip(files, sources, strict=True):
+            for _, codes in _pieces(path, name, use_bytes, lambda n: None):
+                if at + len(codes) > total:
+                    raise CorpusError(f"{name}: grew while it was read; run again when it is complete")
+                out.write(table[codes].tobytes())
+                at += len(codes)
     if at != total:
         raise CorpusError(f"{sources[-1]}: shrank while it was read; run again when it is complete")
-    ids.flush()
     meta = {"characters": characters, "lengths": lengths, "digest": digest.hexdigest()}
     (target / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 

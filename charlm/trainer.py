@@ -179,6 +179,7 @@ class Trainer:
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
         plan, after = make_plan(self.config.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates)
+        self.corpus.release()
         begun = time.perf_counter()
         reports = self.network.train(plan, self.optimizer.rule)
         spent = time.perf_counter() - begun

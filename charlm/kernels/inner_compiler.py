@@ -42,7 +42,7 @@ class _Library(JITCodeLibrary):
         return 0
 
 
-class InnerCompiler(Compiler):  # type: ignore[misc]
+class InnerCompiler(Compiler):
     """Numba's default pipeline, into such a library."""
 
     def compile_extra(self, func: Any) -> Any:

@@ -353,3 +353,20 @@ def test_closed_pipe_is_silent(run: Run, corpus: Path) -> None:
     result = subprocess.run(line, shell=True, capture_output=True, text=True, check=False, env=os.environ)
     assert len(result.stdout) == 10
     assert result.stderr == ""
+
+
+def test_bench(run: Run) -> None:
+    chosen = ("bench", "--rows", "rnn 128 x 1, S=1, k1=25", "--rounds", 2, "--seconds", 0.05)
+    result = run(*chosen, "--json", "--threads", 1)
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert (found["work"], found["threads"]) == ("rnn 128 x 1, S=1, k1=25", 1)
+    assert found["gflops"] == pytest.approx(found["chars_per_second"] * (6 * 128**2 + 6 * 128 * 65) / 1e9)
+    assert 0 < found["share_of_peak"] < 1
+    assert found["spread"] >= 0
+    table = run(*chosen).out
+    assert "peak of multiply-adds, Gflop/s: 1 thread" in table
+    assert "| rnn 128 x 1, S=1, k1=25 |" in table
+    wrong = run("bench", "--rows", "transformer")
+    assert wrong.code == 2
+    assert "no kind of work contains 'transformer'" in wrong.err
