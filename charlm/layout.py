@@ -61,7 +61,7 @@ class Layout:
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
-            own, scratch = parameters.rows_of(rank, ranks), _scratch(max(padded, parameters.vocabulary) if trains else 0)
+            own, scratch = parameters.rows_of(rank, ranks), _scratch(padded, parameters.vocabulary, trains)
             if self.slices > 1:
                 self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, scratch, gate))
             else:
@@ -128,8 +128,15 @@ class Layout:
         )
 
 
-def _scratch(rows: int) -> Scratch:
-    return Scratch(aligned_zeros((1, CHUNK * roundup(rows))), aligned_zeros((1, CHUNK * PANEL)), np.zeros((1, 3), np.int64))
+def _scratch(padded: int, vocabulary: int, trains: bool) -> Scratch:
+    rows = CHUNK if trains else 0
+    return Scratch(
+        left=aligned_zeros((1, rows * max(padded, roundup(vocabulary)))),
+        below=aligned_zeros((1, rows * padded)),
+        right=aligned_zeros((1, rows * PANEL)),
+        characters=np.zeros(rows, np.int32),
+        run=np.zeros((1, 3), np.int64),
+    )
 
 
 def _divide(work: Work, padded: int, threads: int) -> tuple[int, int]:
@@ -146,7 +153,7 @@ def _divide(work: Work, padded: int, threads: int) -> tuple[int, int]:
 def meeting_seconds() -> float:
     """The time in which two threads meet, measured: 0.1 microseconds where processors share a cache, else more."""
     gate = np.zeros(2 * GATE, np.int64)
-    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0), gate) for rank in range(2)]
+    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), gate) for rank in range(2)]
     meetings, best = 2000, np.inf
     with ThreadPoolExecutor(1) as pool:
         for _ in range(5):

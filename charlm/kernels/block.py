@@ -6,7 +6,17 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner
-from .matmul import PANEL, accumulate, pack, pack_transposed, product
+from .matmul import (
+    BLOCK,
+    CHUNK,
+    PANEL,
+    copy_rows,
+    outer_products,
+    pack,
+    pack_transposed,
+    product,
+    skip_rows,
+)  # fmt: skip
 from .parallel import Part, barrier, divide, meet, own_rows, share
 from .passing import norm_gradient, pass_down, pass_up
 from .recurrence import (
@@ -15,7 +25,6 @@ from .recurrence import (
     clear_row,
     common_row,
     error_below,
-    fill_part,
     fill_row,
     forward_layer,
     input_part,
@@ -162,19 +171,25 @@ def sum_losses(sizes: Sizes, window: Window, work: Work, slot, steps, nats) -> N
 def output_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, end, injected) -> None:
     """Gradients of V and c: this thread's characters."""
     lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
-    top = window.passed[sizes.layers - 1]
-    parts = work.loss_runs.shape[0] // sizes.capacity
+    top, runs, scratch = window.passed[sizes.layers - 1], work.loss_runs, part.scratch
+    parts = runs.shape[0] // sizes.capacity
     for piece in range(2):
         slot, length = piece_of_ring(end, injected, sizes.capacity, piece)
-        first, last = slot * parts, (slot + length) * parts
-        accumulate(
-            window.logits, 0, lo, top, sizes.capacity * sizes.streams, work.loss_runs, first, last,
-            gradients.out, lo, hi - lo, part.slices, part.slices, sizes.units, part.scratch,
-        )  # fmt: skip
+        run, last, offset = slot * parts, (slot + length) * parts, 0
+        while run < last:
+            k = copy_rows(window.logits, 0, lo, hi - lo, runs, 0, run, offset, last, scratch.left, BLOCK)
+            scratch.run[0, 2] = k
+            for other in range(part.slices):
+                row = other * sizes.capacity * sizes.streams
+                for column in range(0, sizes.units, PANEL):
+                    panel = min(PANEL, sizes.units - column)
+                    copy_rows(top, row, column, panel, runs, 1, run, offset, last, scratch.right, panel)
+                    at = other * sizes.units + column
+                    outer_products(scratch.left, hi - lo, scratch, panel, gradients.out, lo, at)
+            run, offset = skip_rows(runs, run, offset, k)
         if part.rank == part.ranks - 1:
-            for run in range(first, last):
-                row = work.loss_runs[run, 0]
-                for i in range(row, row + work.loss_runs[run, 2]):
+            for run in range(slot * parts, last):
+                for i in range(runs[run, 0], runs[run, 0] + runs[run, 2]):
                     add_part(gradients.out_b, 0, 0, window.logits, i, 0, sizes.padded_vocabulary)
 
 
@@ -182,62 +197,89 @@ def output_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradie
 def layer_gradient(cell, sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, layer, end, reach):
     """Gradients of one layer's weights over the window: this thread's rows, all steps and streams in order."""
     parts = work.time_runs.shape[0] // sizes.capacity
-    per_slice = sizes.capacity * sizes.streams
-    lo, hi = share(sizes.padded, part.rank, part.ranks)
-    own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
-    # Whole rows are one group; of sliced ones each gate of each slice is one.
-    groups, columns = (sizes.gates * part.slices, sizes.units) if part.slices > 1 else (1, sizes.gates * sizes.padded)
     for piece in range(2):
         slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
         first, last = slot * parts, (slot + length) * parts
-        accumulate(
-            window.h_in[layer], own_slice, own_column, work.dz_h, per_slice, work.time_runs, first, last,
-            gradients.w_hh[layer], lo, hi - lo, groups, part.slices, columns, part.scratch,
-        )  # fmt: skip
-        if layer > 0:
-            accumulate(
-                window.passed[layer - 1], own_slice, own_column, work.dz, per_slice, work.time_runs, first, last,
-                gradients.w_ih[layer - 1], lo, hi - lo, groups, part.slices, columns, part.scratch,
-            )  # fmt: skip
-        _bias_gradient(sizes, part, work.dz, work, gradients.b_ih, layer, first, last)
         if cell.separate:
-            _bias_gradient(sizes, part, work.dz_h, work, gradients.b_hh, layer, first, last)
-        if layer == 0:
-            _embedding_gradient(sizes, part, window, work, gradients, first, last)
-    if not cell.separate:  # the same error, the same sum
-        lo, hi = share(sizes.gates, part.rank, part.ranks)
-        at = lo * sizes.padded
-        fill_part(gradients.b_hh, layer, at, gradients.b_ih, layer, at, (hi - lo) * sizes.padded)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz_h, True, False, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz, False, True, first, last)
+        else:
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz, True, True, first, last)
 
 
 @inner
-def _bias_gradient(sizes, part, d, work, bias, layer, first, last):
-    """bias[layer] += the sum of d's rows in runs [first, last) of the window; this thread's gates."""
-    lo, hi = share(sizes.gates, part.rank, part.ranks)
-    per_slice = sizes.capacity * sizes.streams
-    for run in range(first, last):
-        row = work.time_runs[run, 0]
-        for i in range(row, row + work.time_runs[run, 2]):
-            for gate in range(lo, hi):
-                for other in range(part.slices):
-                    to, at = gate * sizes.padded + other * sizes.units, gate * sizes.units
-                    add_part(bias, layer, to, d, i + other * per_slice, at, sizes.units)
+def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, first, last):
+    """What the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
+
+    d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn.
+    """
+    runs, scratch, per_slice = work.time_runs, part.scratch, sizes.capacity * sizes.streams
+    lo, hi = share(sizes.padded, part.rank, part.ranks)
+    own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
+    # Whole rows are one group of columns; of sliced ones each gate of each slice is one.
+    groups, columns = (sizes.gates * part.slices, sizes.units) if part.slices > 1 else (1, sizes.gates * sizes.padded)
+    run, offset = first, 0
+    while run < last:
+        if of_state:
+            copy_rows(
+                window.h_in[layer], own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.left, BLOCK
+            )  # fmt: skip
+        if of_input and layer > 0:
+            below = window.passed[layer - 1]
+            copy_rows(below, own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.below, BLOCK)
+        if of_input and layer == 0:
+            _characters(window.x, own_slice, runs, run, offset, last, scratch.characters)
+        k = 0
+        for group in range(groups):
+            row = group % part.slices * per_slice
+            for column in range(0, columns, PANEL):
+                panel = min(PANEL, columns - column)
+                from_column, at = group // part.slices * columns + column, group * columns + column
+                k = copy_rows(d, row, from_column, panel, runs, 1, run, offset, last, scratch.right, panel)
+                scratch.run[0, 2] = k
+                owns = at // PANEL % part.ranks == part.rank
+                if of_state:
+                    outer_products(scratch.left, hi - lo, scratch, panel, gradients.w_hh[layer], lo, at)
+                    if owns:
+                        _sum_rows(scratch.right, k, panel, gradients.b_hh, layer, at)
+                if of_input:
+                    if layer > 0:
+                        outer_products(scratch.below, hi - lo, scratch, panel, gradients.w_ih[layer - 1], lo, at)
+                    else:
+                        _to_characters(sizes, part, k, panel, gradients.embed, at)
+                    if owns:
+                        _sum_rows(scratch.right, k, panel, gradients.b_ih, layer, at)
+        run, offset = skip_rows(runs, run, offset, k)
 
 
 @inner
-def _embedding_gradient(sizes, part, window, work, gradients, first, last):
-    """Runs [first, last) of the window for the characters' rows; this thread's characters."""
+def _characters(x, from_row, runs, run, offset, last, target):
+    """The characters of the rows that copy_rows would copy."""
+    k = 0
+    while run < last and k < CHUNK:
+        n = min(CHUNK - k, runs[run, 2] - offset)
+        for i in range(n):
+            target[k + i] = x[from_row + runs[run, 0] + offset + i]
+        k += n
+        offset = 0
+        run += 1
+
+
+@inner
+def _to_characters(sizes, part, k, panel, embed, at):
+    """Adds each copied row to the columns from `at` on of its character's row; this thread's characters."""
     lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
-    per_slice = sizes.capacity * sizes.streams
-    for run in range(first, last):
-        row = work.time_runs[run, 0]
-        for i in range(row, row + work.time_runs[run, 2]):
-            character = window.x[i + part.slice * per_slice]
-            if lo <= character < hi:
-                for gate in range(sizes.gates):
-                    for other in range(part.slices):
-                        to, at = gate * sizes.padded + other * sizes.units, gate * sizes.units
-                        add_part(gradients.embed, character, to, work.dz, i + other * per_slice, at, sizes.units)
+    for i in range(k):
+        character = part.scratch.characters[i]
+        if lo <= character < hi:
+            add_part(embed, character, at, part.scratch.right, 0, i * panel, panel)
+
+
+@inner
+def _sum_rows(copied, k, panel, bias, layer, at):
+    """bias[layer, at : at + panel] += the sum of k copied rows."""
+    for i in range(k):
+        add_part(bias, layer, at, copied, 0, i * panel, panel)
 
 
 @inner

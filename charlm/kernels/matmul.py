@@ -21,7 +21,7 @@ _VECTORS = 4 if LANES == 16 else 2  # vectors side by side in a tile: 32 vector 
 _ROWS = 6  # rows of a tile, at most
 PANEL = _VECTORS * LANES
 CHUNK = 128  # rows of a gradient's sum whose panel stays in the first-level cache while tiles pass over it
-_BLOCK = 16  # columns of a gradient's left-hand side that are copied side by side
+BLOCK = 16  # columns of a gradient's left-hand side that are copied side by side
 
 _PANELS = 4  # panels that a single row takes at once: the chains of one would wait for each other, and for memory
 
@@ -79,11 +79,13 @@ def _tile_compiled(
 
 
 class Scratch(NamedTuple):
-    """A thread's memory for `accumulate`."""
+    """A thread's memory for copied rows."""
 
-    left: np.ndarray  # (1, CHUNK * (P or V, rounded up to _BLOCK))
+    left: np.ndarray  # (1, CHUNK * (P or V, rounded up to BLOCK))
+    below: np.ndarray  # (1, CHUNK * P)
     right: np.ndarray  # (1, CHUNK * PANEL)
-    run: np.ndarray  # (1, 3) int64, zeros
+    characters: np.ndarray  # (CHUNK,) int32
+    run: np.ndarray  # (1, 3) int64: (0, 0, rows copied)
 
 
 class _Tile:
@@ -262,43 +264,17 @@ def product(a, a_row, runs, packed, which, columns, c, c_row, c_column, n):
         column += panel
 
 
-@inner
-def accumulate(a, a_row, a_column, d, d_step, runs, first, last, c, c_row, rows, groups, slices, columns, scratch):
-    """Adds to c[c_row : c_row + rows] the sum of outer products that makes a weight's gradient.
-
-    They are of a[i, a_column:] and d[j], whose rows i and j are those of runs[first:last], in order; i counts from a_row
-    on. c's columns are `groups` groups of `columns`, and group n is the (n // slices)-th of d's rows that count from
-    (n % slices) * d_step on. scratch: Scratch of this thread.
-
-    Both sides are first copied, CHUNK rows at a time, to where they lie close together: rows that are a power of two
-    apart would share a few places of the first-level cache.
-    """
-    run, offset = first, 0
-    while run < last:
-        k = _copy(a, a_row, a_column, rows, runs, 0, run, offset, last, scratch.left, _BLOCK)
-        scratch.run[0, 2] = k
-        for group in range(groups):
-            d_row, d_column = group % slices * d_step, group // slices * columns
-            for column in range(0, columns, PANEL):
-                panel = min(PANEL, columns - column)
-                _copy(d, d_row, d_column + column, panel, runs, 1, run, offset, last, scratch.right, panel)
-                for row in range(0, rows, _BLOCK):
-                    _rows_of_tiles(
-                        scratch.left, row * CHUNK, 1, _BLOCK, scratch.right, 0, panel,
-                        c, c_row + row, group * columns + column, scratch.run, 0, 1, min(_BLOCK, rows - row),
-                        panel // LANES,
-                    )  # fmt: skip
-        offset += k
-        while run < last and offset >= runs[run, 2]:
-            offset -= runs[run, 2]
-            run += 1
+# A weight's gradient is a sum of outer products over the rows of all steps and streams. Both sides are first copied,
+# CHUNK rows at a time, to where they lie close together: rows that are a power of two apart would share a few places of
+# the first-level cache. The right-hand panel stays there while all tiles of the gradient pass over it.
 
 
 @inner
-def _copy(source, from_row, from_column, columns, runs, side, run, offset, last, target, width):
+def copy_rows(source, from_row, from_column, columns, runs, side, run, offset, last, target, width):
     """Copies at most CHUNK rows, from `offset` in runs[run] on, as blocks (CHUNK, width) one after the other.
 
-    Returns how many rows; from_column on, `columns` of them, rounded up to a whole block. side: 0 a's rows, 1 d's.
+    Returns how many rows; of each `columns` numbers from from_column on, rounded up to a whole block. side: whether rows
+    are a's (0) or b's (1) of the runs; they count from from_row on.
     """
     k = 0
     while run < last and k < CHUNK:
@@ -313,3 +289,25 @@ def _copy(source, from_row, from_column, columns, runs, side, run, offset, last,
         offset = 0
         run += 1
     return k
+
+
+@inner
+def skip_rows(runs, run, offset, k):
+    """The place (run, offset) that lies k rows behind another."""
+    while k >= runs[run, 2] - offset:
+        k -= runs[run, 2] - offset
+        offset = 0
+        run += 1
+        if k == 0:
+            break
+    return run, offset + k
+
+
+@inner
+def outer_products(left, rows, scratch, panel, c, c_row, c_column):
+    """c[c_row : c_row + rows, c_column : c_column + panel] += left.T @ scratch.right, over scratch.run[0, 2] rows."""
+    for row in range(0, rows, BLOCK):
+        _rows_of_tiles(
+            left, row * CHUNK, 1, BLOCK, scratch.right, 0, panel, c, c_row + row, c_column, scratch.run, 0, 1,
+            min(BLOCK, rows - row), panel // LANES,
+        )  # fmt: skip
