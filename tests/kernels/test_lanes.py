@@ -5,10 +5,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from charlm.kernels import fastmath, matmul
+from charlm.kernels import fastmath, matmul, peak
 from charlm.kernels.jit import kernel
 from charlm.kernels.lanes import LANES, keep, largest, load, store, total
-from charlm.parameters import aligned_zeros
+from charlm.kernels.matmul import Scratch
+from charlm.parameters import aligned_zeros, padded
 
 
 @kernel
@@ -63,9 +64,16 @@ def multiply_group(a, n, runs, b, at, units, stride, packed, c):  # type: ignore
 
 
 @kernel
-def outer(a, d, runs, first, last, c, c_row):  # type: ignore[no-untyped-def]
-    n = c.shape[0] - 2 * c_row
-    matmul.accumulate(a, 0, c_row, d, 0, 0, runs, first, last, c, c_row, n, 0, d.shape[1])
+def outer(a, d, runs, first, last, c, c_row, scratch):  # type: ignore[no-untyped-def]
+    rows, run, offset = c.shape[0] - 2 * c_row, first, 0
+    while run < last:
+        k = matmul.copy_rows(a, 0, c_row, rows, runs, 0, run, offset, last, scratch.left, matmul.BLOCK)
+        scratch.run[0, 2] = k
+        for column in range(0, d.shape[1], matmul.PANEL):
+            panel = min(matmul.PANEL, d.shape[1] - column)
+            matmul.copy_rows(d, 0, column, panel, runs, 1, run, offset, last, scratch.right, panel)
+            matmul.outer_products(scratch.left, rows, scratch, panel, c, c_row, column)
+        run, offset = matmul.skip_rows(runs, run, offset, k)
 
 
 def _values(low: float, high: float) -> np.ndarray:
@@ -163,15 +171,28 @@ def test_product_of_slices() -> None:
 def test_accumulate(n: int, k: int, m: int) -> None:
     """A gradient in one go and in pieces, as a ring buffer gives it: the same bits."""
     random = np.random.default_rng(n * k * m)
-    a, d = (random.standard_normal(shape).astype(np.float32) for shape in ((n, k), (n, m)))
+    a, d = aligned_zeros((n, padded(k))), aligned_zeros((n, m))
+    a[...], d[...] = random.standard_normal(a.shape), random.standard_normal(d.shape)
     whole, pieces, inside = (aligned_zeros((k, m)) for _ in range(3))
-    outer(a, d, np.array([(0, 0, n)]), 0, 1, whole, 0)
-    assert np.abs(whole - a.T.astype(np.float64) @ d).max() < 1e-6 * n
-    cut = -(-n // 3)
-    runs = np.array([(0, 0, cut), *([(cut, cut, n - cut)] if cut < n else [])])
+    scratch = Scratch(
+        left=aligned_zeros((1, matmul.CHUNK * padded(k))), below=aligned_zeros((1, 0)),
+        right=aligned_zeros((1, matmul.CHUNK * matmul.PANEL)), characters=np.zeros(0, np.int32),
+        run=np.zeros((1, 3), np.int64),
+    )  # fmt: skip
+    outer(a, d, np.array([(0, 0, n)]), 0, 1, whole, 0, scratch)
+    assert np.abs(whole - a[:, :k].T.astype(np.float64) @ d).max() < 1e-6 * n
+    lengths = [length for length in (n // 3, 1, n // 7, n - n // 3 - 1 - n // 7) if length > 0]
+    starts = np.cumsum([0, *lengths[:-1]])
+    runs = np.stack([starts, starts, lengths], 1)
     for first in range(len(runs)):
-        outer(a, d, runs, first, first + 1, pieces, 0)
+        outer(a, d, runs, first, first + 1, pieces, 0, scratch)
     assert np.array_equal(whole, pieces)
-    outer(a, d, runs, 0, len(runs), inside, 1)
+    outer(a, d, runs, 0, len(runs), inside, 1, scratch)
     assert np.array_equal(whole[1:-1], inside[1:-1])
     assert not inside[0].any() and not inside[-1].any()
+
+
+def test_the_peak_is_made_of_as_many_operations_as_it_says() -> None:
+    """Every chain goes towards 2 as x -> x / 2 + 1 does: after n rounds it is 2 - 2^(1 - n)."""
+    assert peak.multiply_add(4) == (2 - 2**-3) * peak.OPERATIONS / 2
+    assert peak.multiply_add(100) == peak.OPERATIONS
