@@ -107,7 +107,7 @@ class Work:
         random = np.random.default_rng(0)
         self._ids = random.integers(0, row.vocabulary, (self._steps + 1, row.streams)).astype(np.int32)
         self._resets = np.zeros((self._steps, row.streams), np.uint8)
-        self._rule = Optimizer(OptimizerConfig(), parameters, self._net.gradients).rule if trains else None
+        self._rule = Optimizer(OptimizerConfig("adam"), parameters, self._net.gradients).rule if trains else None
         self._updates = 0
 
     def once(self) -> int:

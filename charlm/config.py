@@ -89,7 +89,7 @@ class ResetConfig:
 class OptimizerConfig:
     """The rule that turns gradients into steps."""
 
-    rule: str = "adam"
+    rule: str = "adamw"
     learning_rate: float = 4e-3
     momentum: float = 0.0
     nesterov: bool = False

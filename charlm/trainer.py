@@ -28,6 +28,7 @@ _LOG_CHARS = 1 << 18  # characters that one line of metrics.jsonl sums up
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
+_LARGE_CORPUS = 10_000_000  # characters, about what is read in two minutes; a network cannot overfit what it sees once
 
 
 @dataclass(frozen=True)
@@ -436,6 +437,11 @@ def fit_streams(wanted: int, asked: bool, targets: int, k1: int) -> int:
     least eight update blocks.
     """
     return max(1, min(wanted, targets if asked else targets // (8 * k1)))
+
+
+def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
+    """Dropout for a training part of this size: none by default where minutes do not suffice to read it twice."""
+    return wanted if asked or characters <= _LARGE_CORPUS else 0.0
 
 
 def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Parameters:

@@ -18,7 +18,7 @@ import numpy
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import register_jitable
 
-from .inner_compiler import InnerCompiler
+from .compilers import InnerCompiler, KernelCompiler
 
 # nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
 # loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
@@ -132,7 +132,7 @@ def plain(function: Callable) -> Any:
 
 def kernel(function: Callable) -> Any:
     """Compiles an outermost kernel, the kind that Python calls, and keeps the code on disk."""
-    dispatcher = numba.njit(**_OPTIONS)(function)
+    dispatcher = numba.njit(**_OPTIONS, pipeline_class=KernelCompiler)(function)
     if JIT:
         dispatcher._cache = _KernelCache(function)
     return dispatcher
