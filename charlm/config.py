@@ -39,7 +39,7 @@ class ModelConfig:
     activation: str = "tanh"
     hidden: int = 256
     layers: int = 2
-    dropout: float = 0.25
+    dropout: float = 0.15
     residual: bool = False
     layer_norm: bool = False
 

@@ -71,7 +71,7 @@ def line(row: Row, rates: dict[str, list[float]], peaks: list[float]) -> str:
 @click.option("--rows", default="", help="Only rows whose name contains this text.")
 @click.option("--quick", is_flag=True, help="A few rows, two short rounds: two minutes in all.")
 @click.option("--rounds", default=5, show_default=True, help="Times that every program runs.")
-@click.option("--seconds", default=3.0, show_default=True, help="Length of a measurement.")
+@click.option("--seconds", default=2.0, show_default=True, help="Length of a measurement.")
 @click.option("--threads", default=2, show_default=True, help="Threads of charlm and PyTorch.")
 @click.option(
     "--peers", type=click.Path(path_type=Path), default=Path("../shared/peers"), show_default=True,
