@@ -91,7 +91,7 @@ def peak(threads: int, seconds: float = 0.2) -> float:
     return threads * (rounds // 2) * OPERATIONS / spent
 
 
-class Work:
+class Job:
     """A row's work, made ready: `once` does a piece of it on random text."""
 
     def __init__(self, row: Row, threads: int) -> None:

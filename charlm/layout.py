@@ -28,7 +28,7 @@ _UPDATED = 2.5e9  # parameters packed, cleared and updated
 _UNITS_A_MEETING = 220  # units of other slices that are read in the time of one meeting
 
 
-class Work(NamedTuple):
+class StepCost(NamedTuple):
     """What one step of all streams takes: what the choice of a division depends on."""
 
     streams: int
@@ -51,13 +51,13 @@ class Layout:
     def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
         gates, layers = parameters.gates, parameters.config.layers
         self.streams = streams
-        work = Work(
+        cost = StepCost(
             streams=streams,
             weights=gates * padded**2 * (2 * layers - 1),
             exchanged=padded * layers * (1 + gates if trains else 1),
             updated=parameters.flat.size / block if trains else 0.0,
         )
-        ranks, self.slices = _divide(work, padded, threads)
+        ranks, self.slices = _divide(cost, padded, threads)
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
@@ -139,14 +139,14 @@ def _scratch(padded: int, vocabulary: int, trains: bool) -> Scratch:
     )
 
 
-def _divide(work: Work, padded: int, threads: int) -> tuple[int, int]:
+def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
     """(threads, slices): the division that takes the least time."""
-    choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or work.streams // n >= _LEAST_STREAMS]
+    choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
     sliced = [n for n in range(2, threads + 1) if padded % (n * LANES) == 0 and padded // n >= PANEL // 2]
-    if not sliced or work.seconds(*choices[-1]) <= min(work.seconds(n, n) for n in sliced):
+    if not sliced or cost.seconds(*choices[-1]) <= min(cost.seconds(n, n) for n in sliced):
         return choices[-1]
     latency = meeting_seconds()
-    return min(choices + [(n, n) for n in sliced], key=lambda choice: work.seconds(choice[0], choice[1], latency))
+    return min(choices + [(n, n) for n in sliced], key=lambda choice: cost.seconds(choice[0], choice[1], latency))
 
 
 @functools.cache

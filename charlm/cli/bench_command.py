@@ -29,7 +29,7 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
     arithmetic that this takes, and its share of the machine's peak, which is measured along: a loop of nothing but
     multiply-adds in registers.
     """
-    from ..bench import QUICK, ROWS, Work, peak
+    from ..bench import QUICK, ROWS, Job, peak
 
     announce_compilation(quiet)
     count = thread_count(threads)
@@ -41,12 +41,12 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
         click.echo(f"peak of multiply-adds, Gflop/s: {peaks}\n")
         click.echo("| work | characters/s | spread | Gflop/s | of the peak |\n| --- | --- | --- | --- | --- |")
     for row in chosen:
-        work = Work(row, count)
-        work.once()
+        job = Job(row, count)
+        job.once()
         rates, shares = [], []
         for _ in range(2 if quick else rounds):
             most = peak(row.threads or count)
-            rates.append(work.rate(seconds))
+            rates.append(job.rate(seconds))
             shares.append(rates[-1] * row.flops / most)
         rate, share = statistics.median(rates), statistics.median(shares)
         spread = (max(rates) - min(rates)) / rate

@@ -15,6 +15,8 @@ from .lanes import LANES, load, splat, store
 from .matmul import product
 from .parallel import Part, meet
 
+_ROWS = 60  # rows of z that are begun and then multiplied into while they are still in the second-level cache
+
 
 @inner
 def fill_row(array: np.ndarray, row: int, source: np.ndarray, source_row: int) -> None:
@@ -69,10 +71,24 @@ def input_part(
     The state's bias is left out where the cell sees the state's part on its own. The input of layer 0 is one-hot, so
     its part is the character's row of `embed`; no product is made.
     """
-    z, row, units = window.z[layer], sliced_row(part, sizes.capacity, slot), sizes.units
-    for gate in range(sizes.gates):
-        to, at = gate * units, gate * sizes.padded + part.slice * units
-        for i in range(row, row + steps * part.n):
+    row = sliced_row(part, sizes.capacity, slot)
+    for done in range(0, steps * part.n, _ROWS):
+        n = min(_ROWS, steps * part.n - done)
+        _add_biases(cell, sizes, part, weights, window, layer, row + done, n)
+        if layer > 0:
+            product(
+                window.passed[layer - 1], common_row(part, sizes.capacity, slot) + done, work.h_runs, packed.w_ih,
+                (layer - 1) * part.slices + part.slice, window.z.shape[2], window.z[layer], row + done, 0, n,
+            )  # fmt: skip
+
+
+@inner
+def _add_biases(cell, sizes, part, weights, window, layer, row, n):
+    """Sets n rows of z to the biases and, in layer 0, the characters' rows."""
+    z, units = window.z[layer], sizes.units
+    for i in range(row, row + n):
+        for gate in range(sizes.gates):
+            to, at = gate * units, gate * sizes.padded + part.slice * units
             for j in range(0, units, LANES):
                 value = load(weights.b_ih, layer, at + j)
                 if not cell.separate:
@@ -80,11 +96,6 @@ def input_part(
                 if layer == 0:
                     value = value + load(weights.embed, window.x[i], at + j)
                 store(z, i, to + j, value)
-    if layer > 0:
-        product(
-            window.passed[layer - 1], common_row(part, sizes.capacity, slot), work.h_runs, packed.w_ih,
-            (layer - 1) * part.slices + part.slice, z.shape[1], z, row, 0, steps * part.n,
-        )  # fmt: skip
 
 
 @inner

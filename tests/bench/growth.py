@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from charlm.bench import Row, Work
+from charlm.bench import Job, Row
 
 from .__main__ import rate
 
@@ -35,9 +35,9 @@ def measure(rounds: int, seconds: float, threads: int) -> dict[str, list[Point]]
     costs: list[list[float]] = [[] for _ in rows]
     for i in range(rounds):
         for (panel, value, row), found in zip(rows, costs, strict=True):
-            work = Work(row, threads)
-            work.once()
-            found.append(1e6 / work.rate(seconds))
+            job = Job(row, threads)
+            job.once()
+            found.append(1e6 / job.rate(seconds))
             click.echo(f"round {i + 1}: {panel} = {value}: {found[-1]:.3f} microseconds a character", err=True)
     points: dict[str, list[Point]] = {}
     for panel in PANELS:

@@ -8,7 +8,7 @@ import pytest
 from charlm.blocks import Streams
 from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.evaluate import Evaluator
-from charlm.layout import Work
+from charlm.layout import StepCost
 from charlm.optimizer import Optimizer
 from charlm.truncation import Position, make_plan
 
@@ -71,10 +71,10 @@ def test_units_are_divided_where_streams_are_few(monkeypatch: pytest.MonkeyPatch
     from charlm import layout
 
     monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-7)
-    work = Work(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
-    assert layout._divide(work, 256, 2) == (2, 2)
-    assert layout._divide(work, 256, 1) == (1, 1)
-    assert layout._divide(work._replace(streams=64), 256, 2) == (2, 1)
-    assert layout._divide(work, 240, 2) == (1, 1), "240 is no multiple of two slices of whole vectors of 16"
+    cost = StepCost(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
+    assert layout._divide(cost, 256, 2) == (2, 2)
+    assert layout._divide(cost, 256, 1) == (1, 1)
+    assert layout._divide(cost._replace(streams=64), 256, 2) == (2, 1)
+    assert layout._divide(cost, 240, 2) == (1, 1), "240 is no multiple of two slices of whole vectors of 16"
     monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-5)
-    assert layout._divide(work, 256, 2) == (1, 1), "meeting costs more than is gained"
+    assert layout._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"
