@@ -79,6 +79,7 @@ def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     matplotlib.rcParams.update({"svg.hashsalt": "charlm", "font.size": 9})
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), layout="constrained")
@@ -87,20 +88,26 @@ def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float
         axis.loglog(values, counted, "--", color="0.6", label="by counting multiply-adds")
         axis.loglog(values, costs, "o-", color="tab:blue", label="measured")
         axis.set_xlabel(panel)
+        axis.set_xticks(values, [f"{value / 1000:g}k" if value % 500 == 0 else str(value) for value in values])
+        axis.set_ylim(min(costs + counted) / 1.5, max(costs + counted) * 1.5)
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if max(costs) < 100 * min(costs) else (1,)))
     sizes, costs, memory = zip(*corpora, strict=True)
     last = axes.flat[-1]
-    last.loglog(sizes, costs, "o-", color="tab:blue", label="time")
+    last.semilogx(sizes, costs, "o-", color="tab:blue")
     last.set_xlabel("corpus, MB")
-    last.set_ylim(min(costs) / 4, max(costs) * 4)
+    last.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+    last.set_ylim(0, 1.5 * max(costs))
     twin = last.twinx()
     twin.plot(sizes, memory, "s--", color="tab:orange")
-    twin.set_ylim(0, 600)
+    twin.set_ylim(0, 3 * max(memory))
     twin.set_ylabel("peak memory, MiB", color="tab:orange")
     for axis in axes[:, 0]:
         axis.set_ylabel("microseconds a character")
     for axis in axes.flat:
+        axis.minorticks_off()
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
         axis.grid(True, which="major", alpha=0.3)
-    axes.flat[0].legend()
+    axes.flat[0].legend(loc="upper left")
     figure.savefig(path, metadata={"Date": None})
 
 
