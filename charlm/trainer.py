@@ -28,7 +28,10 @@ _LOG_CHARS = 1 << 18  # characters that one line of metrics.jsonl sums up
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
-_LARGE_CORPUS = 10_000_000  # characters, about what is read in two minutes; a network cannot overfit what it sees once
+# Dropout by the size of the training part, as measured (see the README): a small text is read again and again and
+# overfitted, of a large one minutes do not suffice to read much twice.
+_SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
+_LARGE_CORPUS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -440,8 +443,10 @@ def fit_streams(wanted: int, asked: bool, targets: int, k1: int) -> int:
 
 
 def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
-    """Dropout for a training part of this size: none by default where minutes do not suffice to read it twice."""
-    return wanted if asked or characters <= _LARGE_CORPUS else 0.0
+    """Dropout for a training part of this size: what was asked for, else more for a small and none for a large one."""
+    if asked or _SMALL_CORPUS <= characters <= _LARGE_CORPUS:
+        return wanted
+    return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0
 
 
 def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Parameters:

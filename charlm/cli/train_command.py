@@ -80,7 +80,7 @@ _ENDS = ("epochs", "updates", "minutes")
     "--dropout",
     type=float,
     default=_MODEL.dropout,
-    show_default="0.15; 0 for a corpus above 10 million characters",
+    show_default="0.15; 0.4 below 500,000 characters, 0 above 10 million",
     help="Share of units dropped between layers and before the output.",
 )
 @click.option("--residual", is_flag=True, help="Add a layer's input to its output, from the second layer on.")
@@ -277,8 +277,9 @@ def _read_corpus(config: RunConfig, given: set[str], saved: "Checkpoint | None",
         if streams < config.streams:
             note(f"streams: {streams} instead of {config.streams}, since the corpus is small", quiet)
         dropout = fit_dropout(config.model.dropout, "dropout" in given, train)
-        if dropout < config.model.dropout:
-            note(f"dropout: {dropout:g} instead of {config.model.dropout:g}, since the corpus is large", quiet)
+        if dropout != config.model.dropout:
+            size = "large" if dropout < config.model.dropout else "small"
+            note(f"dropout: {dropout:g} instead of {config.model.dropout:g}, since the corpus is {size}", quiet)
         config = replace(config, streams=streams, model=replace(config.model, dropout=dropout))
     return corpus, config
 

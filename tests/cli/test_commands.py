@@ -18,6 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charlm.trainer import fit_dropout
+
 from .conftest import SMALL, TEXT, Result
 
 Run = Callable[..., Result]
@@ -196,6 +198,17 @@ def test_small_corpus_gets_fewer_streams_and_says_so(run: Run, corpus: Path) -> 
     assert "streams: 1 instead of 32" in result.err
     result = run("train", "tiny.txt", "--updates", 3, "--hidden", 8, "--streams", 500, "--run", "t2", "--val-fraction", 0)
     assert "streams: 11 instead of 500" in result.err
+
+
+def test_dropout_follows_the_size_of_the_corpus_unless_it_is_asked_for(run: Run, corpus: Path) -> None:
+    result = run("train", "corpus.txt", "--updates", 1, "--hidden", 8)
+    assert "dropout: 0.4 instead of 0.15, since the corpus is small" in result.err
+    assert json.loads(Path("runs/corpus/config.json").read_text())["model"]["dropout"] == 0.4
+    result = run("train", "corpus.txt", "--updates", 1, "--hidden", 8, "--dropout", 0.15, "--force")
+    assert "dropout" not in result.err
+    assert json.loads(Path("runs/corpus/config.json").read_text())["model"]["dropout"] == 0.15
+    assert [fit_dropout(0.15, False, n) for n in (499_999, 500_000, 10**7, 10**7 + 1)] == [0.4, 0.15, 0.15, 0.0]
+    assert fit_dropout(0.15, True, 10**8) == 0.15
 
 
 def test_a_run_is_not_overwritten(run: Run, corpus: Path) -> None:
