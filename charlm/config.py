@@ -39,7 +39,7 @@ class ModelConfig:
     activation: str = "tanh"
     hidden: int = 256
     layers: int = 2
-    dropout: float = 0.15
+    dropout: float = 0.1
     residual: bool = False
     layer_norm: bool = False
 
@@ -90,7 +90,7 @@ class OptimizerConfig:
     """The rule that turns gradients into steps."""
 
     rule: str = "adamw"
-    learning_rate: float = 4e-3
+    learning_rate: float = 6e-3
     momentum: float = 0.0
     nesterov: bool = False
     beta1: float = 0.9

@@ -80,7 +80,7 @@ _ENDS = ("epochs", "updates", "minutes")
     "--dropout",
     type=float,
     default=_MODEL.dropout,
-    show_default="0.15; 0.4 below 500,000 characters, 0 above 10 million",
+    show_default="0.1; 0.4 below 500,000 characters, 0 above 10 million",
     help="Share of units dropped between layers and before the output.",
 )
 @click.option("--residual", is_flag=True, help="Add a layer's input to its output, from the second layer on.")

@@ -202,13 +202,13 @@ def test_small_corpus_gets_fewer_streams_and_says_so(run: Run, corpus: Path) -> 
 
 def test_dropout_follows_the_size_of_the_corpus_unless_it_is_asked_for(run: Run, corpus: Path) -> None:
     result = run("train", "corpus.txt", "--updates", 1, "--hidden", 8)
-    assert "dropout: 0.4 instead of 0.15, since the corpus is small" in result.err
+    assert "dropout: 0.4 instead of 0.1, since the corpus is small" in result.err
     assert json.loads(Path("runs/corpus/config.json").read_text())["model"]["dropout"] == 0.4
-    result = run("train", "corpus.txt", "--updates", 1, "--hidden", 8, "--dropout", 0.15, "--force")
+    result = run("train", "corpus.txt", "--updates", 1, "--hidden", 8, "--dropout", 0.1, "--force")
     assert "dropout" not in result.err
-    assert json.loads(Path("runs/corpus/config.json").read_text())["model"]["dropout"] == 0.15
-    assert [fit_dropout(0.15, False, n) for n in (499_999, 500_000, 10**7, 10**7 + 1)] == [0.4, 0.15, 0.15, 0.0]
-    assert fit_dropout(0.15, True, 10**8) == 0.15
+    assert json.loads(Path("runs/corpus/config.json").read_text())["model"]["dropout"] == 0.1
+    assert [fit_dropout(0.1, False, n) for n in (499_999, 500_000, 10**7, 10**7 + 1)] == [0.4, 0.1, 0.1, 0.0]
+    assert fit_dropout(0.1, True, 10**8) == 0.1
 
 
 def test_a_run_is_not_overwritten(run: Run, corpus: Path) -> None:
