@@ -76,7 +76,7 @@ ROWS = [
     Row("lstm", 256, mode="eval"),
     Row("lstm", 256, streams=8, mode="eval"),
 ]
-QUICK = [ROWS[2], ROWS[5], ROWS[9], ROWS[13], ROWS[15]]
+QUICK = [ROWS[2], ROWS[5], ROWS[13], ROWS[15]]
 
 
 def peak(threads: int, seconds: float = 0.2) -> float:

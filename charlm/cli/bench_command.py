@@ -9,7 +9,7 @@ from .options import announce_compilation, json_option, print_json, quiet_option
 
 @click.command("bench", short_help="Measure speed on this machine.")
 @click.option("--rows", default="", metavar="TEXT", help="Only kinds of work whose name contains TEXT.")
-@click.option("--quick", is_flag=True, help="A few kinds of work, in about ten seconds once compiled.")
+@click.option("--quick", is_flag=True, help="A few kinds of work, in some 15 seconds once compiled.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Measurements of each.")
 @click.option(
     "--seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
