@@ -8,7 +8,7 @@ MINUTES ?= 2
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
-	$(BIN)/charlm sample runs/python --length 600 --temperature 0.6 --seed 1
+	$(BIN)/charlm sample runs/python --length 600 --temperature 0.6 --seed 5
 
 data/python.txt: data/make.py
 	$(PYTHON) data/make.py $@
