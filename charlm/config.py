@@ -8,7 +8,7 @@ from .errors import ConfigurationError
 
 CELLS = ("rnn", "lstm", "gru")
 ACTIVATIONS = ("tanh", "relu")
-TRUNCATIONS = ("newest", "window")
+TRUNCATIONS = ("newest", "window", "artbp", "adaptive")
 RESETS = ("never", "epoch", "block", "line", "every", "after")
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "adagrad", "sgd")
 SCHEDULES = ("constant", "cosine", "plateau")
@@ -57,16 +57,47 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class TruncationConfig:
-    """TBPTT(k1, k2): an update every k1 steps, errors go back k2 steps from there."""
+    """TBPTT(k1, k2): an update every k1 steps, errors go back k2 steps from there; or one of the methods that choose.
+
+    mean_length, tail, max_length (0: none): artbp's segments. bias_tolerance, max_k2: adaptive, whose k2 is the first
+    one. memory: MB that a block's activations may take (0: as much as there is); a longer block is made in pieces.
+    """
 
     k1: int = 64
     k2: int = 64
     kind: str = "newest"
+    mean_length: float = 0.0
+    tail: float = 0.0
+    max_length: int = 0
+    bias_tolerance: float = 0.0
+    max_k2: int = 0
+    memory: int = 0
 
     def __post_init__(self) -> None:
         _choice("truncation", self.kind, TRUNCATIONS)
         _at_least("k1", self.k1, 1)
         _at_least("k2", self.k2, 1)
+        _at_least("memory", self.memory, 0)
+        if self.kind == "artbp":
+            _at_least("mean-length", self.mean_length, 1)
+            _require(
+                math.isfinite(self.tail) and self.tail > 2,
+                f"tail {self.tail:g}: must be above 2, or the mean length would be infinite",
+            )
+            _require(
+                self.max_length == 0 or self.max_length >= self.mean_length,
+                f"max-length {self.max_length}: must be at least the mean length {self.mean_length:g}",
+            )
+        if self.kind == "adaptive":
+            _require(
+                0 < self.bias_tolerance < 1,
+                f"bias-tolerance {self.bias_tolerance:g}: must be in (0, 1), a share of the gradient",
+            )
+            _require(self.max_k2 >= self.k2, f"max-k2 {self.max_k2}: must be at least k2 {self.k2}")
+        _require(
+            self.memory == 0 or (self.kind in ("newest", "artbp") and self.k2 <= self.k1),
+            "memory: only a block whose errors stay within it can be made in pieces: newest with k2 up to k1, or artbp",
+        )
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from .config import ModelConfig
+from .errors import ConfigurationError
 from .kernels.buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Window, Work
 from .kernels.cells import CELLS
 from .kernels.draw import draw
@@ -20,6 +21,9 @@ class Network:
 
     block: the longest block, in steps. window: steps that errors reach back; 0 for a network that only reads.
     inject_window: whether losses older than the block are injected (truncation "window").
+    dropout_seed: None for no dropout, which a network that only reads never has.
+    memory: bytes that the window and the work on it may take, 0 for no limit; a block for which that is too little is
+    made in pieces, see kernels/train.py.
     threads: how many may share the work. It decides who computes what and where it lies, not what comes out.
     """
 
@@ -30,8 +34,9 @@ class Network:
         block: int,
         window: int = 0,
         inject_window: bool = False,
-        dropout_seed: int = 0,
+        dropout_seed: int | None = 0,
         threads: int = 1,
+        memory: int = 0,
     ) -> None:
         config = parameters.config
         self.parameters = parameters
@@ -40,6 +45,7 @@ class Network:
         self.cell = CELLS[config.cell, config.activation]
         # A multiple of block: then no block wraps around, only the window does.
         capacity = -(-max(block, window) // block) * block
+        self._memory, self._pieces = memory, 1
         self._layout = Layout(parameters, padded(config.hidden), streams, threads, block, self.trains)
         self.sizes = Sizes(
             streams=streams,
@@ -53,13 +59,14 @@ class Network:
             capacity=capacity,
             loss_capacity=capacity if inject_window else block,
         )
-        self.passing = _passing(config, dropout_seed, self.trains)
+        self.passing = _passing(config, dropout_seed if self.trains else None)
         self.state = State(
             *(aligned_zeros((config.layers * streams * self._layout.slices, self.sizes.units)) for _ in State._fields)
         )
-        self.window = self._new_window()
         self.packed = self._new_packed()
-        self.work = self._new_work()
+        if memory:
+            self._divide_block(block)
+        self.window, self.work = self._new_window(), self._new_work()
         self.gradients = parameters.like() if self.trains else parameters
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
 
@@ -68,23 +75,52 @@ class Network:
         """How many threads share the work."""
         return len(self._layout.parts)
 
+    @property
+    def _plain(self) -> bool:
+        """Whether layers pass their h up untouched."""
+        return not (self.passing.layer_norm or self.passing.residual or self.passing.scale != 1.0)
+
+    def _divide_block(self, block: int) -> None:
+        """Sets the window's capacity and the number of pieces for blocks of this length, within the memory allowed."""
+        self._pieces = 1
+        one, two = (self._activation_bytes(steps) for steps in (1, 2))
+        pieces = np.arange(1, block + 1)
+        piece = -(-block // pieces)
+        needed = one + (piece - 1) * (two - one) + (pieces - 1) * _bytes(*self.state)
+        fits = np.flatnonzero(needed <= self._memory) if self._memory else [0]
+        if len(fits) == 0:
+            raise ConfigurationError(
+                f"--memory {self._memory / 1e6:g}: a block of {block:,} steps takes at least {needed.min() / 1e6:.1f} MB"
+            )
+        self._pieces, steps = int(pieces[fits[0]]), int(piece[fits[0]])
+        self.sizes = self.sizes._replace(capacity=steps, loss_capacity=steps)
+
+    def _activation_bytes(self, steps: int) -> int:
+        """Memory of a window of so many steps, and of the work on it."""
+        sizes, self.sizes = self.sizes, self.sizes._replace(capacity=steps, loss_capacity=steps)
+        arrays = (*self._new_window(), *self._new_work())
+        self.sizes = sizes
+        return _bytes(*arrays)
+
     def _new_window(self) -> Window:
         z, x = self.sizes, self._layout.slices
         rows = z.capacity * z.streams
         h = aligned_zeros((z.layers, x * rows, z.units))
-        plain = not (self.passing.layer_norm or self.passing.residual or self.passing.scale != 1.0)
         return Window(
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
             reset=np.zeros(x * rows, np.uint8),
+            link=np.ones(z.capacity, np.float32),
             z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
             h_in=aligned_zeros(h.shape),
             h=h,
-            passed=h if plain else aligned_zeros(h.shape),
+            passed=h if self._plain else aligned_zeros(h.shape),
             stats=aligned_zeros((z.layers if self.passing.layer_norm else 0, rows, 2)),
             logits=aligned_zeros((z.loss_capacity * z.streams, z.padded_vocabulary)),
             nats=np.zeros(rows),
+            border_h=aligned_zeros((self._pieces - 1, *self.state.h.shape)),
+            border_c=aligned_zeros((self._pieces - 1, *self.state.c.shape)),
         )
 
     def _new_packed(self) -> Packed:
@@ -103,16 +139,15 @@ class Network:
         z, x = self.sizes, self._layout.slices
         rows = x * z.capacity * z.streams if self.trains else 0
         dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
-        between = self.window.passed is not self.window.h
         return Work(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
             dz=dz,
             dz_h=aligned_zeros(dz.shape) if self.cell.separate else dz,
             error=error,
             kept=aligned_zeros(error.shape) if self.passing.residual else error,
-            dy=aligned_zeros(error.shape) if between else error,
-            dh=aligned_zeros((x * z.streams, z.units)),
-            dc=aligned_zeros((x * z.streams, z.units)),
+            dy=error if self._plain else aligned_zeros(error.shape),
+            dh=aligned_zeros(self.state.h.shape),
+            dc=aligned_zeros(self.state.c.shape),
             h_runs=self._layout.unit_runs(z, 1),
             dz_runs=self._layout.unit_runs(z, z.gates),
             logit_runs=np.array([(0, 0, z.vocabulary)], np.int64),
@@ -123,12 +158,22 @@ class Network:
     def _run(self, kernel: Any, *arguments: Any) -> None:
         run_together(kernel, arguments, self._layout.parts, self._pool)
 
-    def train(self, plan: Plan, rule: Rule) -> Reports:
-        """Makes the plan's updates; the gradient of the last one is left in `gradients`."""
-        updates = len(plan.start)
+    def reserve(self, block: int) -> None:
+        """Makes room for blocks of this length, if there is none. The window is empty then, the state is kept."""
+        if block > self.sizes.capacity * self._pieces:
+            self._divide_block(block)
+            self.window, self.work = self._new_window(), self._new_work()
+
+    def train(self, plan: Plan, rule: Rule, lags: int = 0) -> Reports:
+        """Makes the plan's updates; the gradient of the last one is left in `gradients`.
+
+        lags: for how many steps back the errors' norms are reported.
+        """
+        updates, layers = len(plan.start), self.sizes.layers if lags else 0
         reports = Reports(
-            nats=np.zeros((updates, self.streams)), norm=np.zeros(updates), applied=np.zeros(updates, np.uint8)
-        )
+            nats=np.zeros((updates, self.streams)), norm=np.zeros(updates), applied=np.zeros(updates, np.uint8),
+            lags=np.zeros((updates, layers, 2, self._layout.slices, self.streams, lags)),
+        )  # fmt: skip
         self._run(
             train, self.cell, self.sizes, self.passing, plan, self.parameters.weights, self.gradients.weights,
             self.packed, self.window, self.state, self.work, rule, reports,
@@ -208,14 +253,15 @@ def _reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Pla
     starts = np.arange(0, len(resets), block)
     unused = np.zeros(len(starts))
     return Plan(
-        ids=characters, resets=resets, first_step=0, epoch_base=0, start=starts,
+        ids=characters, resets=resets, link=np.ones(len(resets), np.float32), first_step=0, epoch_base=0,
+        origin=starts, start=starts,
         steps=np.minimum(block, len(resets) - starts), window=starts, losses=starts, weight=unused, learning_rate=unused,
         number=starts,
     )  # fmt: skip
 
 
-def _passing(config: ModelConfig, seed: int, trains: bool) -> Passing:
-    dropout = config.dropout if trains else 0.0
+def _passing(config: ModelConfig, seed: int | None) -> Passing:
+    dropout = 0.0 if seed is None else config.dropout
     units = aligned_zeros((1, padded(config.hidden)))
     units[0, : config.hidden] = 1.0
     return Passing(
@@ -223,6 +269,6 @@ def _passing(config: ModelConfig, seed: int, trains: bool) -> Passing:
         residual=int(config.residual),
         keep=int((1.0 - dropout) * 2**32),
         scale=1.0 / (1.0 - dropout),
-        seed=seed,
+        seed=seed or 0,
         units=units,
     )

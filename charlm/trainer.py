@@ -21,7 +21,8 @@ from .kernels.buffers import Plan, Reports
 from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
-from .truncation import Position, make_plan, older_losses
+from .profiler import Profiler
+from .truncation import MEASURED, Position, make_plan, method
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _LOG_CHARS = 1 << 18  # characters that one line of metrics.jsonl sums up
@@ -60,6 +61,17 @@ class Validation:
     improved: bool
 
 
+@dataclass(frozen=True)
+class Adaptation:
+    """A measurement of how far errors reach, and the k2 chosen by it. rate: what their norm is multiplied by a step."""
+
+    updates: int
+    k2_before: int
+    k2: int
+    relative_bias: float
+    rate: float
+
+
 @dataclass
 class _Tally:
     """Sums since the last line of metrics.jsonl."""
@@ -82,16 +94,16 @@ class Trainer:
         self.parameters = parameters or Parameters(config.model, len(corpus.vocabulary))
         if parameters is None:
             self.parameters.initialise(config.seed)
-        cut = config.truncation
         self.streams = Streams(len(corpus.train), config.streams)
+        self.truncation = cut = method(config.truncation, self.streams, config.seed)
         self.network = Network(
-            self.parameters, config.streams, min(cut.k1, self.streams.steps), min(cut.k2, self.streams.steps),
-            older_losses(cut) > 0, config.seed, threads,
+            self.parameters, config.streams, cut.block, cut.window, cut.older_losses > 0, config.seed, threads,
+            memory=config.truncation.memory * 10**6,
         )  # fmt: skip
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         _require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
-        self._resets = Resets.for_text(config.reset, cut.k1, corpus.vocabulary)
+        self._resets = Resets.for_text(config.reset, config.truncation.k1, corpus.vocabulary)
         self._at = Position()
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
@@ -102,13 +114,14 @@ class Trainer:
         self._dirty, self._saved_time = True, 0.0
         self._stop = self._out_of_patience = False
         self._evaluator = self._new_evaluator(threads)
+        self._profiler = self._new_profiler(threads)
 
     # --- what a run is made of ---------------------------------------------------------------------------------------
 
     @property
     def updates_per_epoch(self) -> int:
-        """Update blocks of an epoch, the last, shorter one included."""
-        return len(self.streams.blocks(self.config.truncation.k1))
+        """Update blocks of an epoch, the last, shorter one included; the expected number where they are random."""
+        return self.truncation.updates_per_epoch
 
     @property
     def total_updates(self) -> int | None:
@@ -144,9 +157,19 @@ class Trainer:
         streams = max(1, min(_VALIDATION_STREAMS, held_out // 2048))
         return Evaluator(self.parameters, streams, threads)
 
+    def _new_profiler(self, threads: int) -> Profiler | None:
+        lags = self.truncation.lags
+        if lags == 0:
+            return None
+        if len(self.corpus.train) <= 2 * lags:
+            raise ConfigurationError(
+                f"--max-k2 {lags}: too far for a training text of {len(self.corpus.train):,} characters"
+            )
+        return Profiler(self.parameters, lags, threads=threads)
+
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def train(self) -> Iterator[Progress | Validation]:
+    def train(self) -> Iterator[Progress | Validation | Adaptation]:
         """Trains to the end of the schedule, yielding what happens; saves on the way and at the end.
 
         Raises DivergenceError when a gradient is not finite; the parameters and the files are then as before it.
@@ -156,6 +179,8 @@ class Trainer:
         self._saved_time = time.monotonic()
         untimed = True  # the first call compiles or loads the kernel
         while not self._done():
+            if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
+                yield self._adapt(self._profiler, untimed)
             yield self._step(untimed)
             untimed = False
             if self._validation_is_due():
@@ -182,8 +207,9 @@ class Trainer:
         """Plans and makes some updates."""
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
-        plan, after = make_plan(self.config.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates)
+        plan, after = make_plan(self.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates)
         self.corpus.release()
+        self.network.reserve(int(plan.steps.max()))
         begun = time.perf_counter()
         reports = self.network.train(plan, self.optimizer.rule)
         spent = time.perf_counter() - begun
@@ -209,7 +235,7 @@ class Trainer:
     def _updates_at_once(self) -> int:
         """As many updates as fit the plan's time, not past the next point where something else is due."""
         n = max(1, int(_PLAN_SECONDS / self._seconds_per_update)) if self._seconds_per_update > 0 else 2
-        for every in (self._validation_interval(), self._saving.updates):
+        for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every):
             if every:
                 n = min(n, every - self.updates % every)
         total = self.total_updates
@@ -228,6 +254,19 @@ class Trainer:
                 f"training diverged: the gradient of update {update} is not finite; try a lower --lr or --clip, and go on "
                 "from the last checkpoint with --resume or start over with --force"
             )
+
+    def _adapt(self, profiler: Profiler, untimed: bool) -> Adaptation:
+        """Measures how far errors reach and lets the truncation choose."""
+        begun, before = time.perf_counter(), self.truncation.k2
+        random = np.random.default_rng([self.config.seed, self.updates])
+        profile = profiler.measure(self.corpus.train, self._resets, MEASURED, random)
+        bias = self.truncation.choose(profile)
+        if not untimed:
+            self._seconds += time.perf_counter() - begun
+        found = Adaptation(self.updates, before, self.truncation.k2, bias, profile.rate)
+        known = bias if math.isfinite(bias) else None
+        self._append({"updates": self.updates + 1, "k2": found.k2, "relative_bias": known, "error_rate": profile.rate})
+        return found
 
     # --- validation --------------------------------------------------------------------------------------------------
 
@@ -269,7 +308,7 @@ class Trainer:
 
     def _log(self, plan: Plan, reports: Reports, chars: np.ndarray) -> None:
         """Adds the updates to the tally one by one; each time it is full, one line goes to metrics.jsonl."""
-        every = max(1, _LOG_CHARS // (self.streams.count * self.config.truncation.k1))
+        every = max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
         tally, complete = self._tally, self._complete_nats
         for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars.tolist(), strict=True)):
             tally.nats += nats
@@ -345,6 +384,7 @@ class Trainer:
             "epoch": self._at.epoch,
             "step": self._at.step,
             "epoch_base": self._at.epoch_base,
+            "k2": self.truncation.k2,
             "timed_chars": self._timed_chars,
             "tally": [self._tally.nats, self._tally.chars, self._tally.updates],
             "complete_nats": self._complete_nats,
@@ -354,12 +394,7 @@ class Trainer:
 
     def _resume_arrays(self) -> dict[str, np.ndarray]:
         """The optimizer's memory, the carried state and, where errors reach past the block, the window."""
-        return {"optimizer": self.optimizer.slots, **self.network.carried(self._reaches_back())}
-
-    def _reaches_back(self) -> bool:
-        """Whether the next update needs activations of the blocks before it."""
-        next_block = min(self.config.truncation.k1, self.streams.steps - self._at.step)
-        return self._at.step > 0 and self.config.truncation.k2 > next_block
+        return {"optimizer": self.optimizer.slots, **self.network.carried(self.truncation.reaches_back(self._at))}
 
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
@@ -372,6 +407,7 @@ class Trainer:
         self.parameters.flat[...] = saved.parameters.flat
         try:
             self._at = Position(p["updates"], p["epoch"], p["step"], p["epoch_base"])
+            self.truncation.k2 = p["k2"]
             self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
             self._tally = _Tally(*p["tally"])
             self.schedule.factor, self.schedule.stale = p["schedule"]
@@ -383,7 +419,7 @@ class Trainer:
             raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
         for name, array in self._resume_arrays().items():
             _copy_array(saved, name, array)
-            self.network.carry(name, array, self._reaches_back())
+            self.network.carry(name, array, self.truncation.reaches_back(self._at))
         self._dirty = False
         self._drop_later_metrics()
 

@@ -2,16 +2,25 @@
 
 newest: Williams & Peng 1990's BPTT(h; h') with h' = k1, h = k2; every loss counts once and reaches between k2 - k1 + 1
 and k2 steps back. window: Sutskever 2013's "every k1 steps, k2 steps back": all losses of the last max(k1, k2) steps
-are injected, so each counts about k2 / k1 times.
+are injected, so each counts about k2 / k1 times. adaptive: newest with a k2 that is chosen by measurement, see
+adaptive.py. artbp: Tallec & Ollivier 2017: cuts at random, and errors that pass where there could have been one are
+enlarged, so that the expected gradient is that of no truncation.
 """
 
+import functools
+import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from .blocks import Resets, Streams
 from .config import TruncationConfig
 from .kernels.buffers import Plan
+from .lags import Profile
+
+_LONGEST = 1 << 22  # steps; no machine holds a longer segment
+MEASURED = 32  # losses that are followed back each time k2 is chosen
 
 
 @dataclass(frozen=True)
@@ -24,38 +33,220 @@ class Position:
     epoch_base: int = 0
 
 
-def older_losses(config: TruncationConfig) -> int:
-    """How many steps before the block have their losses injected once more."""
-    return max(0, config.k2 - config.k1) if config.kind == "window" else 0
+class Cuts(NamedTuple):
+    """The updates of a stretch of one epoch, as in a Plan: (U,) arrays, and link with a factor for each step."""
+
+    origin: np.ndarray
+    start: np.ndarray
+    steps: np.ndarray
+    window: np.ndarray
+    losses: np.ndarray
+    weight: np.ndarray
+    link: np.ndarray
+
+
+class Truncation:
+    """One method for one set of streams, where updates are made every k1 steps: newest, window, and adaptive."""
+
+    def __init__(self, config: TruncationConfig, streams: Streams) -> None:
+        self.config, self._streams = config, streams
+        self.k2 = config.k2
+
+    @property
+    def measure_every(self) -> int:
+        """Updates between measurements of how far errors reach; 0 for none."""
+        return 0
+
+    @property
+    def lags(self) -> int:
+        """Steps back that a measurement is to cover."""
+        return 0
+
+    def choose(self, profile: Profile) -> float:
+        """Takes a measurement into account; returns the relative bias that the truncation has by it."""
+        return float(profile.relative_bias(self.config.k1)[self.k2])
+
+    @property
+    def block(self) -> int:
+        """The longest block that is planned without asking for room first."""
+        return min(self.config.k1, self._streams.steps)
+
+    @property
+    def window(self) -> int:
+        """The most steps that errors reach back, the same."""
+        return min(max(self.config.k2, self.config.max_k2), self._streams.steps)
+
+    @property
+    def older_losses(self) -> int:
+        """How many steps before the block have their losses injected once more."""
+        return max(0, self.k2 - self.config.k1) if self.config.kind == "window" else 0
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Update blocks of an epoch, the last, shorter one included."""
+        return len(self._streams.blocks(self.config.k1))
+
+    @property
+    def _blocks_stand_alone(self) -> bool:
+        """Whether even a shorter last block's errors stay within it: what is made in pieces keeps nothing older."""
+        return self.config.memory > 0
+
+    def reaches_back(self, at: Position) -> bool:
+        """Whether the update at a position needs activations of the blocks before it."""
+        if self._blocks_stand_alone:
+            return False
+        next_block = min(self.config.k1, self._streams.steps - at.step)
+        return at.step > 0 and max(self.k2, self.config.max_k2) > next_block
+
+    def cuts(self, at: Position, updates: int) -> Cuts:
+        """At most `updates` updates from `at` on, never past the end of the epoch."""
+        k1 = self.config.k1
+        last = min(self._streams.steps, at.step + updates * k1)
+        start = np.arange(at.step, last, k1)
+        steps = np.minimum(k1, last - start)
+        older = np.minimum(self.older_losses, start)
+        return Cuts(
+            origin=start if self._blocks_stand_alone else np.zeros(len(start), np.int64),
+            start=start,
+            steps=steps,
+            window=np.minimum(self.k2, steps if self._blocks_stand_alone else start + steps),
+            losses=steps + older,
+            # A short last block is not divided by its own length: its losses weigh as much as others'.
+            weight=1.0 / (self._streams.count * (k1 + older)),
+            link=np.ones(last - at.step, np.float32),
+        )
+
+
+class RandomCuts(Truncation):
+    """ARTBP: the link after the d-th step of a segment is cut with probability c_d = (a - 1) / ((a - 2) L0 + d).
+
+    The mean length is L0 (config.mean_length), the probability of length n falls as n^-a (config.tail). An update is made
+    at each cut. An error that passes a link which was not cut is divided by 1 - c_d: Tallec & Ollivier 2017, section 4.
+    All streams have the same cuts. Which they are depends on the seed and the number of the update only.
+    """
+
+    def __init__(self, config: TruncationConfig, streams: Streams, seed: int) -> None:
+        super().__init__(config, streams)
+        self._seed = seed
+
+    @property
+    def block(self) -> int:
+        """Room for segments of twice the mean length; longer ones ask for more."""
+        return min(self._longest, 2 * math.ceil(self.config.mean_length))
+
+    @property
+    def window(self) -> int:
+        """No segment reaches into another."""
+        return self.block
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """The expected number of segments."""
+        return math.ceil(self._streams.steps / self.config.mean_length)
+
+    @property
+    def _longest(self) -> int:
+        return min(self.config.max_length or _LONGEST, self._streams.steps)
+
+    def reaches_back(self, at: Position) -> bool:
+        """Never: updates are made at cuts."""
+        return False
+
+    @functools.cached_property
+    def survival(self) -> np.ndarray:
+        """P(length > n) for n = 0, 1, ... up to the longest possible segment, (n,) float64, decreasing from 1 to 0."""
+        cut = cut_probabilities(self._longest, self.config.mean_length, self.config.tail)
+        cut[-1] = 1.0
+        return np.concatenate([[1.0], np.cumprod(1.0 - cut)])
+
+    def lengths(self, first: int, n: int) -> np.ndarray:
+        """The lengths (n,) int64 of the segments of updates first, first + 1, ..., as drawn."""
+        drawn = _uniform(self._seed, np.arange(first, first + n))
+        return np.searchsorted(-self.survival, -drawn, side="right").astype(np.int64)
+
+    def cuts(self, at: Position, updates: int) -> Cuts:
+        """As in Truncation; the last segment of an epoch ends with it."""
+        end = np.minimum(at.step + np.cumsum(self.lengths(at.updates, updates)), self._streams.steps)
+        end = end[: int(np.searchsorted(end, self._streams.steps, side="left")) + 1]
+        start = np.concatenate([[at.step], end[:-1]])
+        steps = end - start
+        within = np.arange(at.step, end[-1]) - np.repeat(start, steps)
+        survival = self.survival
+        return Cuts(
+            origin=start,
+            start=start,
+            steps=steps,
+            window=steps,
+            losses=steps,
+            weight=np.full(len(start), 1.0 / (self._streams.count * self.config.mean_length)),
+            link=np.where(within > 0, survival[within - 1] / survival[within], 1.0).astype(np.float32),
+        )
+
+
+class Adaptive(Truncation):
+    """newest with a k2 that is chosen by measurement: the smallest one whose bias is within a tolerance.
+
+    Aicher, Foti & Fox 2019. Its first k2 is the configuration's, its largest max_k2, k1 stays.
+    """
+
+    @property
+    def lags(self) -> int:
+        """As many as k2 can become."""
+        return min(self.config.max_k2, self._streams.steps)
+
+    @property
+    def measure_every(self) -> int:
+        """So often that it takes about a twentieth of the time."""
+        return max(50, 20 * MEASURED * 2 * self.lags // (self._streams.count * self.config.k1))
+
+    def choose(self, profile: Profile) -> float:
+        """Takes the k2 that a profile recommends, the largest one where none is enough."""
+        found = profile.recommended(self.config.bias_tolerance, self.config.k1)
+        self.k2 = self.lags if found is None else max(1, found)
+        return float(profile.relative_bias(self.config.k1)[self.k2])
+
+
+def cut_probabilities(n: int, mean_length: float, tail: float) -> np.ndarray:
+    """c_1 .. c_n of ARTBP, (n,) float64: the probability of a cut after d steps since the last one."""
+    return (tail - 1) / ((tail - 2) * mean_length + np.arange(1, n + 1))
+
+
+def _uniform(seed: int, numbers: np.ndarray) -> np.ndarray:
+    """Numbers in (0, 1] that depend on the seed and a number: splitmix64 (Steele, Lea & Flood 2014)."""
+    u64 = np.uint64
+    with np.errstate(over="ignore"):
+        bits = (u64(seed) + u64(1)) * u64(0xD1342543DE82EF95) + numbers.astype(u64) * u64(0x9E3779B97F4A7C15)
+        bits = (bits ^ (bits >> u64(30))) * u64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> u64(27))) * u64(0x94D049BB133111EB)
+        bits ^= bits >> u64(31)
+    return ((bits >> u64(11)).astype(np.float64) + 1.0) * 2.0**-53
+
+
+def method(config: TruncationConfig, streams: Streams, seed: int) -> Truncation:
+    """The method that a configuration names."""
+    if config.kind == "artbp":
+        return RandomCuts(config, streams, seed)
+    return (Adaptive if config.kind == "adaptive" else Truncation)(config, streams)
 
 
 def make_plan(
-    config: TruncationConfig, streams: Streams, resets: Resets, ids: np.ndarray, at: Position, updates: int,
+    truncation: Truncation, streams: Streams, resets: Resets, ids: np.ndarray, at: Position, updates: int,
     learning_rates: np.ndarray,
 ) -> tuple[Plan, Position]:  # fmt: skip
     """A plan of at most `updates` updates from `at` on, never past the end of the epoch, and the place after it.
 
     learning_rates: float64, one for each update that could be made (the rest are ignored).
     """
-    last = min(streams.steps, at.step + updates * config.k1)
-    start = np.arange(at.step, last, config.k1)
-    steps = np.minimum(config.k1, last - start)
-    end = start + steps
-    older = np.minimum(older_losses(config), start)
-    n = len(start)
+    cuts = truncation.cuts(at, updates)
+    n, last = len(cuts.start), at.step + len(cuts.link)
     plan = Plan(
         ids=streams.read(ids, at.step, last),
         resets=resets.read(streams, ids, at.step, last),
         first_step=at.step,
         epoch_base=at.epoch_base,
-        start=start,
-        steps=steps,
-        window=np.minimum(config.k2, end),
-        losses=steps + older,
-        # A short last block is not divided by its own length: its losses weigh as much as others'.
-        weight=1.0 / (streams.count * (config.k1 + older)),
         learning_rate=learning_rates[:n],
         number=at.updates + 1 + np.arange(n),
+        **cuts._asdict(),
     )
     if last == streams.steps:
         return plan, Position(at.updates + n, at.epoch + 1, 0, at.epoch_base + last)
@@ -63,24 +254,43 @@ def make_plan(
 
 
 def contract(config: TruncationConfig, resets: str, memory: int) -> str:
-    """One line that says what k1 and k2 promise: reach, weight, uses per loss, cost, memory (bytes)."""
+    """One line that says what the method promises: reach, weight, uses per loss, cost, memory (bytes)."""
+    reset = "" if resets in ("never", "epoch") else f"; a reset ({resets}) cuts both state and gradient"
+    return f"{_promises(config)}; window {memory / 2**20:.1f} MiB{reset}"
+
+
+def _promises(config: TruncationConfig) -> str:
+    """What a method does for the memory it takes."""
+    if config.kind == "artbp":
+        return _random_promises(config)
     k1, k2 = config.k1, config.k2
     name = f"{config.kind}(k1={k1}, k2={k2})"
+    if config.kind == "adaptive":
+        name = f"adaptive(k1={k1}, k2 from {k2}, at most {config.max_k2})"
+    uses = "each loss counts once"
     if k2 < k1:
         reach = (
             f"errors stay within the newest {k2} of {k1} steps: the output layer learns from every loss, "
             f"the cells from {k2} in {k1}"
         )
-        uses = "each loss counts once"
-    elif config.kind == "newest":
-        reach = f"every loss reaches {k2 - k1 + 1} to {k2} steps back; {_weights(k1, k2)}"
-        uses = "each loss counts once"
-    else:
+    elif config.kind == "window":
         reach = f"losses reach up to {k2} steps back; a dependence j steps long weighs ({k2} - j)/{k1}"
         uses = f"each loss counts {k2 / k1:.3g} times"
+    else:
+        reach = f"every loss reaches {k2 - k1 + 1} to {k2} steps back; {_weights(k1, k2)}"
     cost = f"cost per character against k1 = k2: backward {k2 / k1:.3g}x, all {_relative_cost(config):.3g}x"
-    reset = "" if resets in ("never", "epoch") else f"; a reset ({resets}) cuts both state and gradient"
-    return f"{name}: {reach}; {uses}; {cost}; window {memory / 2**20:.1f} MiB{reset}"
+    return f"{name}: {reach}; {uses}; {cost}"
+
+
+def _random_promises(config: TruncationConfig) -> str:
+    length = f"{config.mean_length:g}"
+    capped = f"; capped at {config.max_length}, which biases" if config.max_length else ""
+    variance = "" if config.tail > 3 else "; with a tail of 3 or less their variance is infinite"
+    return (
+        f"artbp(mean length {length}, tail {config.tail:g}): cuts at random, an update at each; the expected gradient is "
+        f"that of no truncation (but for clipping, adaptive optimizers, and parameters that move){capped}{variance}; each "
+        "loss counts once; cost per character as k1 = k2"
+    )
 
 
 def _weights(k1: int, k2: int) -> str:

@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "Train a model on a text.",
     "sample": "Print text that a model writes.",
     "eval": "Measure how well a model predicts a text.",
+    "lags": "Show how far gradients reach, and the k2 that follows.",
     "info": "Show what a run or checkpoint is.",
     "bench": "Measure speed on this machine.",
 }

@@ -50,10 +50,16 @@ def _label(path: Path, meta: dict[str, Any], parameters: int, characters: Any) -
         ("vocabulary", known),
         (
             "truncation",
-            f"{cut['kind']}(k1={cut['k1']}, k2={cut['k2']}), reset {reset['policy']}, {config['streams']} streams",
+            f"{_cut(cut)}, reset {reset['policy']}, {config['streams']} streams",
         ),
         ("optimizer", f"{rule['rule']}, lr {rule['learning_rate']:g}, clip {rule['clip']:g}"),
         ("corpus", " ".join(config["corpus"])),
         ("progress", f"{progress['updates']:,} updates, {progress['epochs']:.2f} epochs, {progress['seconds']:.1f} s"),
         ("validation", "none" if best is None else f"best {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"),
     ]
+
+
+def _cut(cut: dict[str, Any]) -> str:
+    if cut["kind"] == "artbp":
+        return f"artbp(mean length {cut['mean_length']:g}, tail {cut['tail']:g})"
+    return f"{cut['kind']}(k1={cut['k1']}, k2={cut['k2']})"

@@ -40,9 +40,9 @@ if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
     from ..corpus import Corpus
     from ..parameters import Parameters
-    from ..trainer import Progress, Trainer, Validation
+    from ..trainer import Adaptation, Progress, Trainer, Validation
 
-_MODEL, _OPTIMIZER, _SCHEDULE = ModelConfig(), OptimizerConfig(), ScheduleConfig(minutes=3.0)
+_MODEL, _CUT, _OPTIMIZER, _SCHEDULE = ModelConfig(), TruncationConfig(), OptimizerConfig(), ScheduleConfig(minutes=3.0)
 _ADAMW_DECAY = 0.1  # on tinyshakespeare 0.02 nats better than 0.01 and than no decay: see the README
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
 _ENDS = ("epochs", "updates", "minutes")
@@ -51,15 +51,22 @@ _ENDS = ("epochs", "updates", "minutes")
 @click.command("train", short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...")
 @click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<corpus's stem>).")
-@click.option("--k1", type=int, default=64, show_default=True, help="Steps per update.")
+@click.option("--k1", type=int, default=None, show_default="64", help="Steps per update.")
 @click.option("--k2", type=int, default=None, help="Steps that errors go back from an update (default: k1).")
 @click.option(
     "--truncation",
     type=click.Choice(TRUNCATIONS),
     default="newest",
     show_default=True,
-    help="Losses that an update takes: the newest k1 steps', or the whole window's.",
+    help="Losses that an update takes: the newest k1 steps', or the whole window's; artbp: cuts at random, without bias; "
+    "adaptive: a k2 chosen by measurement.",
 )
+@click.option("--mean-length", type=float, default=None, metavar="L0", help="Of artbp's segments (default: 64).")
+@click.option("--tail", type=float, default=None, metavar="A", help="Lengths n of artbp have probability n^-A (default: 6).")
+@click.option("--max-length", type=int, default=None, help="Longest segment of artbp, which biases it (default: none).")
+@click.option("--bias-tolerance", type=float, default=None, metavar="D", help="Relative bias for adaptive (default: 0.1).")
+@click.option("--max-k2", type=int, default=None, help="Largest k2 of adaptive (default: 8 times k1).")
+@click.option("--memory", type=int, default=0, metavar="MB", help="Of activations; longer blocks are computed twice.")
 @click.option(
     "--reset",
     type=click.Choice(("never", "epoch", "block", "line")),
@@ -169,6 +176,7 @@ def _saving(text: str) -> SavingConfig:
 
 def _config(o: dict[str, Any]) -> RunConfig:
     """The configuration that the options say; every default that depends on another is resolved here."""
+    cut = _truncation(o)
     policy = "every" if o["reset_every"] is not None else "after" if o["reset_after"] is not None else o["reset"]
     if o["reset_every"] is not None and o["reset_after"] is not None:
         raise ConfigurationError("--reset-every and --reset-after: give one of them")
@@ -182,7 +190,7 @@ def _config(o: dict[str, Any]) -> RunConfig:
         model=ModelConfig(
             o["cell"], o["activation"], o["hidden"], o["layers"], o["dropout"], o["residual"], o["layer_norm"]
         ),
-        truncation=TruncationConfig(o["k1"], o["k1"] if o["k2"] is None else o["k2"], o["truncation"]),
+        truncation=cut,
         reset=ResetConfig(policy, o["reset_every"] or 0, o["reset_after"] or ""),
         optimizer=OptimizerConfig(o["optimizer"], o["lr"], o["momentum"], o["nesterov"], weight_decay=decay, clip=o["clip"]),
         schedule=ScheduleConfig(o["schedule"], o["warmup"], **ends, patience=o["patience"], eval_every=o["eval_every"]),
@@ -195,13 +203,39 @@ def _config(o: dict[str, Any]) -> RunConfig:
     )
 
 
+# Options of one method of truncation only, with their defaults; max_k2's is in multiples of k1.
+_OF_METHOD: dict[str, dict[str, Any]] = {
+    "artbp": {"mean_length": 64.0, "tail": 6.0, "max_length": 0},
+    "adaptive": {"bias_tolerance": 0.1, "max_k2": 8},
+}
+
+
+def _truncation(o: dict[str, Any]) -> TruncationConfig:
+    kind, k1, k2 = o["truncation"], o["k1"], o["k2"]
+    for method, defaults in _OF_METHOD.items():
+        for name in defaults:
+            if o[name] is not None and method != kind:
+                raise ConfigurationError(f"--{name.replace('_', '-')} belongs to --truncation {method}, not {kind}")
+    more = {name: default if o[name] is None else o[name] for name, default in _OF_METHOD.get(kind, {}).items()}
+    if kind == "artbp":
+        if k1 is not None or k2 is not None:
+            raise ConfigurationError("--truncation artbp draws the lengths of its blocks: give --mean-length, not k1 or k2")
+        k1 = max(1, math.ceil(more["mean_length"])) if math.isfinite(more["mean_length"]) else 1
+    k1 = _CUT.k1 if k1 is None else k1
+    if kind == "adaptive" and o["max_k2"] is None:
+        more["max_k2"] *= k1
+    return TruncationConfig(k1, k1 if k2 is None else k2, kind, **more, memory=o["memory"])
+
+
 def _options(config: RunConfig) -> dict[str, Any]:
     """The options that _config turns into this configuration."""
     model, cut, reset, rule, schedule = (
         config.model, config.truncation, config.reset, config.optimizer, config.schedule
     )  # fmt: skip
     return {
-        **vars(model), "k1": cut.k1, "k2": cut.k2, "truncation": cut.kind,
+        **vars(model), "truncation": cut.kind, "memory": cut.memory,
+        "k1": cut.k1 if cut.kind != "artbp" else None, "k2": cut.k2 if cut.kind != "artbp" else None,
+        **{name: getattr(cut, name) if kind == cut.kind else None for kind, names in _OF_METHOD.items() for name in names},
         "reset": reset.policy if reset.policy not in ("every", "after") else "epoch",
         "reset_every": reset.every if reset.policy == "every" else None,
         "reset_after": reset.after if reset.policy == "after" else None,
@@ -360,10 +394,14 @@ class _Display:
                 bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
             )  # fmt: skip
 
-    def show(self, event: "Progress | Validation") -> None:
+    def show(self, event: "Progress | Validation | Adaptation") -> None:
         """Takes one event of the trainer."""
-        from ..trainer import Validation
+        from ..trainer import Adaptation, Validation
 
+        if isinstance(event, Adaptation):
+            if event.k2 != event.k2_before:
+                self._line(f"update {event.updates:,}: k2 {event.k2} instead of {event.k2_before}, {_reason(event)}")
+            return
         if isinstance(event, Validation):
             best = "best" if event.improved else f"best {event.best_val_nats:.4f}"
             bits = event.val_nats / math.log(2)
@@ -391,6 +429,16 @@ class _Display:
         """Removes the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _reason(event: "Adaptation") -> str:
+    """What was measured when k2 was chosen."""
+    if event.rate >= 1:
+        return f"the largest one: errors do not decay with distance (times {event.rate:.4f} a step)"
+    decay = f"errors decay by {event.rate:.4f} a step"
+    if math.isinf(event.relative_bias):
+        return f"the largest one: even so more may be left out than kept; {decay}"
+    return f"with a relative bias of {event.relative_bias:.2g}; {decay}"
 
 
 def _display(quiet: bool) -> Any:

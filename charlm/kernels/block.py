@@ -155,9 +155,7 @@ def _clear_errors(sizes, part, work, slot, steps):
 
 @inner
 def sum_losses(sizes: Sizes, window: Window, work: Work, slot, steps, nats) -> None:
-    """nats[s] = each stream's losses over the block at `slot`, summed in order of time; for one thread."""
-    for s in range(sizes.streams):
-        nats[s] = 0.0
+    """nats[s] += each stream's losses over the block at `slot`, in order of time; for one thread."""
     parts = work.time_runs.shape[0] // sizes.capacity
     for t in range(slot, slot + steps):
         s = 0
@@ -285,13 +283,13 @@ def _sum_rows(copied, k, panel, bias, layer, at):
 @inner
 def backward(
     cell, sizes: Sizes, part: Part, passing: Passing, weights: Weights, gradients: Weights, packed: Packed, window: Window,
-    work: Work, end, reach, injected, base,
+    work: Work, end, reach, injected, base, arrives, leaves, lags,
 ):  # fmt: skip
     """All gradients, from work.error (see `losses`) down: errors by parts, then gradients by rows, layer by layer.
 
     Errors reach `reach` steps back from `end`; the output side learns from all `injected` losses, also where k2 < k1
-    and the cells do not hear of them. `base` is the dropout position of epoch step 0. Ends with every gradient
-    complete for every thread.
+    and the cells do not hear of them. `base` is the dropout position of the ring's step 0. arrives, leaves, lags: see
+    backward_layer. Ends with every gradient complete for every thread.
     """
     for layer in range(sizes.layers - 1, -1, -1):
         rows = max(reach, injected) if layer == sizes.layers - 1 else reach
@@ -302,7 +300,7 @@ def backward(
                 step = base + end - rows if piece == 0 else base + end - length
                 pass_down(sizes, part, passing, weights, window, work, layer, slot, length, step)
             meet(part)
-        backward_layer(cell, sizes, part, packed, window, work, layer, end, reach)
+        backward_layer(cell, sizes, part, packed, window, work, layer, end, reach, arrives, leaves, lags)
         barrier(part)
         if layer == sizes.layers - 1:
             output_gradient(sizes, part, window, work, gradients, end, injected)

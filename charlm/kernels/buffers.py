@@ -61,6 +61,7 @@ class Window(NamedTuple):
     x: np.ndarray  # (X C S,) int32    characters read
     y: np.ndarray  # (X C S,) int32    targets; -1 where a stream has ended
     reset: np.ndarray  # (X C S,) uint8    1 where the state was set to zero before this step
+    link: np.ndarray  # (C,) float32       factor on errors that pass from this step to the one before it
     z: np.ndarray  # (L, X C S, G U)      gates
     extra: np.ndarray  # (L, X C S, E U)
     h_in: np.ndarray  # (L, X C S, U)     state that entered the step
@@ -69,6 +70,8 @@ class Window(NamedTuple):
     stats: np.ndarray  # (L, C S, 2)      layer norm's mean and 1 / deviation; (0, ., .) without it
     logits: np.ndarray  # (loss capacity * S, VP)  the errors take their place
     nats: np.ndarray  # (C S,) float64    loss of the step's target
+    border_h: np.ndarray  # (B, X L S, U)  states at the borders of a block's pieces, B + 1 of which are the longest block
+    border_c: np.ndarray  # (B, X L S, U)
 
 
 class State(NamedTuple):
@@ -91,8 +94,8 @@ class Work(NamedTuple):
     error: np.ndarray  # (X C S, U)      error of what a layer passed up
     kept: np.ndarray  # (X C S, U)       the same after dropout; may be error itself unless there is a residual
     dy: np.ndarray  # (X C S, U)         error of a layer's h; error itself where nothing lies between
-    dh: np.ndarray  # (X S, U)
-    dc: np.ndarray  # (X S, U)
+    dh: np.ndarray  # (X L S, U)         error of the state, laid out as State
+    dc: np.ndarray  # (X L S, U)
     h_runs: np.ndarray  # (X, 3)         a row of h
     dz_runs: np.ndarray  # (G X, 3)      a row of dz, gate by gate
     logit_runs: np.ndarray  # (1, 3)     a row of logits
@@ -116,8 +119,10 @@ class Plan(NamedTuple):
 
     ids: np.ndarray  # (n + 1, S) int32   characters of n steps and the last one's targets (-1: none)
     resets: np.ndarray  # (n, S) uint8
+    link: np.ndarray  # (n,) float32    see Window: 1 unless cuts are drawn at random
     first_step: int  # epoch step of ids[0]
     epoch_base: int  # steps made before this epoch: with the epoch step, a row's position for dropout
+    origin: np.ndarray  # (U,) int64  epoch step that lies in the window's slot 0: the window is a ring from there on
     start: np.ndarray  # (U,) int64   epoch step at which the update's block begins
     steps: np.ndarray  # (U,) int64   its length
     window: np.ndarray  # (U,) int64  steps that errors may reach back from the block's end
@@ -151,3 +156,5 @@ class Reports(NamedTuple):
     nats: np.ndarray  # (U, S) float64  summed loss of each stream's new characters
     norm: np.ndarray  # (U,) float64    global norm of the gradient before clipping
     applied: np.ndarray  # (U,) uint8   0 where a non-finite gradient was not applied
+    # (U, L, 2, X, S, n) float64, squared norms of the errors of h, and of c with h held, n steps back; L = 0: not wanted
+    lags: np.ndarray

@@ -11,7 +11,7 @@ import numpy as np
 from .buffers import Packed, Sizes, State, Weights, Window, Work
 from .cells.interface import backward_step, forward_step
 from .jit import inner
-from .lanes import LANES, load, splat, store
+from .lanes import LANES, load, splat, store, total
 from .matmul import product
 from .parallel import Part, meet
 
@@ -30,6 +30,13 @@ def clear_row(array: np.ndarray, row: int) -> None:
     """array[row] = 0."""
     for j in range(0, array.shape[1], LANES):
         store(array, row, j, splat(0.0))
+
+
+@inner
+def scale_row(array: np.ndarray, row: int, factor: float) -> None:
+    """array[row] *= factor."""
+    for j in range(0, array.shape[1], LANES):
+        store(array, row, j, load(array, row, j) * factor)
 
 
 @inner
@@ -137,25 +144,31 @@ def forward_layer(
 
 @inner
 def backward_layer(
-    cell: Any, sizes: Sizes, part: Part, packed: Packed, window: Window, work: Work, layer: int, end: int, reach: int
-) -> None:
-    """Runs one layer backwards from epoch step `end` over `reach` steps: work.dy -> work.dz, work.dz_h.
+    cell: Any, sizes: Sizes, part: Part, packed: Packed, window: Window, work: Work, layer: int, end: int, reach: int,
+    arrives: bool, leaves: bool, lags: np.ndarray,
+) -> None:  # fmt: skip
+    """Runs one layer backwards from step `end` of the ring over `reach` steps: work.dy -> work.dz, work.dz_h.
 
-    The linear-time recursion: each step adds its own error to what arrives from the step after it. What would flow to
-    the step before the window, or before a reset, is dropped.
+    The linear-time recursion: each step adds its own error to what arrives from the step after it, times the link's
+    factor. What would flow to the step before the window, or before a reset, is dropped. `arrives`: work.dh and work.dc
+    hold what comes from later steps. `leaves`: they shall hold what goes to earlier ones. lags: see Reports.
     """
     z, extra, h_in, h = window.z[layer], window.extra[layer], window.h_in[layer], window.h[layer]
-    dh, dc, units, at = work.dh, work.dc, sizes.units, part.base
-    for s in range(at, at + part.n):
-        clear_row(dh, s)
-        clear_row(dc, s)
+    dh, dc, units, at = work.dh, work.dc, sizes.units, sliced_row(part, sizes.layers, layer)
+    if not arrives:
+        for s in range(at, at + part.n):
+            clear_row(dh, s)
+            clear_row(dc, s)
     for t in range(end - 1, end - reach - 1, -1):
         slot = t % sizes.capacity
         row = sliced_row(part, sizes.capacity, slot)
         for s in range(part.n):
             add_part(dh, at + s, 0, work.dy, row + s, 0, units)
+            if lags.shape[0] > 0:
+                lags[layer, 0, part.slice, part.lo + s, end - 1 - t] = _squares(dh, at + s)
+                lags[layer, 1, part.slice, part.lo + s, end - 1 - t] = _squares(dc, at + s)
             backward_step(cell, z, extra, h_in, h, row + s, dh, dc, at + s, work.dz, work.dz_h)
-        if t == end - reach:
+        if t == end - reach and not leaves:
             return
         meet(part)
         product(
@@ -166,6 +179,20 @@ def backward_layer(
             if window.reset[row + s]:
                 clear_row(dh, at + s)
                 clear_row(dc, at + s)
+        if window.link[slot] != 1.0:
+            for s in range(at, at + part.n):
+                scale_row(dh, s, window.link[slot])
+                scale_row(dc, s, window.link[slot])
+
+
+@inner
+def _squares(array: np.ndarray, row: int) -> float:
+    """The sum of squares of a row."""
+    squares = splat(0.0)
+    for j in range(0, array.shape[1], LANES):
+        value = load(array, row, j)
+        squares = squares + value * value
+    return total(squares)
 
 
 @inner

@@ -35,7 +35,7 @@ def score(
     for u in range(plan.start.shape[0]):
         start, steps = plan.start[u], plan.steps[u]
         slot = start % sizes.capacity
-        read_block(sizes, part, plan, window, start, steps)
+        read_block(sizes, part, plan, window, start, 0, steps)
         forward(cell, sizes, part, passing, weights, packed, window, state, work, slot, steps, 0)
         logits = predict(sizes, part, weights, packed, window, work, slot, steps)
         first, last = own_rows(part, steps)

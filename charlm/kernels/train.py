@@ -6,43 +6,102 @@ from .block import backward, forward, losses, pack_backward, pack_forward, sum_l
 from .buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Weights, Window, Work
 from .jit import inner, kernel
 from .parallel import Part, barrier
-from .recurrence import sliced_row
+from .recurrence import fill_row, sliced_row
 from .update import apply, clear, norm, sum_squares
 
 
 @inner
-def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int, steps: int) -> None:
-    """Copies the characters, targets and resets of this thread's streams into the window."""
+def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int, origin: int, steps: int) -> None:
+    """Copies the characters, targets and resets of this thread's streams into the window, from epoch step `start` on."""
     for t in range(steps):
-        at = start - plan.first_step + t
-        row = sliced_row(part, sizes.capacity, (start + t) % sizes.capacity)
+        at, slot = start - plan.first_step + t, (start - origin + t) % sizes.capacity
+        row = sliced_row(part, sizes.capacity, slot)
         for s in range(part.n):
             window.x[row + s] = plan.ids[at, part.lo + s]
             window.y[row + s] = plan.ids[at + 1, part.lo + s]
             window.reset[row + s] = plan.resets[at, part.lo + s]
+        if part.rank == 0:
+            window.link[slot] = plan.link[at]
+
+
+@inner
+def _forward_and_back(
+    cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports, start, origin, steps,
+    reach, injected, arrives, leaves,
+):  # fmt: skip
+    """Reads `steps` steps from `start` on, then adds to the gradients what the losses of the newest steps give."""
+    at, base = start - origin, plan.epoch_base + origin
+    read_block(sizes, part, plan, window, start, origin, steps)
+    barrier(part)
+    forward(cell, sizes, part, passing, weights, packed, window, state, work, at % sizes.capacity, steps, base + at)
+    losses(sizes, part, weights, packed, window, work, at + steps, reach, injected, plan.weight[u])
+    backward(
+        cell, sizes, part, passing, weights, gradients, packed, window, work, at + steps, reach, injected, base,
+        arrives, leaves, reports.lags[u],
+    )  # fmt: skip
+    if part.rank == 0:
+        sum_losses(sizes, window, work, at % sizes.capacity, steps, reports.nats[u])
+
+
+@inner
+def _keep_state(sizes, part, state, window, border):
+    """Copies this thread's rows of the state to a border."""
+    first = sliced_row(part, sizes.layers, 0)
+    for row in range(first, first + sizes.layers * part.n):
+        fill_row(window.border_h[border], row, state.h, row)
+        fill_row(window.border_c[border], row, state.c, row)
+
+
+@inner
+def _forward_over_older(cell, sizes, part, passing, plan, u, weights, packed, window, state, work):
+    """Goes forward over all pieces of a block but the last; of each, only the state that enters it is kept."""
+    piece = sizes.capacity
+    for border in range((plan.steps[u] - 1) // piece):
+        origin = plan.start[u] + border * piece
+        _keep_state(sizes, part, state, window, border)
+        read_block(sizes, part, plan, window, origin, origin, piece)
+        barrier(part)
+        forward(cell, sizes, part, passing, weights, packed, window, state, work, 0, piece, plan.epoch_base + origin)
+
+
+@inner
+def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports):
+    """All gradients of one block.
+
+    One that is longer than the window is made in pieces: forward over all of them; then back from the last to the
+    first, each made once more from the state that entered it. That is one more pass forward, and memory for a piece
+    and the states only (Gruslys et al. 2016, with states at equal distances).
+    """
+    start, steps, piece = plan.start[u], plan.steps[u], sizes.capacity
+    last = (steps - 1) // piece
+    _forward_over_older(cell, sizes, part, passing, plan, u, weights, packed, window, state, work)
+    for border in range(last, -1, -1):
+        older = border * piece
+        n = min(piece, steps - older)
+        origin, reach, injected, leaves = plan.origin[u], plan.window[u], plan.losses[u], False
+        if last > 0:
+            reach -= steps - older - n
+            leaves = reach > n and older > 0
+            origin, reach, injected = start + older, max(0, min(n, reach)), n
+        begun = state if border == last else State(window.border_h[border], window.border_c[border])
+        _forward_and_back(
+            cell, sizes, part, passing, plan, u, weights, gradients, packed, window, begun, work, reports,
+            start + older, origin, n, reach, injected, border < last, leaves,
+        )  # fmt: skip
 
 
 @inner
 def _one_update(
     cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports
 ):  # fmt: skip
-    start, steps, reach, injected = plan.start[u], plan.steps[u], plan.window[u], plan.losses[u]
-    end, slot = start + steps, start % sizes.capacity
     clear(rule, part)
     pack_forward(sizes, part, weights, packed)
     pack_backward(sizes, part, weights, packed)
-    read_block(sizes, part, plan, window, start, steps)
-    barrier(part)
-    forward(cell, sizes, part, passing, weights, packed, window, state, work, slot, steps, plan.epoch_base + start)
-    losses(sizes, part, weights, packed, window, work, end, reach, injected, plan.weight[u])
-    backward(
-        cell, sizes, part, passing, weights, gradients, packed, window, work, end, reach, injected, plan.epoch_base
-    )  # fmt: skip
+    _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports)
     sum_squares(rule, part)
     barrier(part)
     norm_now = norm(rule)
     if part.rank == 0:
-        sum_losses(sizes, window, work, slot, steps, reports.nats[u])
         reports.norm[u] = norm_now
         reports.applied[u] = 1 if math.isfinite(norm_now) else 0
     if math.isfinite(norm_now):

@@ -70,6 +70,92 @@ def test_from_text_to_sample(run: Run, corpus: Path) -> None:
     assert "newest(k1=8, k2=16)" in run("info", "runs/corpus").out
 
 
+def test_random_cuts_train(run: Run, corpus: Path) -> None:
+    options = ("--hidden", 24, "--layers", 1, "--streams", 6, "--truncation", "artbp", "--mean-length", 6)
+    result = run("train", "corpus.txt", *options, "--updates", 300, "--json")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["best_val_nats"] < 2.2
+    assert "artbp(mean length 6, tail 6): cuts at random" in result.err
+    assert "which biases" not in result.err
+    assert "artbp(mean length 6, tail 6)" in run("info").out
+    result = run("train", "corpus.txt", *options, "--max-length", 9, "--updates", 2, "--force")
+    assert "capped at 9, which biases" in result.err
+
+
+def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A wide tolerance gives a smaller k2 than a narrow one; the choice is said and written down."""
+    chosen = {}
+    for tolerance in (0.5, 0.01):
+        result = train(
+            run, "--truncation", "adaptive", "--bias-tolerance", tolerance, "--max-k2", 120, "--updates", 260, "--force"
+        )
+        assert result.code == 0, result.err
+        assert "k2 instead" not in result.err
+        lines = [json.loads(line) for line in Path("runs/corpus/metrics.jsonl").read_text().splitlines()]
+        measured = [line for line in lines if "k2" in line]
+        assert len(measured) >= 1
+        assert all(1 <= line["k2"] <= 120 for line in measured)
+        before = [8, *(line["k2"] for line in measured)]
+        changes = sum(a != b for a, b in zip(before, before[1:], strict=False))
+        assert result.err.count(" instead of ") == changes
+        assert all(line["error_rate"] > 0 for line in measured)
+        chosen[tolerance] = measured[-1]["k2"]
+    assert chosen[0.5] < chosen[0.01]
+
+
+def test_a_long_block_in_bounded_memory(run: Run, corpus: Path) -> None:
+    """The same training within rounding, announced with a smaller window."""
+    options = (
+        "--hidden",
+        64,
+        "--layers",
+        2,
+        "--dropout",
+        0,
+        "--streams",
+        4,
+        "--k1",
+        600,
+        "--updates",
+        6,
+        "--force",
+        "--json",
+    )
+    whole = run("train", "corpus.txt", *options)
+    pieces = run("train", "corpus.txt", *options, "--memory", 4)
+    windows = [float(re.search(r"window ([\d.]+) MiB", r.err)[1]) for r in (whole, pieces)]  # type: ignore[index]
+    assert windows[1] < 4e6 / 2**20 < windows[0]
+    nats = [json.loads(r.out)["train_nats"] for r in (whole, pieces)]
+    assert nats[1] == pytest.approx(nats[0], rel=1e-4)
+
+
+def test_lags(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 100)
+    result = run("lags", "runs/corpus", "corpus.txt", "-n", 60, "--losses", 40, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert found["lags"] == len(found["phi"]) == len(found["layers"]["h1"]["mean"]) == 60
+    assert found["losses"] == 40
+    assert set(found["layers"]) == {"h1", "c1"}
+    assert all(a <= b for a, b in zip(found["layers"]["h1"]["q10"], found["layers"]["h1"]["q90"], strict=True))
+    assert found["phi"][0] > found["phi"][-1] >= 0
+    assert found["vanishes"] == (found["rate"] < 1)
+    assert len(found["relative_bias"]) == 61
+    k2 = found["recommended_k2"]
+    assert found["relative_bias"][k2] <= 0.1
+    assert found["relative_bias"][k2 - 1] is None or found["relative_bias"][k2 - 1] > 0.1
+    text = run("lags").out
+    assert "norm of d loss / d state by lag" in text
+    assert re.search(r"gradients vanish: .* k2 = \d+ keeps the relative bias of k1 = 8 within 0.1", text)
+    pytest.importorskip("matplotlib")
+    for name in ("lags.svg", "lags.png"):
+        assert run("lags", "-o", name).code == 0
+        assert Path(name).stat().st_size > 5000
+    result = run("lags", "-o", "lags.txt")
+    assert result.code == 2
+    assert "ends in .svg or .png" in result.err
+
+
 def test_evaluation_over_streams_is_that_in_order(run: Run, corpus: Path) -> None:
     train(run, "--updates", 40, "--val-fraction", 0)
     one = json.loads(run("eval", "runs/corpus", "corpus.txt", "--json").out)
@@ -148,6 +234,15 @@ BAD = [
     (("train", "bad.txt"), 1, "not UTF-8 at byte 5"),
     (("train", "corpus.txt", "--k1", "0"), 2, "k1 0: must be at least 1"),
     (("train", "corpus.txt", "--k2", "-1"), 2, "k2 -1: must be at least 1"),
+    (("train", "corpus.txt", "--truncation", "artbp", "--mean-length", "0.5"), 2, "mean-length 0.5: must be at least 1"),
+    (("train", "corpus.txt", "--truncation", "artbp", "--tail", "2"), 2, "the mean length would be infinite"),
+    (("train", "corpus.txt", "--truncation", "artbp", "--k1", "8"), 2, "give --mean-length, not k1 or k2"),
+    (("train", "corpus.txt", "--mean-length", "8"), 2, "--mean-length belongs to --truncation artbp, not newest"),
+    (("train", "corpus.txt", "--truncation", "adaptive", "--bias-tolerance", "1"), 2, "must be in (0, 1)"),
+    (("train", "corpus.txt", "-q", "--streams", "1", "--truncation", "adaptive", "--max-k2", "5000"), 1, "too far for a"),
+    (("train", "corpus.txt", "--memory", "5", "--k2", "99"), 2, "only a block whose errors stay within it"),
+    (("train", "corpus.txt", "-q", "--memory", "1", "--k1", "200", "--hidden", "999"), 1, "takes at least"),
+    (("lags", "nowhere"), 1, "no such run"),
     (("train", "corpus.txt", "--dropout", "1"), 2, "dropout"),
     (("train", "corpus.txt", "--lr", "nan"), 2, "lr nan"),
     (("train", "corpus.txt", "--hidden", "0"), 2, "hidden"),

@@ -24,6 +24,9 @@ SETTINGS = {
         "--momentum", 0.9, "--nesterov", "--k2", 16, "--schedule", "plateau", "--lr", 0.2,
     ),
     "adagrad, every": ("--optimizer", "adagrad", "--reset-every", 11, "--k2", 13, "--schedule", "constant"),
+    "artbp": ("--truncation", "artbp", "--mean-length", 6, "--tail", 4),
+    "adaptive": ("--truncation", "adaptive", "--max-k2", 24, "--bias-tolerance", 0.3),
+    "in pieces": ("--k1", 40, "--memory", 1, "--hidden", 40, "--layers", 2, "--dropout", 0.2),
     "adamw, after": ("--optimizer", "adamw", "--weight-decay", 0.1, "--reset-after", "fox", "--warmup", 30),
 }  # fmt: skip
 
@@ -47,10 +50,14 @@ def contents(run: str) -> dict[str, np.ndarray]:
 def test_resume(run: Run, corpus: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped twice: in the middle of an epoch, and right before an epoch's last, shorter block."""
     monkeypatch.setattr("charlm.trainer._LOG_CHARS", 600)
-    common = ("train", "corpus.txt", "--hidden", 12, "--k1", 8, "--streams", 5, "--eval-every", 60, *options)
+    k1 = options[options.index("--k1") + 1] if "--k1" in options else 8
+    assert isinstance(k1, int)
+    common = ("train", "corpus.txt", "--hidden", 12, "--streams", 5, "--eval-every", 60, *options)
+    if "artbp" not in options and "--k1" not in options:
+        common += ("--k1", k1)
     steps = -(-(int(len(corpus.read_text()) * 0.9) - 1) // 5)
-    blocks = -(-steps // 8)
-    assert steps % 8 != 0, "the last block of an epoch must be a shorter one"
+    blocks = -(-steps // k1)
+    assert steps % k1 != 0, "the last block of an epoch must be a shorter one"
     end = 2 * blocks + 40
     assert run(*common, "--updates", end, "--run", "straight", "--threads", 1).code == 0
     done = Trainer._done

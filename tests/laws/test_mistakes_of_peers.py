@@ -15,14 +15,14 @@ from charlm.kernels.buffers import Plan
 from charlm.network import Network
 from charlm.optimizer import Optimizer
 from charlm.parameters import Parameters
-from charlm.truncation import Position, make_plan
+from charlm.truncation import Position, make_plan, method
 from tests.oracle.problem import Problem, run_epoch
 
 
 def epoch(n: int, streams: int, k1: int) -> Plan:
     """The whole epoch of a text of n different characters as one plan."""
     split = Streams(n, streams)
-    resets, cut = Resets(ResetConfig(), k1), TruncationConfig(k1, k1)
+    resets, cut = Resets(ResetConfig(), k1), method(TruncationConfig(k1, k1), split, 0)
     return make_plan(cut, split, resets, np.arange(n), Position(), split.steps, np.zeros(split.steps))[0]
 
 
@@ -82,7 +82,7 @@ def test_pending_errors_do_not_reach_the_next_epoch(reset: str) -> None:
     while at.updates < 6:
         if at == Position(5, 1, 0, 19):
             net.window.z[...] = net.window.h[...] = net.window.h_in[...] = np.nan  # whatever is there must not count
-        plan, at = make_plan(problem.truncation, streams, problem.resets(), problem.text(), at, 1, np.zeros(1))
+        plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 1, np.zeros(1))
         assert net.train(plan, rule).applied.all()
     assert plan.window.tolist() == [4]
     assert np.isfinite(net.gradients.flat).all()

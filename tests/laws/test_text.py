@@ -14,7 +14,7 @@ from charlm.blocks import Resets, Streams
 from charlm.config import ResetConfig, TruncationConfig
 from charlm.corpus import read_corpus
 from charlm.errors import CorpusError
-from charlm.truncation import Position, make_plan
+from charlm.truncation import Position, make_plan, method
 from charlm.vocabulary import Vocabulary
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
@@ -59,7 +59,7 @@ def test_every_character_but_the_first_is_a_target_once_an_epoch(n: int, s: int,
         return
     streams, ids = Streams(n, s), np.arange(n)
     resets = Resets(ResetConfig(), k1)
-    cut, at = TruncationConfig(k1, k2, kind), Position()
+    cut, at = method(TruncationConfig(k1, k2, kind), streams, 0), Position()
     seen: Counter[int] = Counter()
     pairs = set()
     while at.epoch == 0:

@@ -14,7 +14,7 @@ from charlm.network import Network
 from charlm.optimizer import Optimizer
 from charlm.parameters import Parameters
 from charlm.reference import Arrays, Sequence, block_loss, gradient
-from charlm.truncation import Position, make_plan, older_losses
+from charlm.truncation import Position, Truncation, make_plan, method
 
 LINE_END = 1  # the id that stands for a newline in these problems
 
@@ -31,6 +31,7 @@ class Problem:
     vocabulary: int = 5
     threads: int = 1
     slices: int = 1  # parts that threads divide the units into, where that is asked for
+    memory: int = 0  # bytes
     seed: int = 7
 
     def text(self) -> np.ndarray:
@@ -42,15 +43,19 @@ class Problem:
         separator = np.array([LINE_END]) if self.reset.policy in ("line", "after") else None
         return Resets(self.reset, self.truncation.k1, separator)
 
+    def cut(self) -> Truncation:
+        """The truncation for these streams."""
+        return method(self.truncation, Streams(self.length, self.streams), self.seed)
+
     def network(self, parameters: Parameters) -> Network:
         """A network for it, divided as asked."""
-        cut, divided = self.truncation, (self.slices, self.slices)
+        cut, divided = self.cut(), (self.slices, self.slices)
         with pytest.MonkeyPatch.context() as patch:
             if self.slices > 1:
                 patch.setattr(layout, "_divide", lambda *arguments: divided)
             return Network(
-                parameters, self.streams, cut.k1, cut.k2, older_losses(cut) > 0, self.seed, threads=self.threads
-            )  # fmt: skip
+                parameters, self.streams, cut.block, cut.window, cut.older_losses > 0, self.seed, self.threads, self.memory
+            )
 
     def parameters(self) -> Parameters:
         """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""
@@ -75,7 +80,7 @@ class Update:
 
 def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tuple[list[Update], Parameters]:
     """Every update of an epoch, one plan each, and the parameters after it; they stay as they are without optimizer."""
-    parameters, cut = problem.parameters(), problem.truncation
+    parameters, cut = problem.parameters(), problem.cut()
     net = problem.network(parameters)
     config = optimizer or OptimizerConfig(rule="sgd", learning_rate=0.0)
     rule = Optimizer(config, parameters, net.gradients).rule
@@ -84,6 +89,7 @@ def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tup
     streams, at = Streams(problem.length, problem.streams), Position()
     while at.epoch == 0:
         plan, after = make_plan(cut, streams, problem.resets(), problem.text(), at, 1, rates)
+        net.reserve(int(plan.steps.max()))
         report = net.train(plan, rule)
         last = at.step + int(plan.steps[0])
         updates.append(Update(at.step, last, net.gradients.to_pytorch(), float(report.nats.sum()), plan))
@@ -107,12 +113,13 @@ def exact(parameters: Parameters) -> Arrays:
 def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
     """The gradient that TBPTT's definition gives for the block [first, last)."""
     cut = problem.truncation
-    older = min(older_losses(cut), first)
+    older = min(problem.cut().older_losses, first)
     weight = 1 / (problem.streams * (cut.k1 + older))
+    reach = last - first if cut.memory else last
     sequence = reference_sequence(problem, last)
     return gradient(
         exact(problem.parameters()),
-        lambda p: block_loss(problem.model, p, sequence, min(cut.k2, last), last - first + older, weight),
+        lambda p: block_loss(problem.model, p, sequence, min(cut.k2, reach), last - first + older, weight),
     )
 
 

@@ -45,13 +45,13 @@ def test_carrying_on_with_another_division(slices: int, threads: int, back: bool
         net = before.network(parameters)
         optimizer = Optimizer(OptimizerConfig("adam"), parameters, net.gradients)
         streams, at = Streams(problem.length, problem.streams), Position()
-        plan, at = make_plan(problem.truncation, streams, problem.resets(), problem.text(), at, 4, np.full(4, 1e-2))
+        plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 4, np.full(4, 1e-2))
         net.train(plan, optimizer.rule)
         other = second.network(parameters)
         for name, values in net.carried(True).items():
             other.carry(name, values, True)
         rule = Optimizer(OptimizerConfig("adam"), parameters, other.gradients).rule
-        plan, at = make_plan(problem.truncation, streams, problem.resets(), problem.text(), at, 3, np.full(3, 1e-2))
+        plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 3, np.full(3, 1e-2))
         assert at.epoch == 0
         results.append((other.train(plan, rule).nats, parameters.flat.copy()))
     for one, same in zip(*results, strict=True):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
-from charlm.truncation import older_losses
 
 from .problem import Problem, reference_sequence, relative_error, run_epoch
 
@@ -67,7 +66,7 @@ def torch_gradient(problem: Problem, first: int, last: int) -> dict[str, np.ndar
     sequence = reference_sequence(problem, last)
     x, y = sequence.x, sequence.y.astype(np.int64)
     edge = max(0, last - cut.k2)
-    older = min(older_losses(cut), first)
+    older = min(problem.cut().older_losses, first)
     state, total = None, 0.0
     if edge > 0:
         with torch.no_grad():

@@ -1,0 +1,189 @@
+"""charlm lags: how far gradients really reach."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import CorpusError
+from .options import (
+    announce_compilation,
+    json_option,
+    note,
+    print_json,
+    quiet_option,
+    run_argument,
+    thread_count,
+    threads_option,
+)
+from .texts import text_ids
+
+if TYPE_CHECKING:
+    from ..lags import Profile
+
+
+@click.command("lags", short_help="Show how far gradients reach, and the k2 that follows.")
+@run_argument
+@click.argument("text", nargs=-1, metavar="[TEXT...]")
+@click.option("-n", "--length", type=click.IntRange(min=2), default=512, show_default=True, help="Steps back, at most.")
+@click.option("--losses", type=click.IntRange(min=1), default=256, show_default=True, help="Losses followed back.")
+@click.option(
+    "--bias-tolerance", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
+    metavar="D", help="Relative bias that the recommended k2 may have.",
+)  # fmt: skip
+@click.option("-o", "--output", type=click.Path(dir_okay=False), default=None, help="Draw a picture (.svg or .png).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the places in the text.")
+@threads_option
+@json_option
+@quiet_option
+def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
+    """Follow losses of TEXT back through the model of RUN, and say how their gradients grow or shrink with distance.
+
+    Without TEXT: on the run's own validation part. Norms are of d loss / d h (and d c), by lag and layer.
+
+    \b
+    charlm lags runs/corpus other.txt
+    charlm lags -o lags.svg
+    """
+    announce_compilation(o["quiet"])
+    import numpy as np
+
+    from ..blocks import Resets
+    from ..checkpoint import checkpoint_file, find_run, load
+    from ..profiler import Profiler
+
+    saved = load(checkpoint_file(find_run(run)))
+    ids = text_ids(saved, text)
+    lags = min(o["length"], (len(ids) - 1) // 2)
+    if lags < 2:
+        raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")
+    if lags < o["length"]:
+        note(f"length: {lags} instead of {o['length']}, since the text is short", o["quiet"])
+    resets = Resets.for_text(saved.config.reset, saved.config.truncation.k1, saved.vocabulary)
+    profiler = Profiler(saved.parameters, lags, threads=thread_count(o["threads"]))
+    profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]))
+    k1 = saved.config.truncation.k1
+    if o["output"]:
+        _draw(profile, k1, o["bias_tolerance"], Path(o["output"]))
+    if o["as_json"]:
+        print_json(_as_json(profile, k1, o["bias_tolerance"]))
+        return
+    for line in _table(profile):
+        click.echo(line)
+    click.echo()
+    click.echo(_sentence(profile, k1, o["bias_tolerance"]))
+
+
+def _shown(n: int) -> list[int]:
+    """Lags that a table shows: 1, 2, 4, ... and the last one."""
+    return sorted({2**i for i in range(n.bit_length()) if 2**i < n} | {n - 1})
+
+
+def _layers(profile: "Profile") -> list[tuple[str, Any]]:
+    """(name, norms (W, n)) of each layer's h, and c where the cell has one."""
+    found = []
+    for layer in range(len(profile.h)):
+        found.append((f"h{layer + 1}", profile.h[layer]))
+        if profile.c[layer].any():
+            found.append((f"c{layer + 1}", profile.c[layer]))
+    return found
+
+
+def _table(profile: "Profile") -> list[str]:
+    """Mean norms by lag, with the tenth and ninth decile of all layers together, and what k2 = lag leaves out."""
+    import numpy as np
+
+    layers, bias = _layers(profile), profile.relative_bias()
+    low, high = np.quantile(profile.all, [0.1, 0.9], axis=0)
+    lines = [
+        "norm of d loss / d state by lag; relative bias of k1 = 1 with k2 = lag",
+        "",
+        "".join(f"{name:>11}" for name in ("lag", *(name for name, _ in layers), "all", "10 %", "90 %", "bias")),
+    ]
+    for lag in [0, *_shown(len(profile.phi))]:
+        numbers = [norms[:, lag].mean() for _, norms in layers] + [profile.phi[lag], low[lag], high[lag]]
+        share = f"{bias[lag]:.3g}" if math.isfinite(bias[lag]) else "-"
+        lines.append(f"{lag:>11}" + "".join(f"{number:>11.3g}" for number in numbers) + f"{share:>11}")
+    return lines
+
+
+def _sentence(profile: "Profile", k1: int, tolerance: float) -> str:
+    """What the profile says, in words."""
+    rate, n = profile.rate, len(profile.phi)
+    if rate >= 1:
+        return (
+            f"gradients do not vanish: beyond {n // 2} steps their norm grows by {100 * (rate - 1):.2g} % a step, so no k2 "
+            "is known to be enough; clip, or choose another cell (gru, lstm) or a lower learning rate"
+        )
+    k2 = profile.recommended(tolerance, k1)
+    half = "at once" if rate == 0 else f"by half every {math.log(0.5) / math.log(rate):,.0f} steps"
+    advice = (
+        f"k2 = {k2} keeps the relative bias of k1 = {k1} within {tolerance:g}"
+        if k2 is not None
+        else f"a relative bias within {tolerance:g} takes a k2 above {n}"
+    )
+    return f"gradients vanish: beyond {n // 2} steps their norm falls {half} ({rate:.4f} a step); {advice}"
+
+
+def _as_json(profile: "Profile", k1: int, tolerance: float) -> dict[str, Any]:
+    import numpy as np
+
+    known = lambda values: [float(v) if math.isfinite(v) else None for v in values]  # noqa: E731
+    levels = (0.1, 0.5, 0.9)
+    return {
+        "lags": len(profile.phi),
+        "losses": profile.h.shape[1],
+        "phi": known(profile.phi),
+        "layers": {
+            name: {
+                "mean": known(norms.mean(0)),
+                **{f"q{round(100 * q)}": known(np.quantile(norms, q, axis=0)) for q in levels},
+            }
+            for name, norms in _layers(profile)
+        },
+        "rate": profile.rate,
+        "vanishes": profile.decays,
+        "relative_bias": known(profile.relative_bias(k1)),
+        "k1": k1,
+        "bias_tolerance": tolerance,
+        "recommended_k2": profile.recommended(tolerance, k1),
+    }
+
+
+def _draw(profile: "Profile", k1: int, tolerance: float, path: Path) -> None:
+    """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise click.UsageError("--output needs matplotlib: pip install 'charlm[plot]'") from None
+    if path.suffix not in (".svg", ".png"):
+        raise click.UsageError(f"--output {path}: give a name that ends in .svg or .png")
+    import numpy as np
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, height_ratios=(2, 1), layout="constrained")
+    lags = np.arange(len(profile.phi))
+    for i, (name, norms) in enumerate(_layers(profile)):
+        low, high = np.quantile(norms, [0.1, 0.9], axis=0)
+        mean = norms.mean(0)
+        top.plot(lags, np.where(mean > 0, mean, np.nan), label=f"{name[0]}, layer {name[1:]}", color=f"C{i}")
+        top.fill_between(lags, low, high, alpha=0.15, color=f"C{i}", linewidth=0)
+    top.set(yscale="log", ylabel="norm of d loss / d state: mean, and 10 to 90 %")
+    positive = profile.phi[profile.phi > 0]
+    if len(positive):
+        top.set_ylim(max(positive.min() / 100, positive.max() * 1e-9), positive.max() * 3)
+    top.legend()
+    bias = profile.relative_bias(k1)
+    bottom.plot(np.arange(len(bias)), np.where(np.isfinite(bias), bias, np.nan), color="0.2")
+    bottom.axhline(tolerance, color="C3", linestyle="--", label=f"tolerance {tolerance:g}")
+    k2 = profile.recommended(tolerance, k1)
+    if k2 is not None:
+        bottom.axvline(k2, color="C3", label=f"k2 = {k2}")
+    bottom.set(yscale="log", xlabel="steps back", ylabel=f"relative bias of k1 = {k1}, k2")
+    bottom.legend()
+    for axis in (top, bottom):
+        axis.grid(alpha=0.3)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

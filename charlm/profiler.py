@@ -1,0 +1,46 @@
+"""Measures how far errors reach: the norms by lag that lags.py draws conclusions from."""
+
+import numpy as np
+
+from .blocks import Resets, Streams
+from .config import OptimizerConfig
+from .kernels.buffers import Plan
+from .lags import Profile
+from .network import Network
+from .optimizer import Optimizer
+from .parameters import Parameters
+
+
+class Profiler:
+    """Measures profiles of some parameters' current values; keeps its network from one to the next."""
+
+    def __init__(self, parameters: Parameters, lags: int, streams: int = 8, threads: int = 1) -> None:
+        self._net = Network(parameters, streams, lags, lags, dropout_seed=None, threads=threads)
+        frozen = OptimizerConfig("sgd", learning_rate=0.0, clip=0.0)
+        self._rule = Optimizer(frozen, parameters, self._net.gradients).rule
+        self._lags = lags
+
+    def measure(self, ids: np.ndarray, resets: Resets, losses: int, random: np.random.Generator) -> Profile:
+        """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
+
+        Before each window as many characters are read again as it has, so that its state is what training would have.
+        """
+        n, net = self._lags, self._net
+        found = []
+        for _ in range(-(-losses // net.streams)):
+            begin = random.integers(0, len(ids) - 2 * n, net.streams)
+            net.clear_state()
+            found.append(net.train(self._plan(ids, resets, begin), self._rule, lags=n).lags[1])
+        squares = np.concatenate(found, axis=3).sum(2)  # slices
+        return Profile(*np.moveaxis(np.sqrt(squares), 1, 0))
+
+    def _plan(self, ids: np.ndarray, resets: Resets, begin: np.ndarray) -> Plan:
+        """Two blocks: one to warm up, and one of whose last loss the errors go back over all of it."""
+        n, whole = self._lags, Streams(len(ids), 1)
+        each = np.ones(2, np.int64)
+        return Plan(
+            ids=np.stack([ids[b : b + 2 * n + 1] for b in begin.tolist()], axis=1).astype(np.int32),
+            resets=np.concatenate([resets.read(whole, ids, b, b + 2 * n) for b in begin.tolist()], axis=1),
+            link=np.ones(2 * n, np.float32), first_step=0, epoch_base=0, origin=np.array([0, n]), start=np.array([0, n]),
+            steps=n * each, window=np.array([1, n]), losses=each, weight=1.0 * each, learning_rate=0.0 * each, number=each,
+        )  # fmt: skip
