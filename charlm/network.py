@@ -203,6 +203,20 @@ class Network:
         )  # fmt: skip
         return out
 
+    def gate_values(self) -> np.ndarray:
+        """The sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1]; for a tanh cell (1 + h) / 2.
+
+        No gates for a relu cell.
+        """
+        z, step = self.sizes, self._layout.rows(self.sizes.capacity)[0]
+        array, groups = (self.window.z, z.gates) if self.cell.gates > 1 else (self.window.h, 1)
+        rows = [piece * z.capacity * z.streams + step for piece in range(self._layout.slices)]
+        values = np.concatenate([array[:, row].reshape(z.layers, -1, groups, z.units) for row in rows], axis=3)
+        values = values[..., : z.hidden]
+        if self.cell.gates > 1:
+            return values[:, :, [gate for gate in range(groups) if gate != 2]]  # g of the lstm, n of the gru: tanh
+        return (1 + values) / 2 if self.parameters.config.activation == "tanh" else values[:, :, :0]
+
     def clear_state(self) -> None:
         """Sets the carried state of every stream to zero."""
         for array in self.state:

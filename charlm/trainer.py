@@ -23,6 +23,7 @@ from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
 from .truncation import MEASURED, Position, make_plan, method
+from .watch import Alarm, Watch, layer_norms, saturation
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _LOG_CHARS = 1 << 18  # characters that one line of metrics.jsonl sums up
@@ -79,6 +80,7 @@ class _Tally:
     nats: float = 0.0
     chars: int = 0
     updates: int = 0
+    clipped: int = 0
 
 
 class Trainer:
@@ -108,6 +110,7 @@ class Trainer:
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
         self._tally = _Tally()
+        self._watch, self._newest_norms = Watch(config.optimizer.clip), np.zeros(0)
         self._complete_nats: float | None = None
         self.best_val_nats, self.val_nats = math.inf, math.nan
         self._validations, self._worse, self._validated_at = 0, 0, -1
@@ -169,7 +172,7 @@ class Trainer:
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def train(self) -> Iterator[Progress | Validation | Adaptation]:
+    def train(self) -> Iterator[Progress | Validation | Adaptation | Alarm]:
         """Trains to the end of the schedule, yielding what happens; saves on the way and at the end.
 
         Raises DivergenceError when a gradient is not finite; the parameters and the files are then as before it.
@@ -183,6 +186,7 @@ class Trainer:
                 yield self._adapt(self._profiler, untimed)
             yield self._step(untimed)
             untimed = False
+            yield from self._new_alarms()
             if self._validation_is_due():
                 yield self._validate()
             if self._saving_is_due():
@@ -219,7 +223,7 @@ class Trainer:
             self._seconds += spent
             self._timed_chars += int(chars.sum())
             self._seconds_per_update = spent / len(chars)
-        self._at, self._dirty = after, True
+        self._at, self._dirty, self._newest_norms = after, True, reports.norm
         self._log(plan, reports, chars)
         return Progress(
             updates=self.updates,
@@ -238,6 +242,8 @@ class Trainer:
         for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every):
             if every:
                 n = min(n, every - self.updates % every)
+        # A line of metrics.jsonl ends with a plan, since it says what gradients and gates then are.
+        n = min(n, self._log_every - self._tally.updates)
         total = self.total_updates
         return n if total is None else min(n, total - self.updates)
 
@@ -308,13 +314,13 @@ class Trainer:
 
     def _log(self, plan: Plan, reports: Reports, chars: np.ndarray) -> None:
         """Adds the updates to the tally one by one; each time it is full, one line goes to metrics.jsonl."""
-        every = max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
-        tally, complete = self._tally, self._complete_nats
+        tally, complete, clip = self._tally, self._complete_nats, self.config.optimizer.clip
         for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars.tolist(), strict=True)):
             tally.nats += nats
             tally.chars += n
             tally.updates += 1
-            if tally.updates == every:
+            tally.clipped += int(0 < clip < reports.norm[u])
+            if tally.updates == self._log_every:
                 complete = tally.nats / tally.chars
                 self._append(
                     {
@@ -322,10 +328,26 @@ class Trainer:
                         "train_nats": complete,
                         "learning_rate": float(plan.learning_rate[u]),
                         "gradient_norm": float(reports.norm[u]),
+                        "clipped": tally.clipped / tally.updates,
+                        "gradient_norms": layer_norms(self.network.gradients),
+                        "saturated": saturation(self.network.gate_values()),
                     }
                 )
                 tally = _Tally()
         self._tally, self._complete_nats = tally, complete
+
+    @property
+    def _log_every(self) -> int:
+        """Updates that one line of metrics.jsonl sums up."""
+        return max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
+
+    def _new_alarms(self) -> list[Alarm]:
+        """What the watch has to say after a line of metrics.jsonl."""
+        if self._tally.updates:
+            return []
+        return self._watch.look(
+            self.updates, self._newest_norms, layer_norms(self.network.gradients), saturation(self.network.gate_values())
+        )
 
     @property
     def train_nats(self) -> float:
@@ -386,7 +408,7 @@ class Trainer:
             "epoch_base": self._at.epoch_base,
             "k2": self.truncation.k2,
             "timed_chars": self._timed_chars,
-            "tally": [self._tally.nats, self._tally.chars, self._tally.updates],
+            "tally": [self._tally.nats, self._tally.chars, self._tally.updates, self._tally.clipped],
             "complete_nats": self._complete_nats,
             "schedule": [self.schedule.factor, self.schedule.stale],
             "validations": [self._validations, self._worse, self._validated_at],

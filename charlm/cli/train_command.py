@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from ..corpus import Corpus
     from ..parameters import Parameters
     from ..trainer import Adaptation, Progress, Trainer, Validation
+    from ..watch import Alarm
 
 _MODEL, _CUT, _OPTIMIZER, _SCHEDULE = ModelConfig(), TruncationConfig(), OptimizerConfig(), ScheduleConfig(minutes=3.0)
 _ADAMW_DECAY = 0.1  # on tinyshakespeare 0.02 nats better than 0.01 and than no decay: see the README
@@ -394,10 +395,14 @@ class _Display:
                 bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
             )  # fmt: skip
 
-    def show(self, event: "Progress | Validation | Adaptation") -> None:
+    def show(self, event: "Progress | Validation | Adaptation | Alarm") -> None:
         """Takes one event of the trainer."""
         from ..trainer import Adaptation, Validation
+        from ..watch import Alarm
 
+        if isinstance(event, Alarm):
+            self._line(f"update {event.updates:,}: {event.message}")
+            return
         if isinstance(event, Adaptation):
             if event.k2 != event.k2_before:
                 self._line(f"update {event.updates:,}: k2 {event.k2} instead of {event.k2_before}, {_reason(event)}")

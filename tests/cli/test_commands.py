@@ -159,6 +159,25 @@ def test_lags_are_drawn(run: Run, corpus: Path) -> None:
     assert "ends in .svg or .png" in result.err
 
 
+def test_metrics_watch_gradients_and_gates(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deep tanh network's gradients vanish on their way down: it is said once, and each line has the norms."""
+    monkeypatch.setattr("charlm.trainer._LOG_CHARS", 2000)
+    options = ("--cell", "rnn", "--layers", 24, "--hidden", 16, "--k1", 8, "--streams", 6, "--updates", 130)
+    result = run("train", "corpus.txt", *options)
+    assert result.code == 0, result.err
+    assert len(re.findall(r"update \d+: gradients vanish on their way to layer \d+: .*--residual", result.err)) == 1
+    lines = [json.loads(line) for line in Path("runs/corpus/metrics.jsonl").read_text().splitlines()]
+    lines = [line for line in lines if "gradient_norms" in line]
+    assert len(lines) >= 3
+    for line in lines:
+        squares = sum(norm**2 for norm in line["gradient_norms"].values())
+        assert squares == pytest.approx(line["gradient_norm"] ** 2, rel=1e-4)
+        assert 0 <= line["clipped"] <= 1
+        assert len(line["saturated"]) == 24
+    result = run("train", "corpus.txt", "--cell", "rnn", "--activation", "relu", "--hidden", 16, "--updates", 60, "--force")
+    assert result.code == 0, result.err
+
+
 def test_evaluation_over_streams_is_that_in_order(run: Run, corpus: Path) -> None:
     train(run, "--updates", 40, "--val-fraction", 0)
     one = json.loads(run("eval", "runs/corpus", "corpus.txt", "--json").out)

@@ -19,6 +19,7 @@ ALLOWED = {
     "truncation": {"blocks", "config", "kernels", "lags"},
     "parameters": {"config", "errors", "kernels"},
     "reference": {"config"},
+    "watch": {"parameters"},
     "layout": {"kernels", "parameters"},
     "network": {"config", "errors", "kernels", "layout", "parameters"},
     "optimizer": {"config", "kernels", "parameters"},
@@ -28,7 +29,7 @@ ALLOWED = {
     "sample": {"config", "network", "parameters"},
     "trainer": {
         "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "kernels", "network", "optimizer",
-        "parameters", "profiler", "truncation",
+        "parameters", "profiler", "truncation", "watch",
     },
     "bench": {"config", "kernels", "network", "optimizer", "parameters"},
     "__init__": set(),
