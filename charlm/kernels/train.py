@@ -25,43 +25,12 @@ def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int,
 
 
 @inner
-def _forward_and_back(
-    cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports, start, origin, steps,
-    reach, injected, arrives, leaves,
-):  # fmt: skip
-    """Reads `steps` steps from `start` on, then adds to the gradients what the losses of the newest steps give."""
-    at, base = start - origin, plan.epoch_base + origin
-    read_block(sizes, part, plan, window, start, origin, steps)
-    barrier(part)
-    forward(cell, sizes, part, passing, weights, packed, window, state, work, at % sizes.capacity, steps, base + at)
-    losses(sizes, part, weights, packed, window, work, at + steps, reach, injected, plan.weight[u])
-    backward(
-        cell, sizes, part, passing, weights, gradients, packed, window, work, at + steps, reach, injected, base,
-        arrives, leaves, reports.lags[u],
-    )  # fmt: skip
-    if part.rank == 0:
-        sum_losses(sizes, window, work, at % sizes.capacity, steps, reports.nats[u])
-
-
-@inner
 def _keep_state(sizes, part, state, window, border):
     """Copies this thread's rows of the state to a border."""
     first = sliced_row(part, sizes.layers, 0)
     for row in range(first, first + sizes.layers * part.n):
         fill_row(window.border_h[border], row, state.h, row)
         fill_row(window.border_c[border], row, state.c, row)
-
-
-@inner
-def _forward_over_older(cell, sizes, part, passing, plan, u, weights, packed, window, state, work):
-    """Goes forward over all pieces of a block but the last; of each, only the state that enters it is kept."""
-    piece = sizes.capacity
-    for border in range((plan.steps[u] - 1) // piece):
-        origin = plan.start[u] + border * piece
-        _keep_state(sizes, part, state, window, border)
-        read_block(sizes, part, plan, window, origin, origin, piece)
-        barrier(part)
-        forward(cell, sizes, part, passing, weights, packed, window, state, work, 0, piece, plan.epoch_base + origin)
 
 
 @inner
@@ -72,22 +41,33 @@ def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, w
     first, each made once more from the state that entered it. That is one more pass forward, and memory for a piece
     and the states only (Gruslys et al. 2016, with states at equal distances).
     """
-    start, steps, piece = plan.start[u], plan.steps[u], sizes.capacity
-    last = (steps - 1) // piece
-    _forward_over_older(cell, sizes, part, passing, plan, u, weights, packed, window, state, work)
-    for border in range(last, -1, -1):
+    piece = sizes.capacity
+    last = (plan.steps[u] - 1) // piece
+    for turn in range(2 * last + 1):
+        border = min(turn, 2 * last - turn)
         older = border * piece
-        n = min(piece, steps - older)
-        origin, reach, injected, leaves = plan.origin[u], plan.window[u], plan.losses[u], False
+        n = min(piece, plan.steps[u] - older)
+        start, origin, reach, injected = plan.start[u] + older, plan.origin[u], plan.window[u], plan.losses[u]
+        leaves = False
         if last > 0:
-            reach -= steps - older - n
+            reach -= plan.steps[u] - older - n
             leaves = reach > n and older > 0
-            origin, reach, injected = start + older, max(0, min(n, reach)), n
-        begun = state if border == last else State(window.border_h[border], window.border_c[border])
-        _forward_and_back(
-            cell, sizes, part, passing, plan, u, weights, gradients, packed, window, begun, work, reports,
-            start + older, origin, n, reach, injected, border < last, leaves,
-        )  # fmt: skip
+            origin, reach, injected = start, max(0, min(n, reach)), n
+        at, base = start - origin, plan.epoch_base + origin
+        if turn < last:
+            _keep_state(sizes, part, state, window, border)
+        begun = state if turn <= last else State(window.border_h[border], window.border_c[border])
+        read_block(sizes, part, plan, window, start, origin, n)
+        barrier(part)
+        forward(cell, sizes, part, passing, weights, packed, window, begun, work, at % piece, n, base + at)
+        if turn >= last:
+            losses(sizes, part, weights, packed, window, work, at + n, reach, injected, plan.weight[u])
+            backward(
+                cell, sizes, part, passing, weights, gradients, packed, window, work, at + n, reach, injected, base,
+                turn > last, leaves, reports.lags[u],
+            )  # fmt: skip
+            if part.rank == 0:
+                sum_losses(sizes, window, work, at % piece, n, reports.nats[u])
 
 
 @inner
