@@ -110,7 +110,9 @@ class Trainer:
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
         self._tally = _Tally()
-        self._watch, self._newest_norms = Watch(config.optimizer.clip), np.zeros(0)
+        self._watch = Watch(config.optimizer.clip)
+        # Updates that one line of metrics.jsonl sums up.
+        self._log_every = max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
         self._complete_nats: float | None = None
         self.best_val_nats, self.val_nats = math.inf, math.nan
         self._validations, self._worse, self._validated_at = 0, 0, -1
@@ -184,9 +186,8 @@ class Trainer:
         while not self._done():
             if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
                 yield self._adapt(self._profiler, untimed)
-            yield self._step(untimed)
+            yield from self._step(untimed)
             untimed = False
-            yield from self._new_alarms()
             if self._validation_is_due():
                 yield self._validate()
             if self._saving_is_due():
@@ -207,7 +208,7 @@ class Trainer:
         seconds = 60.0 * (self.config.schedule.minutes or 0.0)
         return (self._seconds + later * self._seconds_per_update) / seconds if seconds > 0 else 1.0
 
-    def _step(self, untimed: bool) -> Progress:
+    def _step(self, untimed: bool) -> list[Progress | Alarm]:
         """Plans and makes some updates."""
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
@@ -223,9 +224,9 @@ class Trainer:
             self._seconds += spent
             self._timed_chars += int(chars.sum())
             self._seconds_per_update = spent / len(chars)
-        self._at, self._dirty, self._newest_norms = after, True, reports.norm
-        self._log(plan, reports, chars)
-        return Progress(
+        self._at, self._dirty = after, True
+        alarms = self._log(plan, reports, chars)
+        progress = Progress(
             updates=self.updates,
             epochs=self.epochs,
             share=float(self._share()),
@@ -235,6 +236,7 @@ class Trainer:
             learning_rate=float(plan.learning_rate[-1]),
             gradient_norm=float(reports.norm[-1]),
         )
+        return [progress, *alarms]
 
     def _updates_at_once(self) -> int:
         """As many updates as fit the plan's time, not past the next point where something else is due."""
@@ -312,42 +314,32 @@ class Trainer:
 
     # --- records -----------------------------------------------------------------------------------------------------
 
-    def _log(self, plan: Plan, reports: Reports, chars: np.ndarray) -> None:
-        """Adds the updates to the tally one by one; each time it is full, one line goes to metrics.jsonl."""
-        tally, complete, clip = self._tally, self._complete_nats, self.config.optimizer.clip
+    def _log(self, plan: Plan, reports: Reports, chars: np.ndarray) -> list[Alarm]:
+        """Adds the updates to the tally; when it is full, one line goes to metrics.jsonl, and what is wrong is returned."""
+        tally, clip, alarms = self._tally, self.config.optimizer.clip, []
         for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars.tolist(), strict=True)):
             tally.nats += nats
             tally.chars += n
             tally.updates += 1
             tally.clipped += int(0 < clip < reports.norm[u])
             if tally.updates == self._log_every:
-                complete = tally.nats / tally.chars
+                self._complete_nats = tally.nats / tally.chars
+                layers, gates = layer_norms(self.network.gradients), saturation(self.network.gate_values())
                 self._append(
                     {
                         "updates": int(plan.number[u]),
-                        "train_nats": complete,
+                        "train_nats": self._complete_nats,
                         "learning_rate": float(plan.learning_rate[u]),
                         "gradient_norm": float(reports.norm[u]),
                         "clipped": tally.clipped / tally.updates,
-                        "gradient_norms": layer_norms(self.network.gradients),
-                        "saturated": saturation(self.network.gate_values()),
+                        "gradient_norms": layers,
+                        "saturated": gates,
                     }
                 )
+                alarms = self._watch.look(self.updates, reports.norm, layers, gates)
                 tally = _Tally()
-        self._tally, self._complete_nats = tally, complete
-
-    @property
-    def _log_every(self) -> int:
-        """Updates that one line of metrics.jsonl sums up."""
-        return max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
-
-    def _new_alarms(self) -> list[Alarm]:
-        """What the watch has to say after a line of metrics.jsonl."""
-        if self._tally.updates:
-            return []
-        return self._watch.look(
-            self.updates, self._newest_norms, layer_norms(self.network.gradients), saturation(self.network.gate_values())
-        )
+        self._tally = tally
+        return alarms
 
     @property
     def train_nats(self) -> float:

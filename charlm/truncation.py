@@ -74,7 +74,12 @@ class Truncation:
     @property
     def window(self) -> int:
         """The most steps that errors reach back, the same."""
-        return min(max(self.config.k2, self.config.max_k2), self._streams.steps)
+        return min(self._deepest, self._streams.steps)
+
+    @property
+    def _deepest(self) -> int:
+        """The largest k2 that there may be."""
+        return self.config.k2
 
     @property
     def older_losses(self) -> int:
@@ -84,7 +89,7 @@ class Truncation:
     @property
     def updates_per_epoch(self) -> int:
         """Update blocks of an epoch, the last, shorter one included."""
-        return len(self._streams.blocks(self.config.k1))
+        return -(-self._streams.steps // self.config.k1)
 
     @property
     def _blocks_stand_alone(self) -> bool:
@@ -96,7 +101,7 @@ class Truncation:
         if self._blocks_stand_alone:
             return False
         next_block = min(self.config.k1, self._streams.steps - at.step)
-        return at.step > 0 and max(self.k2, self.config.max_k2) > next_block
+        return at.step > 0 and self._deepest > next_block
 
     def cuts(self, at: Position, updates: int) -> Cuts:
         """At most `updates` updates from `at` on, never past the end of the epoch."""
@@ -162,7 +167,12 @@ class RandomCuts(Truncation):
     def lengths(self, first: int, n: int) -> np.ndarray:
         """The lengths (n,) int64 of the segments of updates first, first + 1, ..., as drawn."""
         drawn = _uniform(self._seed, np.arange(first, first + n))
-        return np.searchsorted(-self.survival, -drawn, side="right").astype(np.int64)
+        return np.searchsorted(self._rising, -drawn, side="right").astype(np.int64)
+
+    @functools.cached_property
+    def _rising(self) -> np.ndarray:
+        """-survival, in the order that can be searched; negated once, since it may be long."""
+        return -self.survival
 
     def cuts(self, at: Position, updates: int) -> Cuts:
         """As in Truncation; the last segment of an epoch ends with it."""
@@ -190,9 +200,13 @@ class Adaptive(Truncation):
     """
 
     @property
+    def _deepest(self) -> int:
+        return self.config.max_k2
+
+    @property
     def lags(self) -> int:
         """As many as k2 can become."""
-        return min(self.config.max_k2, self._streams.steps)
+        return self.window
 
     @property
     def measure_every(self) -> int:
@@ -203,7 +217,7 @@ class Adaptive(Truncation):
         """Takes the k2 that a profile recommends, the largest one where none is enough."""
         found = profile.recommended(self.config.bias_tolerance, self.config.k1)
         self.k2 = self.lags if found is None else max(1, found)
-        return float(profile.relative_bias(self.config.k1)[self.k2])
+        return super().choose(profile)
 
 
 def cut_probabilities(n: int, mean_length: float, tail: float) -> np.ndarray:
