@@ -57,10 +57,6 @@ class Streams:
             out[end - first + 1 :, s] = -1
         return out
 
-    def blocks(self, k1: int) -> np.ndarray:
-        """The first step of every update block of an epoch, (U,) int64; the last block may be shorter than k1."""
-        return np.arange(0, self.steps, k1)
-
 
 class Resets:
     """Where the policy sets a stream's state to zero: before reading which characters."""

@@ -5,6 +5,7 @@ python data/make.py data/again.txt --source again --distance 20 --length 1000000
 """
 
 import argparse
+import sys
 import sysconfig
 from pathlib import Path
 
@@ -55,7 +56,10 @@ def main() -> None:
             "markov": Markov(a.order), "again": Again(a.distance), "brackets": Brackets(depth=a.depth),
             "counter": Counter(noise=a.noise),
         }  # fmt: skip
-        text = write(made[a.source], a.length, a.seed)
+        try:
+            text = write(made[a.source], a.length, a.seed)
+        except ValueError as error:
+            sys.exit(f"Error: {error}")
         known = f", at best {made[a.source].bits():.4f} bits/char"
     a.target.write_text(text, encoding="ascii", newline="\n")
     print(f"{a.target}: {len(text):,} characters, {len(set(text))} distinct{known}")

@@ -97,10 +97,6 @@ class Again:
     def bits(self) -> float:
         return math.log2(self.letters) / (self.distance + 1)
 
-    def bits_without_memory(self) -> float:
-        """What is left to a model that knows the form but not the letter."""
-        return 2 * self.bits()
-
 
 @dataclass(frozen=True)
 class Brackets:

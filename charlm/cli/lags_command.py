@@ -1,5 +1,6 @@
 """charlm lags: how far gradients really reach."""
 
+import importlib.util
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,8 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     charlm lags runs/corpus other.txt
     charlm lags -o lags.svg
     """
+    if o["output"]:
+        _check_output(Path(o["output"]))
     announce_compilation(o["quiet"])
     import numpy as np
 
@@ -151,14 +154,17 @@ def _as_json(profile: "Profile", k1: int, tolerance: float) -> dict[str, Any]:
     }
 
 
-def _draw(profile: "Profile", k1: int, tolerance: float, path: Path) -> None:
-    """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise click.UsageError("--output needs matplotlib: pip install 'charlm[plot]'") from None
+def _check_output(path: Path) -> None:
+    """Refuses a picture that could not be drawn, before anything is measured for it."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise click.UsageError("--output needs matplotlib: pip install 'charlm[plot]'")
     if path.suffix not in (".svg", ".png"):
         raise click.UsageError(f"--output {path}: give a name that ends in .svg or .png")
+
+
+def _draw(profile: "Profile", k1: int, tolerance: float, path: Path) -> None:
+    """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
+    import matplotlib
     import numpy as np
 
     matplotlib.use("Agg")

@@ -82,7 +82,7 @@ def test_random_cuts_train(run: Run, corpus: Path) -> None:
     assert "capped at 9, which biases" in result.err
 
 
-def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path) -> None:
     """A wide tolerance gives a smaller k2 than a narrow one; the choice is said and written down."""
     chosen = {}
     for tolerance in (0.5, 0.01):
@@ -90,7 +90,6 @@ def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path, monkeypatc
             run, "--truncation", "adaptive", "--bias-tolerance", tolerance, "--max-k2", 120, "--updates", 260, "--force"
         )
         assert result.code == 0, result.err
-        assert "k2 instead" not in result.err
         lines = [json.loads(line) for line in Path("runs/corpus/metrics.jsonl").read_text().splitlines()]
         measured = [line for line in lines if "k2" in line]
         assert len(measured) >= 1
@@ -98,6 +97,7 @@ def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path, monkeypatc
         before = [8, *(line["k2"] for line in measured)]
         changes = sum(a != b for a, b in zip(before, before[1:], strict=False))
         assert result.err.count(" instead of ") == changes
+        assert len(re.findall(r"update [\d,]+: k2 \d+ instead of \d+, ", result.err)) == changes
         assert all(line["error_rate"] > 0 for line in measured)
         chosen[tolerance] = measured[-1]["k2"]
     assert chosen[0.5] < chosen[0.01]
@@ -106,21 +106,8 @@ def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path, monkeypatc
 def test_a_long_block_in_bounded_memory(run: Run, corpus: Path) -> None:
     """The same training within rounding, announced with a smaller window."""
     options = (
-        "--hidden",
-        64,
-        "--layers",
-        2,
-        "--dropout",
-        0,
-        "--streams",
-        4,
-        "--k1",
-        600,
-        "--updates",
-        6,
-        "--force",
-        "--json",
-    )
+        "--hidden", 64, "--layers", 2, "--dropout", 0, "--streams", 4, "--k1", 600, "--updates", 6, "--force", "--json"
+    )  # fmt: skip
     whole = run("train", "corpus.txt", *options)
     pieces = run("train", "corpus.txt", *options, "--memory", 4)
     windows = [float(re.search(r"window ([\d.]+) MiB", r.err)[1]) for r in (whole, pieces)]  # type: ignore[index]

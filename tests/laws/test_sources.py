@@ -86,3 +86,9 @@ def test_the_command(tmp_path: Path) -> None:
     )  # fmt: skip
     assert target.read_text() == write(Again(8), 5000, 0)
     assert "5,000 characters, 23 distinct, at best 0.4444 bits/char" in done.stdout
+    bad = subprocess.run(
+        [sys.executable, str(DATA / "make.py"), str(target), "--source", "again", "--distance", "99"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert bad.returncode == 1
+    assert bad.stderr == "Error: distance 99: must be 1 to 80\n"
