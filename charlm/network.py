@@ -66,7 +66,7 @@ class Network:
         self.packed = self._new_packed()
         if memory:
             self._divide_block(block)
-        self.window, self.work = self._new_window(), self._new_work()
+        self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
         self.gradients = parameters.like() if self.trains else parameters
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
 
@@ -87,7 +87,7 @@ class Network:
         pieces = np.arange(1, block + 1)
         piece = -(-block // pieces)
         needed = one + (piece - 1) * (two - one) + (pieces - 1) * _bytes(*self.state)
-        fits = np.flatnonzero(needed <= self._memory) if self._memory else [0]
+        fits = np.flatnonzero(needed <= self._memory)
         if len(fits) == 0:
             raise ConfigurationError(
                 f"--memory {self._memory / 1e6:g}: a block of {block:,} steps takes at least {needed.min() / 1e6:.1f} MB"
@@ -97,13 +97,11 @@ class Network:
 
     def _activation_bytes(self, steps: int) -> int:
         """Memory of a window of so many steps, and of the work on it."""
-        sizes, self.sizes = self.sizes, self.sizes._replace(capacity=steps, loss_capacity=steps)
-        arrays = (*self._new_window(), *self._new_work())
-        self.sizes = sizes
-        return _bytes(*arrays)
+        sizes = self.sizes._replace(capacity=steps, loss_capacity=steps)
+        return _bytes(*self._new_window(sizes), *self._new_work(sizes))
 
-    def _new_window(self) -> Window:
-        z, x = self.sizes, self._layout.slices
+    def _new_window(self, z: Sizes) -> Window:
+        x = self._layout.slices
         rows = z.capacity * z.streams
         h = aligned_zeros((z.layers, x * rows, z.units))
         return Window(
@@ -135,8 +133,8 @@ class Network:
             out_t=aligned_zeros((x, z.vocabulary * z.units if back else 0)),
         )
 
-    def _new_work(self) -> Work:
-        z, x = self.sizes, self._layout.slices
+    def _new_work(self, z: Sizes) -> Work:
+        x = self._layout.slices
         rows = x * z.capacity * z.streams if self.trains else 0
         dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
         return Work(
@@ -161,8 +159,11 @@ class Network:
     def reserve(self, block: int) -> None:
         """Makes room for blocks of this length, if there is none. The window is empty then, the state is kept."""
         if block > self.sizes.capacity * self._pieces:
-            self._divide_block(block)
-            self.window, self.work = self._new_window(), self._new_work()
+            if self._memory:
+                self._divide_block(block)
+            else:
+                self.sizes = self.sizes._replace(capacity=block, loss_capacity=block)
+            self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
 
     def train(self, plan: Plan, rule: Rule, lags: int = 0) -> Reports:
         """Makes the plan's updates; the gradient of the last one is left in `gradients`.
