@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .config import ModelConfig, OptimizerConfig, TruncationConfig
+from .config import DrawConfig, ModelConfig, OptimizerConfig, TruncationConfig
 from .kernels.buffers import Plan
 from .kernels.peak import OPERATIONS, multiply_add
 from .network import Network
@@ -119,7 +119,7 @@ class Job:
         elif row.mode == "eval":
             self._net.score(self._ids, self._resets)
         else:
-            self._net.draw(self._ids[0], self._steps, 0, 1.0, 0, 1.0, 0)
+            self._net.draw(self._ids[:1], self._steps, 0, 0, 0, np.zeros(0, np.int32), DrawConfig())
         return self._steps * row.streams
 
     def _plan(self) -> Plan:

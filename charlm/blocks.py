@@ -59,25 +59,29 @@ class Streams:
 
 
 class Resets:
-    """Where the policy sets a stream's state to zero: before reading which characters."""
+    """Where the policy sets a stream's state to zero: before reading which characters.
+
+    With line and after it is the separator's last character: what follows a separator is predicted from that character
+    alone, so sequences that separators divide are independent of each other.
+
+    period: steps between resets; 0 where the text decides. separator: (n,) ids, empty where there is none.
+    """
 
     def __init__(self, config: ResetConfig, block: int, separator: np.ndarray | None = None) -> None:
-        """block: k1, for the policy block. separator: ids of the text after which to reset, for line and after.
+        """block: k1, for the policy block. separator: ids of the text after which a sequence ends, for line and after.
 
         A separator of None or with characters that the vocabulary lacks never occurs, so it never resets.
         """
         self._policy = config.policy
-        self._block = block
-        self._every = config.every
-        self._separator = separator
+        self.period = {"block": block, "every": config.every}.get(config.policy, 0)
+        self.separator = np.zeros(0, np.int32) if separator is None else separator.astype(np.int32)
 
     @classmethod
     def for_text(cls, config: ResetConfig, block: int, vocabulary: Vocabulary) -> "Resets":
         """The policy for texts of this vocabulary."""
-        text = {"line": "\n", "after": config.after}.get(config.policy)
-        if text is None:
+        if not config.separator:
             return cls(config, block)
-        ids, unknown = vocabulary.encode_known(text)
+        ids, unknown = vocabulary.encode_known(config.separator)
         return cls(config, block, None if unknown else ids)
 
     def read(self, streams: Streams, ids: np.ndarray, first: int, last: int) -> np.ndarray:
@@ -87,21 +91,19 @@ class Resets:
         if self._policy == "never":
             return out
         steps = np.arange(first, last)
-        if self._policy == "block":
-            out[steps % self._block == 0] = 1
-        elif self._policy == "every":
-            out[steps % self._every == 0] = 1
-        elif self._separator is not None:
+        if self.period:
+            out[steps % self.period == 0] = 1
+        elif len(self.separator):
             for s, start in enumerate(streams.starts.tolist()):
-                out[:, s] = _follows(ids, start + first, start + last, self._separator)
+                out[:, s] = _ends(ids, start + first, start + last, self.separator)
         out[steps == 0] = 1
         return out
 
 
-def _follows(ids: np.ndarray, first: int, last: int, separator: np.ndarray) -> np.ndarray:
-    """(last - first,) uint8: 1 at positions of ids that come right after the separator."""
+def _ends(ids: np.ndarray, first: int, last: int, separator: np.ndarray) -> np.ndarray:
+    """(last - first,) uint8: 1 at positions of ids that hold the last character of the separator."""
     n = len(separator)
-    begin = max(0, first - n)
+    begin = max(0, first - n + 1)
     text = np.asarray(ids[begin : min(last, len(ids))])
     found = np.zeros(last - first, np.uint8)
     if len(text) < n:
@@ -109,6 +111,5 @@ def _follows(ids: np.ndarray, first: int, last: int, separator: np.ndarray) -> n
     match = np.ones(len(text) - n + 1, bool)
     for i, character in enumerate(separator.tolist()):
         match &= text[i : len(text) - n + 1 + i] == character
-    after = np.flatnonzero(match) + begin + n - first
-    found[after[(after >= 0) & (after < last - first)]] = 1
+    found[np.flatnonzero(match) + begin + n - 1 - first] = 1
     return found

@@ -115,6 +115,11 @@ class ResetConfig:
         if self.policy == "after":
             _require(self.after != "", "reset-after: the separator text is empty")
 
+    @property
+    def separator(self) -> str:
+        """The text that ends a sequence of its own; empty where the policy knows none."""
+        return {"line": "\n", "after": self.after}.get(self.policy, "")
+
 
 @dataclass(frozen=True)
 class OptimizerConfig:

@@ -1,11 +1,12 @@
 """A network at work: its window of stored activations, its packed weights, and the kernels called in order."""
 
+import math
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from .config import ModelConfig
+from .config import DrawConfig, ModelConfig
 from .errors import ConfigurationError
 from .kernels.buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Window, Work
 from .kernels.cells import CELLS
@@ -65,7 +66,7 @@ class Network:
         )
         self.packed = self._new_packed()
         if memory:
-            self._divide_block(block)
+            self._divide_block(block, memory)
         self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
         self.gradients = parameters.like() if self.trains else parameters
         self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
@@ -80,17 +81,18 @@ class Network:
         """Whether layers pass their h up untouched."""
         return not (self.passing.layer_norm or self.passing.residual or self.passing.scale != 1.0)
 
-    def _divide_block(self, block: int) -> None:
-        """Sets the window's capacity and the number of pieces for blocks of this length, within the memory allowed."""
+    def _divide_block(self, block: int, memory: float) -> None:
+        """Sets the window's capacity and the number of pieces for blocks of this length, within so many bytes."""
         self._pieces = 1
         one, two = (self._activation_bytes(steps) for steps in (1, 2))
         pieces = np.arange(1, block + 1)
         piece = -(-block // pieces)
         needed = one + (piece - 1) * (two - one) + (pieces - 1) * _bytes(*self.state)
-        fits = np.flatnonzero(needed <= self._memory)
+        fits = np.flatnonzero(needed <= memory)
         if len(fits) == 0:
             raise ConfigurationError(
-                f"--memory {self._memory / 1e6:g}: a block of {block:,} steps takes at least {needed.min() / 1e6:.1f} MB"
+                f"a block of {block:,} steps takes at least {needed.min() / 1e6:.1f} MB of activations, and there are "
+                f"{memory / 1e6:,.0f} MB for them (--memory): use a shorter block"
             )
         self._pieces, steps = int(pieces[fits[0]]), int(piece[fits[0]])
         self.sizes = self.sizes._replace(capacity=steps, loss_capacity=steps)
@@ -156,13 +158,18 @@ class Network:
     def _run(self, kernel: Any, *arguments: Any) -> None:
         run_together(kernel, arguments, self._layout.parts, self._pool)
 
-    def reserve(self, block: int) -> None:
-        """Makes room for blocks of this length, if there is none. The window is empty then, the state is kept."""
-        if block > self.sizes.capacity * self._pieces:
-            if self._memory:
-                self._divide_block(block)
-            else:
-                self.sizes = self.sizes._replace(capacity=block, loss_capacity=block)
+    @property
+    def longest_block(self) -> int:
+        """Steps of the longest block that there is room for."""
+        return self.sizes.capacity * self._pieces
+
+    def reserve(self, block: int, memory: float = math.inf) -> None:
+        """Makes room for blocks of this length, if there is none. The window is empty then, the state is kept.
+
+        memory: bytes that there are for it; a block for which they are too few is made in pieces from now on.
+        """
+        if block > self.longest_block:
+            self._divide_block(block, self._memory or memory)
             self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
 
     def train(self, plan: Plan, rule: Rule, lags: int = 0) -> Reports:
@@ -194,15 +201,20 @@ class Network:
         return nats, hits
 
     def draw(
-        self, last: np.ndarray, n: int, first: int, temperature: float, top_k: int, top_p: float, seed: int
+        self, known: np.ndarray, n: int, position: int, first: int, period: int, separator: np.ndarray, how: DrawConfig
     ) -> np.ndarray:
-        """n characters (n, S) int32 that follow `last` (S,), the characters read but not yet passed on."""
-        out = np.zeros((n, self.streams), np.int32)
+        """n characters (n, S) int32 that follow the rows of `known` (m, S), the last of which is yet to be read.
+
+        position: of that last character in the text; first: the number of the first draw; period, separator (ids): of
+        resets.
+        """
+        text = np.concatenate([known, np.zeros((n, self.streams))]).astype(np.int32)
         self._run(
             draw, self.cell, self.sizes, self.passing, self.parameters.weights, self.packed, self.window, self.state,
-            self.work, last.astype(np.int32), out, first, float(temperature), top_k, float(top_p), seed,
+            self.work, text, len(known), position, first, period, separator, float(how.temperature), how.top_k,
+            float(how.top_p), how.seed,
         )  # fmt: skip
-        return out
+        return text[len(known) :]
 
     def gate_values(self) -> np.ndarray:
         """The sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1]; for a tanh cell (1 + h) / 2.

@@ -20,6 +20,11 @@ class Profiler:
         self._rule = Optimizer(frozen, parameters, self._net.gradients).rule
         self._lags = lags
 
+    @property
+    def bytes(self) -> int:
+        """Memory that measuring takes."""
+        return self._net.all_bytes()
+
     def measure(self, ids: np.ndarray, resets: Resets, losses: int, random: np.random.Generator) -> Profile:
         """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
 

@@ -1,9 +1,10 @@
-"""Text that a model writes: characters drawn one after the other, each fed back."""
+"""Text that a model writes: characters drawn one after the other, each fed back; and whether it is new."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from .blocks import Resets, Streams
 from .config import DrawConfig
 from .network import Network
 from .parameters import Parameters
@@ -13,19 +14,42 @@ _BLOCK = 64
 
 
 def sample(
-    parameters: Parameters, prime: np.ndarray, count: int, length: int, how: DrawConfig, threads: int = 1
-) -> Iterator[np.ndarray]:
+    parameters: Parameters, resets: Resets, prime: np.ndarray, count: int, length: int, how: DrawConfig,
+    threads: int = 1, first: int = 0,
+) -> Iterator[np.ndarray]:  # fmt: skip
     """Yields pieces (n, count) int32 of `count` texts of `length` characters that continue `prime` (ids, at least one).
 
-    The texts differ by their draws; a text does not depend on how many others are drawn beside it.
+    The state is reset where `resets` says so, in the prime and in what is drawn. The texts differ by their draws; a text
+    does not depend on how many others are drawn beside it. first: the number of the first draw; with another one, other
+    texts are drawn from the same seed.
     """
     net = Network(parameters, count, _BLOCK, threads=threads)
+    prime = np.asarray(prime, np.int32)
     if len(prime) > 1:  # all but the last character, which the first draw reads
-        net.score(np.repeat(np.asarray(prime, np.int32)[:, None], count, 1), np.zeros((len(prime) - 1, count), np.uint8))
-    last = np.full(count, prime[-1], np.int32)
+        reset = resets.read(Streams(len(prime), 1), prime, 0, len(prime) - 1)
+        net.score(np.repeat(prime[:, None], count, 1), np.repeat(reset, count, 1))
+    recent = max(1, len(resets.separator))
+    known = np.repeat(np.concatenate([np.full(recent, -1, np.int32), prime])[-recent:, None], count, 1)
     piece, done = _FIRST_PIECE, 0
     while done < length:
         n = min(piece, length - done)
-        drawn = net.draw(last, n, done, how.temperature, how.top_k, how.top_p, how.seed)
+        drawn = net.draw(known, n, len(prime) - 1 + done, first + done, resets.period, resets.separator, how)
         yield drawn
-        last, done, piece = drawn[-1], done + n, min(2 * piece, _LARGEST_PIECE)
+        known, done, piece = np.concatenate([known, drawn])[-recent:], done + n, min(2 * piece, _LARGEST_PIECE)
+
+
+class Seen:
+    """The sequences that a separator divides a text into, to ask whether one is among them; eight bytes each."""
+
+    def __init__(self, pieces: Iterable[str], separator: str) -> None:
+        """pieces: the text, cut anywhere."""
+        found, rest = [], ""
+        for piece in pieces:
+            *whole, rest = (rest + piece).split(separator)
+            found.append(np.fromiter(map(hash, whole), np.int64, len(whole)))
+        self._hashes = np.unique(np.concatenate([*found, np.array([hash(rest)])]))
+
+    def __contains__(self, sequence: str) -> bool:
+        """Whether this is one of them; without its separator."""
+        at = int(np.searchsorted(self._hashes, hash(sequence)))
+        return at < len(self._hashes) and bool(self._hashes[at] == hash(sequence))

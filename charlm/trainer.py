@@ -4,7 +4,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,23 +64,29 @@ class Validation:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """A measurement of how far errors reach, and the k2 chosen by it. rate: what their norm is multiplied by a step."""
+    """A measurement of how far errors reach, and the k2 chosen by it.
+
+    within: whether its bias is within the tolerance. rate: what the norm of errors is multiplied by a step.
+    """
 
     updates: int
     k2_before: int
     k2: int
     relative_bias: float
+    within: bool
     rate: float
 
 
 @dataclass
 class _Tally:
-    """Sums since the last line of metrics.jsonl."""
+    """Sums since the last line of metrics.jsonl. longest: block, in steps."""
 
     nats: float = 0.0
     chars: int = 0
+    steps: int = 0
     updates: int = 0
     clipped: int = 0
+    longest: int = 0
 
 
 class Trainer:
@@ -103,13 +109,12 @@ class Trainer:
             memory=config.truncation.memory * 10**6,
         )  # fmt: skip
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
-        _require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
-        self._resets = Resets.for_text(config.reset, config.truncation.k1, corpus.vocabulary)
+        self.resets = Resets.for_text(config.reset, config.truncation.k1, corpus.vocabulary)
         self._at = Position()
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
-        self._tally = _Tally()
+        self._tally, self._longest = _Tally(), 0
         self._watch = Watch(config.optimizer.clip)
         # Updates that one line of metrics.jsonl sums up.
         self._log_every = max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
@@ -120,6 +125,8 @@ class Trainer:
         self._stop = self._out_of_patience = False
         self._evaluator = self._new_evaluator(threads)
         self._profiler = self._new_profiler(threads)
+        measuring = self._profiler.bytes if self._profiler else 0
+        _require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes + measuring)
 
     # --- what a run is made of ---------------------------------------------------------------------------------------
 
@@ -212,9 +219,10 @@ class Trainer:
         """Plans and makes some updates."""
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
-        plan, after = make_plan(self.truncation, self.streams, self._resets, self.corpus.train, self._at, n, rates)
+        plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._at, n, rates)
         self.corpus.release()
-        self.network.reserve(int(plan.steps.max()))
+        if plan.steps.max() > self.network.longest_block:
+            self.network.reserve(int(plan.steps.max()), _free_memory())
         begun = time.perf_counter()
         reports = self.network.train(plan, self.optimizer.rule)
         spent = time.perf_counter() - begun
@@ -225,6 +233,7 @@ class Trainer:
             self._timed_chars += int(chars.sum())
             self._seconds_per_update = spent / len(chars)
         self._at, self._dirty = after, True
+        self._longest = max(self._longest, int(plan.steps.max()))
         alarms = self._log(plan, reports, chars)
         progress = Progress(
             updates=self.updates,
@@ -267,11 +276,12 @@ class Trainer:
         """Measures how far errors reach and lets the truncation choose."""
         begun, before = time.perf_counter(), self.truncation.k2
         random = np.random.default_rng([self.config.seed, self.updates])
-        profile = profiler.measure(self.corpus.train, self._resets, MEASURED, random)
+        profile = profiler.measure(self.corpus.train, self.resets, MEASURED, random)
         bias = self.truncation.choose(profile)
         if not untimed:
             self._seconds += time.perf_counter() - begun
-        found = Adaptation(self.updates, before, self.truncation.k2, bias, profile.rate)
+        within = bias <= self.config.truncation.bias_tolerance
+        found = Adaptation(self.updates, before, self.truncation.k2, bias, within, profile.rate)
         known = bias if math.isfinite(bias) else None
         self._append({"updates": self.updates + 1, "k2": found.k2, "relative_bias": known, "error_rate": profile.rate})
         return found
@@ -299,7 +309,7 @@ class Trainer:
         self._dirty = True
         self._validations = int(self._share() * _VALIDATIONS)
         held_out = self.corpus.validation[:_VALIDATION_CHARS]
-        self.val_nats = self._evaluator.evaluate(held_out, self._resets).nats_per_char
+        self.val_nats = self._evaluator.evaluate(held_out, self.resets).nats_per_char
         improved = self.val_nats < self.best_val_nats
         self._worse = 0 if improved else self._worse + 1
         self.schedule.validated(improved)
@@ -322,6 +332,8 @@ class Trainer:
             tally.chars += n
             tally.updates += 1
             tally.clipped += int(0 < clip < reports.norm[u])
+            tally.steps += int(plan.steps[u])
+            tally.longest = max(tally.longest, int(plan.steps[u]))
             if tally.updates == self._log_every:
                 self._complete_nats = tally.nats / tally.chars
                 layers, gates = layer_norms(self.network.gradients), saturation(self.network.gate_values())
@@ -334,6 +346,7 @@ class Trainer:
                         "clipped": tally.clipped / tally.updates,
                         "gradient_norms": layers,
                         "saturated": gates,
+                        **self.truncation.realised(tally.steps, tally.updates, tally.longest),
                     }
                 )
                 alarms = self._watch.look(self.updates, reports.norm, layers, gates)
@@ -370,6 +383,8 @@ class Trainer:
             "best_val_nats": best,
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
+            "window_bytes": self.network.window_bytes(),
+            **self.truncation.realised(self._at.epoch_base + self._at.step, self.updates, self._longest),
         }
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
@@ -400,7 +415,8 @@ class Trainer:
             "epoch_base": self._at.epoch_base,
             "k2": self.truncation.k2,
             "timed_chars": self._timed_chars,
-            "tally": [self._tally.nats, self._tally.chars, self._tally.updates, self._tally.clipped],
+            "tally": list(astuple(self._tally)),
+            "longest_block": self._longest,
             "complete_nats": self._complete_nats,
             "schedule": [self.schedule.factor, self.schedule.stale],
             "validations": [self._validations, self._worse, self._validated_at],
@@ -424,6 +440,7 @@ class Trainer:
             self.truncation.k2 = p["k2"]
             self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
             self._tally = _Tally(*p["tally"])
+            self._longest = p["longest_block"]
             self.schedule.factor, self.schedule.stale = p["schedule"]
             self._validations, self._worse, self._validated_at = p["validations"]
             self._complete_nats = p["complete_nats"]

@@ -66,6 +66,10 @@ class Truncation:
         """Takes a measurement into account; returns the relative bias that the truncation has by it."""
         return float(profile.relative_bias(self.config.k1)[self.k2])
 
+    def realised(self, steps: int, updates: int, longest: int) -> dict[str, float]:
+        """What came of choices that are not the configuration's, over so many steps in so many updates."""
+        return {}
+
     @property
     def block(self) -> int:
         """The longest block that is planned without asking for room first."""
@@ -102,6 +106,12 @@ class Truncation:
             return False
         next_block = min(self.config.k1, self._streams.steps - at.step)
         return at.step > 0 and self._deepest > next_block
+
+    def first_reached(self, steps: np.ndarray) -> np.ndarray:
+        """The first step of the epoch that the error of a loss at each of these steps reaches, with today's k2."""
+        begin = steps - steps % self.config.k1
+        end = np.minimum(begin + self.config.k1, self._streams.steps)
+        return np.maximum(end - self.k2, begin if self._blocks_stand_alone else 0)
 
     def cuts(self, at: Position, updates: int) -> Cuts:
         """At most `updates` updates from `at` on, never past the end of the epoch."""
@@ -157,6 +167,10 @@ class RandomCuts(Truncation):
         """Never: updates are made at cuts."""
         return False
 
+    def first_reached(self, steps: np.ndarray) -> np.ndarray:
+        """All of them: on average nothing is lost."""
+        return np.zeros_like(steps)
+
     @functools.cached_property
     def survival(self) -> np.ndarray:
         """P(length > n) for n = 0, 1, ... up to the longest possible segment, (n,) float64, decreasing from 1 to 0."""
@@ -173,6 +187,16 @@ class RandomCuts(Truncation):
     def _rising(self) -> np.ndarray:
         """-survival, in the order that can be searched; negated once, since it may be long."""
         return -self.survival
+
+    def realised(self, steps: int, updates: int, longest: int) -> dict[str, float]:
+        """The segments' lengths, and the largest factor that an error was enlarged by: over the longest one's links."""
+        if updates == 0:
+            return {}
+        return {
+            "mean_length": steps / updates,
+            "longest": longest,
+            "largest_weight": float(1 / self.survival[longest - 1]),
+        }
 
     def cuts(self, at: Position, updates: int) -> Cuts:
         """As in Truncation; the last segment of an epoch ends with it."""
@@ -212,6 +236,10 @@ class Adaptive(Truncation):
     def measure_every(self) -> int:
         """So often that it takes about a twentieth of the time."""
         return max(50, 20 * MEASURED * 2 * self.lags // (self._streams.count * self.config.k1))
+
+    def realised(self, steps: int, updates: int, longest: int) -> dict[str, float]:
+        """The k2 that was chosen last."""
+        return {"k2": self.k2}
 
     def choose(self, profile: Profile) -> float:
         """Takes the k2 that a profile recommends, the largest one where none is enough."""

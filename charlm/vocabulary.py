@@ -1,6 +1,7 @@
 """Characters or bytes <-> ids."""
 
-from collections.abc import Iterable
+import codecs
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -75,6 +76,13 @@ class Vocabulary:
         if self.characters is None:
             return np.asarray(ids, np.uint8).tobytes().decode("utf-8", "replace")
         return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
+
+    def decoder(self) -> Callable[[np.ndarray], str]:
+        """Like decode, for a text that comes in pieces: the bytes of one character may come in two of them."""
+        if self.characters is not None:
+            return self.decode
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return lambda ids: decoder.decode(np.asarray(ids, np.uint8).tobytes())
 
     def id_bytes(self) -> np.ndarray:
         """The number of UTF-8 bytes that each id stands for, (V,) int64."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ..checkpoint import Checkpoint
+    from ..corpus import Corpus
 
 
 def text_ids(saved: "Checkpoint", names: tuple[str, ...]) -> "np.ndarray":
@@ -39,14 +40,20 @@ def _ids_of_files(saved: "Checkpoint", names: tuple[str, ...]) -> "np.ndarray":
 
 def _validation_ids(saved: "Checkpoint") -> "np.ndarray":
     """The held-out part that the run was validated on."""
+    corpus = training_corpus(saved, "name a text to evaluate")
+    if len(corpus.validation) < 2:
+        raise CorpusError("the run held no text out for validation: name a text to evaluate")
+    return corpus.validation
+
+
+def training_corpus(saved: "Checkpoint", advice: str) -> "Corpus":
+    """The text that the run was trained on, as long as its files still hold it; else an error that ends in the advice."""
     from ..corpus import STANDARD_INPUT, read_corpus
 
     config = saved.config
     if STANDARD_INPUT in (*config.corpus, config.val_file):
-        raise CorpusError("the run was trained on standard input, which is gone: name a text to evaluate")
+        raise CorpusError(f"the run was trained on standard input, which is gone: {advice}")
     corpus = read_corpus(config.corpus, config.use_bytes, config.val_file, config.val_fraction)
     if corpus.digest != saved.progress.get("corpus_digest"):
-        raise CorpusError(f"{' '.join(config.corpus)}: not the text that the run was trained on: name a text to evaluate")
-    if len(corpus.validation) < 2:
-        raise CorpusError("the run held no text out for validation: name a text to evaluate")
-    return corpus.validation
+        raise CorpusError(f"{' '.join(config.corpus)}: not the text that the run was trained on: {advice}")
+    return corpus

@@ -355,6 +355,25 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
          f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {trainer.network.threads} threads",
          quiet)  # fmt: skip
     note(contract(config.truncation, config.reset.policy, trainer.network.window_bytes()), quiet)
+    if config.reset.separator and not quiet:
+        note(_sequences(trainer))
+
+
+def _sequences(trainer: "Trainer") -> str:
+    """What the truncation makes of the lines, or of what else a separator divides the text into."""
+    from ..sequences import measure
+
+    cut = trainer.config.truncation
+    name = "lines" if trainer.config.reset.policy == "line" else "sequences"
+    found = measure(trainer.streams, trainer.resets, trainer.corpus.train, trainer.truncation)
+    text = f"{name}: {found.count:,}, the longest {found.longest:,} steps; "
+    if found.cut == 0:
+        return text + ("cut at random, which takes nothing away on average" if cut.kind == "artbp" else "none is cut")
+    share = f"{100 * found.cut / found.count:.2g} % of them ({found.cut:,})"
+    if cut.kind == "adaptive":
+        return f"{text}truncation cuts {share} while k2 is {trainer.truncation.k2}"
+    way = "a longer --k1 cuts fewer" if cut.memory else f"--k2 {cut.k1 + found.longest - 1} cuts none"
+    return f"{text}truncation cuts {share}; {way}"
 
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
@@ -376,8 +395,18 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     )
     click.echo(
         f"{quality}; {summary['updates']:,} updates, {summary['epochs']:.2f} epochs, {summary['seconds']:.1f} s, "
-        f"{summary['chars_per_second']:,.0f} characters/s; {summary['run']}"
+        f"{summary['chars_per_second']:,.0f} characters/s{_realised(summary)}; {summary['run']}"
     )
+
+
+def _realised(summary: dict[str, Any]) -> str:
+    """What came of random or measured truncation."""
+    if "largest_weight" in summary:
+        return (
+            f"; segments of {summary['mean_length']:.1f} steps on average, the longest {summary['longest']:,}, "
+            f"largest weight {summary['largest_weight']:.3g}"
+        )
+    return f"; k2 {summary['k2']} at last" if "k2" in summary else ""
 
 
 class _Display:
@@ -443,7 +472,8 @@ def _reason(event: "Adaptation") -> str:
     decay = f"errors decay by {event.rate:.4f} a step"
     if math.isinf(event.relative_bias):
         return f"the largest one: even so more may be left out than kept; {decay}"
-    return f"with a relative bias of {event.relative_bias:.2g}; {decay}"
+    bias = f"a relative bias of {event.relative_bias:.2g}"
+    return f"{f'with {bias}' if event.within else f'the largest one, although it has {bias}'}; {decay}"
 
 
 def _display(quiet: bool) -> Any:

@@ -74,29 +74,46 @@ def _choose(logits, row, n, temperature, top_k, top_p, chance):
     return last
 
 
+@inner
+def _resets(text, row, stream, position, period, separator):
+    """Whether the state is set to zero before the character in this row of text, the position-th that is read."""
+    if period > 0:
+        return position % period == 0
+    n = separator.shape[0]
+    for i in range(n):
+        if text[row - i, stream] != separator[n - 1 - i]:
+            return False
+    return n > 0
+
+
 @kernel
 def draw(
     cell, sizes: Sizes, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
-    last: np.ndarray, out: np.ndarray, first: int, temperature: float, top_k: int, top_p: float, seed: int, part: Part,
+    text: np.ndarray, known: int, position: int, first: int, period: int, separator: np.ndarray, temperature: float,
+    top_k: int, top_p: float, seed: int, part: Part,
 ) -> None:  # fmt: skip
-    """Continues from the characters `last` (S,) int32: out (n, S) int32 gets what follows, one character a step.
+    """Continues the text (known + n, S) int32 from its row `known` on, one character a step.
 
-    `first` numbers the draws, so that a text drawn in pieces is the text drawn at once.
+    The last of the known rows is what the first draw reads, the position-th character of all; those before it, at least
+    as many as the separator has, serve to find the separator in. The state is reset before every period-th character,
+    or, where period is 0, before the last one of a separator. `first` numbers the draws, so that a text drawn in pieces
+    is the text drawn at once.
     """
     pack_forward(sizes, part, weights, packed)
     row = sliced_row(part, sizes.capacity, 0)
     mine, end = own_rows(part, 1)
     for s in range(part.n):
         window.y[row + s] = 0
-        window.reset[row + s] = 0
     barrier(part)
-    for t in range(out.shape[0]):
+    for t in range(text.shape[0] - known):
         for s in range(part.n):
-            window.x[row + s] = out[t - 1, part.lo + s] if t > 0 else last[part.lo + s]
+            window.x[row + s] = text[known - 1 + t, part.lo + s]
+            reset = _resets(text, known - 1 + t, part.lo + s, position + t, period, separator)
+            window.reset[row + s] = 1 if reset else 0
         forward(cell, sizes, part, passing, weights, packed, window, state, work, 0, 1, 0)
         logits = predict(sizes, part, weights, packed, window, work, 0, 1)
         for i in range(mine, end):
             s = part.lo + i
             chance = uniform(seed, first + t, s)
-            out[t, s] = _choose(window.logits, logits + i, sizes.vocabulary, temperature, top_k, top_p, chance)
+            text[known + t, s] = _choose(window.logits, logits + i, sizes.vocabulary, temperature, top_k, top_p, chance)
         meet(part)

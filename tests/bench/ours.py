@@ -17,7 +17,7 @@ from charlm.sample import sample
 
 def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:
     """Characters drawn."""
-    pieces = sample(parameters, np.zeros(1, np.uint8), count, length, DrawConfig(), threads)
+    pieces = sample(parameters, Resets(ResetConfig(), 64), np.zeros(1, np.uint8), count, length, DrawConfig(), threads)
     return sum(piece.size for piece in pieces)
 
 

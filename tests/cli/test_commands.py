@@ -35,7 +35,7 @@ def test_from_text_to_sample(run: Run, corpus: Path) -> None:
     summary = json.loads(result.out)
     assert set(summary) == {
         "updates", "epochs", "seconds", "chars_per_second", "train_nats", "val_nats", "best_val_nats", "best_val_bits",
-        "run",
+        "run", "window_bytes",
     }  # fmt: skip
     assert summary["updates"] == 300
     assert summary["best_val_nats"] < 2.0
@@ -78,6 +78,12 @@ def test_random_cuts_train(run: Run, corpus: Path) -> None:
     assert "artbp(mean length 6, tail 6): cuts at random" in result.err
     assert "which biases" not in result.err
     assert "artbp(mean length 6, tail 6)" in run("info").out
+    summary = json.loads(result.out)
+    assert summary["mean_length"] == pytest.approx(6, abs=4 * 6 / np.sqrt(300))
+    assert summary["longest"] > 15
+    assert summary["largest_weight"] > (1 + (summary["longest"] - 1) / 24) ** 4
+    logged = [json.loads(line) for line in Path("runs/corpus/metrics.jsonl").read_text().splitlines()]
+    assert all(2 < line["mean_length"] < line["longest"] <= summary["longest"] for line in logged if "train_nats" in line)
     result = run("train", "corpus.txt", *options, "--max-length", 9, "--updates", 2, "--force")
     assert "capped at 9, which biases" in result.err
 
@@ -366,6 +372,52 @@ def test_sampling_options(run: Run, corpus: Path) -> None:
     assert len(stopped.splitlines()) == 3
     Path("p.txt").write_text("the quick")
     assert run("sample", "--prime-file", "p.txt", "-n", 3).out.startswith("the quick")
+
+
+NAMES = "".join(f"{a}{b}{c}\n" for i, a in enumerate("ABDEGKLMNRST") for b in ("an", "el", "io") for c in "adeiosz"[i % 3 :])
+
+
+def test_lines_as_sequences(run: Run, corpus: Path) -> None:
+    """Training says which lines truncation cuts; sampling draws a line at a time, new ones where that is asked for."""
+    Path("names.txt").write_text(NAMES)
+    one = ("train", "names.txt", "--val-fraction", 0, "--run", "names", "--force", *SMALL[:6], "--reset", "line")
+    assert "the longest 5 steps; none is cut" in run(*one, "--streams", 1, "--updates", 1, "--k1", 4, "--k2", 8).err
+    cut = run(*one, "--streams", 1, "--updates", 1, "--k1", 4, "--k2", 7).err
+    assert "truncation cuts" in cut
+    assert "--k2 8 cuts none" in cut
+    assert "a longer --k1" in run(*one, "--updates", 1, "--k1", 4, "--memory", 9).err
+    assert "while k2 is 4" in run(*one, "--updates", 1, "--k1", 4, "--truncation", "adaptive", "--max-k2", 6).err
+    assert "on average" in run(*one, "--updates", 1, "--truncation", "artbp", "--mean-length", 5).err
+    assert run(*one, "--updates", 150, "--k1", 5, "--k2", 9, "--streams", 4, "--lr", 2e-2, "-q").code == 0
+    lines = run("sample", "names", "--count", 300, "--seed", 1).out.splitlines(keepends=True)
+    assert len(lines) == 300
+    known = set(NAMES.splitlines(keepends=True))
+    assert 0.3 < np.mean([line in known for line in lines]) < 1
+    assert run("sample", "names", "--count", 3, "--seed", 1).out == "".join(lines[:3])
+    new = run("sample", "names", "--count", 40, "--seed", 1, "--unseen").out.splitlines(keepends=True)
+    assert len(new) == 40
+    assert not set(new) & known
+    assert set(new) & set(lines)
+    primed = run("sample", "names", "--count", 20, "--prime", "Ta", "--unseen", "--seed", 1).out.splitlines(keepends=True)
+    assert all(line.startswith("Ta") and line not in known for line in primed)
+    running = run("sample", "names", "-n", 60, "--seed", 1).out
+    assert len(running.splitlines()) > 5, "without --count the text runs on"
+    assert running.startswith(lines[0])
+    few = run("sample", "names", "--count", 2, "--unseen", "-n", 1)
+    assert (few.code, few.out) == (1, "")
+    assert "only 0 of 200 texts drawn ended within --length 1" in few.err
+
+
+def test_unseen_needs_an_end_and_the_corpus(run: Run, corpus: Path) -> None:
+    train(run, "--updates", 2)
+    refused = run("sample", "--unseen")
+    assert refused.code == 2
+    assert "say where a text ends with --stop" in refused.err
+    assert run("sample", "--unseen", "--stop", " ", "--count", 3).out
+    corpus.write_text("another text")
+    gone = run("sample", "--unseen", "--stop", " ")
+    assert gone.code == 1
+    assert "not the text that the run was trained on" in gone.err
 
 
 def shell(*arguments: str) -> "subprocess.CompletedProcess[str]":

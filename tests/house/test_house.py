@@ -26,7 +26,8 @@ ALLOWED = {
     "checkpoint": {"config", "errors", "parameters", "vocabulary"},
     "evaluate": {"blocks", "network", "parameters"},
     "profiler": {"blocks", "config", "kernels", "lags", "network", "optimizer", "parameters"},
-    "sample": {"config", "network", "parameters"},
+    "sample": {"blocks", "config", "network", "parameters"},
+    "sequences": {"blocks", "truncation"},
     "trainer": {
         "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "kernels", "network", "optimizer",
         "parameters", "profiler", "truncation", "watch",

@@ -86,8 +86,8 @@ def test_resets_follow_the_text(text: str, s: int, every: int) -> None:
     vocabulary = Vocabulary(["\n", "a", "b", "|"])
     ids, streams = vocabulary.encode(text), Streams(len(text), s)
     for config, expected in (
-        (ResetConfig("line"), lambda p, t: text[p - 1 : p] == "\n"),
-        (ResetConfig("after", after="a|"), lambda p, t: p >= 2 and text[p - 2 : p] == "a|"),
+        (ResetConfig("line"), lambda p, t: text[p] == "\n"),
+        (ResetConfig("after", after="a|"), lambda p, t: text[: p + 1].endswith("a|")),
         (ResetConfig("every", every=every), lambda p, t: t % every == 0),
         (ResetConfig("block"), lambda p, t: t % 4 == 0),
         (ResetConfig("epoch"), lambda p, t: False),

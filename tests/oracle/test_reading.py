@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.blocks import Resets
+from charlm.blocks import Resets, Streams
 from charlm.config import DrawConfig, ModelConfig, ResetConfig, TruncationConfig
 from charlm.evaluate import Evaluator
 from charlm.parameters import Parameters
 from charlm.reference import Sequence, losses
-from charlm.sample import sample
+from charlm.sample import Seen, sample
 
 from .problem import LINE_END, Problem, exact
 
@@ -21,13 +21,16 @@ MODELS = [
 ]
 
 
+NEVER = Resets(ResetConfig("never"), 4)
+
+
 def reference_losses(problem: Problem) -> np.ndarray:
     """Nats (N-1,) of each character but the first, read in order, without dropout."""
     text, n = problem.text(), problem.length
     reset = np.zeros(n - 1, bool)
     reset[0] = True
     if problem.reset.policy == "line":
-        reset[1:] = text[: n - 2] == LINE_END
+        reset[1:] = text[1 : n - 1] == LINE_END
     sequence = Sequence(text[:-1, None], text[1:, None], reset[:, None])
     return np.array(losses(replace(problem.model, dropout=0.0), exact(problem.parameters()), sequence))[:, 0]
 
@@ -91,7 +94,7 @@ HOW = [
 @pytest.mark.parametrize("how", HOW, ids=str)
 def test_drawn_characters_follow_the_distribution(how: DrawConfig) -> None:
     p = np.random.default_rng(0).dirichlet(np.full(21, 0.8))
-    pieces = list(sample(fixed_distribution(p), np.zeros(1, np.int32), 50, 2000, how))
+    pieces = list(sample(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 50, 2000, how))
     drawn = np.concatenate(pieces)
     assert drawn.shape == (2000, 50)
     expected, n = allowed(p, how), drawn.size
@@ -106,14 +109,54 @@ def test_drawn_characters_follow_the_distribution(how: DrawConfig) -> None:
 
 def test_temperature_zero_takes_the_most_likely() -> None:
     p = np.array([0.3, 0.1, 0.35, 0.25])
-    drawn = np.concatenate(list(sample(fixed_distribution(p), np.zeros(1, np.int32), 3, 40, DrawConfig(0.0))))
+    drawn = np.concatenate(list(sample(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 3, 40, DrawConfig(0.0))))
     assert (drawn == 2).all()
 
 
 def test_a_text_does_not_depend_on_its_neighbours_or_threads() -> None:
     problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9)
     prime = problem.text()[:150]
-    one = np.concatenate(list(sample(problem.parameters(), prime, 1, 300, DrawConfig(seed=5))))
-    many = np.concatenate(list(sample(problem.parameters(), prime, 12, 300, DrawConfig(seed=5), threads=3)))
+    one = np.concatenate(list(sample(problem.parameters(), NEVER, prime, 1, 300, DrawConfig(seed=5))))
+    many = np.concatenate(list(sample(problem.parameters(), NEVER, prime, 12, 300, DrawConfig(seed=5), threads=3)))
     assert np.array_equal(one[:, 0], many[:, 0])
     assert len({tuple(text) for text in many.T.tolist()}) == 12
+
+
+RESETS = [ResetConfig("line"), ResetConfig("after", after="x"), ResetConfig("every", every=7), ResetConfig("block")]
+
+
+@pytest.mark.parametrize("config", RESETS, ids=lambda r: r.policy)
+def test_drawn_texts_are_reset_as_evaluation_is(config: ResetConfig) -> None:
+    """Each character of a text drawn at temperature 0 is the one that evaluation finds the most likely there."""
+    problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9)
+    parameters = problem.parameters()
+    parameters.weights.embed[...] *= 5  # so that what was read decides, not the biases
+    parameters.weights.out[...] *= 30
+    prime = problem.text()[:20]
+    separator = {"line": np.array([2]), "after": np.array([2, 4])}.get(config.policy)
+    resets = Resets(config, 5, separator)
+    drawn = np.concatenate(list(sample(parameters, resets, prime, 1, 600, DrawConfig(0.0))))[:, 0]
+    text = np.concatenate([prime, drawn])
+    follows = resets.read(Streams(len(text), 1), text, len(prime), len(text) - 1)
+    assert 10 < follows.sum() < 300, "no text to test this on"
+    _, hits = Evaluator(parameters).losses(text, resets)
+    assert hits[len(prime) - 1 :].all()
+    _, hits = Evaluator(parameters).losses(text, NEVER)
+    assert not hits[len(prime) - 1 :].all(), "without resets the text would be another"
+
+
+def test_other_first_draws_are_other_texts() -> None:
+    parameters = fixed_distribution(np.full(9, 1 / 9))
+    one, other = (
+        np.concatenate(list(sample(parameters, NEVER, np.zeros(1, np.int32), 2, 100, DrawConfig(seed=5), first=n)))
+        for n in (0, 100)
+    )
+    assert 0 < (one == other).mean() < 0.3
+
+
+def test_seen_texts_are_known_wherever_the_text_is_cut() -> None:
+    text = "anna\nbea\n\ncleo"
+    for size in (1, 3, 100):
+        seen = Seen((text[at : at + size] for at in range(0, len(text), size)), "\n")
+        assert all(name in seen for name in ("anna", "bea", "", "cleo"))
+        assert not any(name in seen for name in ("ann", "anna\n", "be", "leo", "x"))
