@@ -33,7 +33,7 @@ def _seed(value: int) -> None:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The network: cell, sizes, and what lies between its layers."""
+    """The network: cell, sizes, what lies between its layers, and the first bias of the gate that keeps the state."""
 
     cell: str = "lstm"
     activation: str = "tanh"
@@ -42,6 +42,7 @@ class ModelConfig:
     dropout: float = 0.1
     residual: bool = False
     layer_norm: bool = False
+    forget_bias: float | None = None  # the cell's own
 
     def __post_init__(self) -> None:
         _choice("cell", self.cell, CELLS)
@@ -53,6 +54,9 @@ class ModelConfig:
         _at_least("hidden", self.hidden, 1)
         _at_least("layers", self.layers, 1)
         _require(0.0 <= self.dropout < 1.0, f"dropout {self.dropout}: must be in [0, 1)")
+        if self.forget_bias is not None:
+            _require(self.cell != "rnn", "forget-bias belongs to lstm and gru: in the rnn cell no gate keeps the state")
+            _require(math.isfinite(self.forget_bias), f"forget-bias {self.forget_bias}: must be a number")
 
 
 @dataclass(frozen=True)

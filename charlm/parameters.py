@@ -126,7 +126,10 @@ class Parameters:
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
 
     def initialise(self, seed: int) -> None:
-        """Draws initial values: uniform in +-1/sqrt(H) as PyTorch does, characters standard normal / 2, forget bias 1."""
+        """Draws initial values: uniform in +-1/sqrt(H) as PyTorch does, characters standard normal / 2.
+
+        Biases are 0 but for that of the gate that keeps the state: the configuration's, else 1 (lstm) and 0 (gru).
+        """
         random = np.random.Generator(np.random.PCG64(seed))
         bound = self.config.hidden**-0.5
         for name, view in self.named_views():
@@ -137,10 +140,11 @@ class Parameters:
             else:
                 view[...] = 0.0
         self.weights.gain[:, : self.config.hidden] = 1.0
-        forget = CELLS[self.config.cell, self.config.activation].forget_gate
-        if forget >= 0:
-            p = padded(self.config.hidden)
-            self.weights.b_ih.reshape(-1, self.gates, p)[:, forget, : self.config.hidden] = 1.0
+        cell = CELLS[self.config.cell, self.config.activation]
+        if cell.forget_gate >= 0:
+            p, bias = padded(self.config.hidden), self.config.forget_bias
+            forget = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.forget_gate, : self.config.hidden]
+            forget[...] = cell.forget_bias if bias is None else bias
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
 
 

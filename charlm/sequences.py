@@ -1,6 +1,6 @@
 """The sequences that a separator divides streams into: how many, how long, and how many of them truncation cuts."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,7 +10,8 @@ from .truncation import Truncation
 _STEPS = 1 << 16  # read at a time
 
 
-class Sequences(NamedTuple):
+@dataclass(frozen=True)
+class Sequences:
     """count: of sequences. longest: steps of the longest one. cut: those whose errors do not all reach the first step."""
 
     count: int

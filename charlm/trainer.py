@@ -518,17 +518,18 @@ def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
 
 def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Parameters:
     """Parameters for a new run that start from another's; characters it did not know keep their drawn values."""
-    if replace(source.config.model, dropout=0.0) != replace(config.model, dropout=0.0):
+    theirs, mine = (replace(c.model, dropout=0.0, forget_bias=None) for c in (source.config, config))
+    if theirs != mine:
         raise CheckpointError(f"{source.path}: its network {source.config.model} is not the one asked for, {config.model}")
     parameters = Parameters(config.model, len(corpus.vocabulary))
     parameters.initialise(config.seed)
     if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
         raise CheckpointError(f"{source.path}: one of the two models reads bytes, the other characters; see --bytes")
     arrays, old = parameters.to_pytorch(), source.parameters.to_pytorch()
-    mine = corpus.vocabulary.characters or [chr(b) for b in range(256)]
-    theirs = source.vocabulary.characters or [chr(b) for b in range(256)]
-    place = {character: i for i, character in enumerate(theirs)}
-    shared = [(i, place[character]) for i, character in enumerate(mine) if character in place]
+    new = corpus.vocabulary.characters or [chr(b) for b in range(256)]
+    old_ones = source.vocabulary.characters or [chr(b) for b in range(256)]
+    place = {character: i for i, character in enumerate(old_ones)}
+    shared = [(i, place[character]) for i, character in enumerate(new) if character in place]
     here, there = (np.array(side, int) for side in zip(*shared, strict=True)) if shared else (np.array([], int),) * 2
     for name, array in old.items():
         if name == "rnn.weight_ih_l0":

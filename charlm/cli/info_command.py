@@ -37,6 +37,7 @@ def _label(path: Path, meta: dict[str, Any], parameters: int, characters: Any) -
     model, cut, reset, rule = config["model"], config["truncation"], config["reset"], config["optimizer"]
     extras = [name for name in ("residual", "layer_norm") if model[name]]
     extras += [f"dropout {model['dropout']:g}"] if model["dropout"] else []
+    extras += [f"forget bias {model['forget_bias']:g}"] if model.get("forget_bias") is not None else []
     best = progress["best_val_nats"]
     known = (
         "256 bytes"

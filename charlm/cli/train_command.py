@@ -93,6 +93,14 @@ _ENDS = ("epochs", "updates", "minutes")
 )
 @click.option("--residual", is_flag=True, help="Add a layer's input to its output, from the second layer on.")
 @click.option("--layer-norm", is_flag=True, help="Normalise what passes between layers and to the output.")
+@click.option(
+    "--forget-bias",
+    type=float,
+    default=None,
+    metavar="B",
+    help="First bias of the gate that keeps the state, lstm's f or gru's z: the state fades to a third in about "
+    "e^B steps (default: 1, 0).",
+)
 @click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=_OPTIMIZER.rule, show_default=True, help="Rule.")
 @click.option("--lr", type=float, default=_OPTIMIZER.learning_rate, show_default=True, help="Learning rate.")
 @click.option("--momentum", type=float, default=0.0, show_default=True, help="Of sgd and rmsprop.")
@@ -189,7 +197,14 @@ def _config(o: dict[str, Any]) -> RunConfig:
         ends["minutes"] = _SCHEDULE.minutes
     return RunConfig(
         model=ModelConfig(
-            o["cell"], o["activation"], o["hidden"], o["layers"], o["dropout"], o["residual"], o["layer_norm"]
+            o["cell"],
+            o["activation"],
+            o["hidden"],
+            o["layers"],
+            o["dropout"],
+            o["residual"],
+            o["layer_norm"],
+            o["forget_bias"],
         ),
         truncation=cut,
         reset=ResetConfig(policy, o["reset_every"] or 0, o["reset_after"] or ""),

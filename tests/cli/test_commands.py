@@ -209,6 +209,17 @@ def test_updates_zero_only_initialises(run: Run, corpus: Path) -> None:
     assert run("sample", "-n", 5, "--seed", 1).code == 0
 
 
+@pytest.mark.parametrize(("cell", "gate", "usual"), [("lstm", 1, 1), ("gru", 1, 0)])
+def test_forget_bias(run: Run, corpus: Path, cell: str, gate: int, usual: int) -> None:
+    for more, expected in (((), usual), (("--forget-bias", 2.5), 2.5)):
+        train(run, "--cell", cell, "--updates", 0, "--force", *more)
+        with np.load("runs/corpus/last.npz") as file:
+            biases = file["param/rnn.bias_ih_l0"].reshape(-1, 24)
+        assert (biases[gate] == expected).all()
+        assert not np.delete(biases, gate, axis=0).any()
+    assert "forget bias 2.5" in run("info").out
+
+
 def test_init_from_takes_over_parameters(run: Run, corpus: Path) -> None:
     train(run, "--updates", 300)
     Path("more.txt").write_text(TEXT + "éü", encoding="utf-8")
@@ -263,6 +274,8 @@ BAD = [
     (("train", "corpus.txt", "--hidden", "0"), 2, "hidden"),
     (("train", "corpus.txt", "--epochs", "2", "--updates", "2"), 2, "one of epochs, updates, minutes"),
     (("train", "corpus.txt", "--activation", "relu"), 2, "activation relu belongs to the rnn cell"),
+    (("train", "corpus.txt", "--cell", "rnn", "--forget-bias", "2"), 2, "forget-bias belongs to lstm and gru"),
+    (("train", "corpus.txt", "--forget-bias", "inf"), 2, "forget-bias inf"),
     (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to sgd"),
     (("train", "corpus.txt", "--reset-after", ""), 2, "separator text is empty"),
     (("train", "corpus.txt", "--save-every", "soon"), 2, "save-every"),

@@ -31,10 +31,10 @@ def test_against_the_plan(text: list[int], s: int, k1: int, k2: int, alone: bool
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequences, "_STEPS", piece)
         found = sequences.measure(streams, resets, ids, cut)
-    assert found == (len(lengths), max(lengths), severed)
+    assert found == sequences.Sequences(len(lengths), max(lengths), severed)
 
 
 def test_random_cuts_take_nothing_away_on_average() -> None:
     ids, streams = np.zeros(100, int), Streams(100, 1)
     cut = method(TruncationConfig(kind="artbp", mean_length=5, tail=4.0), streams, 0)
-    assert sequences.measure(streams, Resets(ResetConfig("never"), 5), ids, cut) == (1, 99, 0)
+    assert sequences.measure(streams, Resets(ResetConfig("never"), 5), ids, cut) == sequences.Sequences(1, 99, 0)

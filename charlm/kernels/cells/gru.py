@@ -20,7 +20,8 @@ class Gru(NamedTuple):
     gates: int = 3
     extras: int = 1
     separate: int = 1  # n's error is multiplied by r on its way to the state
-    forget_gate: int = -1
+    forget_gate: int = 1  # z, which keeps the state
+    forget_bias: int = 0
 
 
 def _forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):

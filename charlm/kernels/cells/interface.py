@@ -27,7 +27,11 @@ class Cell(Protocol):
 
     @property
     def forget_gate(self) -> int:
-        """The gate whose bias starts at 1, or -1."""
+        """The gate that keeps the state, or -1."""
+
+    @property
+    def forget_bias(self) -> int:
+        """What that gate's bias starts at."""
 
 
 # The steps of each cell class, for running without the compiler.

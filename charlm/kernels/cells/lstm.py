@@ -20,7 +20,8 @@ class Lstm(NamedTuple):
     gates: int = 4
     extras: int = 2
     separate: int = 0  # the input and the state see the same error
-    forget_gate: int = 1  # the gate whose bias starts at 1
+    forget_gate: int = 1  # the gate that keeps the state; -1 where there is none
+    forget_bias: int = 1  # its first bias
 
 
 def _forward(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):

@@ -17,6 +17,7 @@ class RnnTanh(NamedTuple):
     extras: int = 0
     separate: int = 0
     forget_gate: int = -1
+    forget_bias: int = 0
 
 
 class RnnRelu(NamedTuple):
@@ -26,6 +27,7 @@ class RnnRelu(NamedTuple):
     extras: int = 0
     separate: int = 0
     forget_gate: int = -1
+    forget_bias: int = 0
 
 
 def _forward_tanh(cell, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
