@@ -115,7 +115,7 @@ class Trainer:
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
         self._tally, self._longest = _Tally(), 0
-        self._watch = Watch(config.optimizer.clip)
+        self._watch = Watch(config.optimizer.clip, len(corpus.vocabulary))
         # Updates that one line of metrics.jsonl sums up.
         self._log_every = max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
         self._complete_nats: float | None = None
@@ -349,7 +349,7 @@ class Trainer:
                         **self.truncation.realised(tally.steps, tally.updates, tally.longest),
                     }
                 )
-                alarms = self._watch.look(self.updates, reports.norm, layers, gates)
+                alarms = self._watch.look(self.updates, self._complete_nats, reports.norm, layers, gates)
                 tally = _Tally()
         self._tally = tally
         return alarms

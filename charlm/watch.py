@@ -13,11 +13,12 @@ _RECENT = 20  # stretches that a norm is compared with
 _EXPLODES = 100.0  # times the median of the recent ones; with clipping, times the clip
 _VANISHES = 1e-4  # of the output layer's norm per number
 _STUCK = 0.95  # share of saturated gates
+_WORSE = 1.2  # times the loss of guessing
 
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that the user should know. kind: explodes, vanishes or saturates; each comes once a run."""
+    """Something that the user should know. kind: explodes, vanishes, saturates or diverges; each comes once a run."""
 
     updates: int
     kind: str
@@ -41,13 +42,15 @@ def saturation(gates: np.ndarray) -> list[list[float]]:
 class Watch:
     """Looks at one stretch of updates after the other."""
 
-    def __init__(self, clip: float) -> None:
-        self._clip = clip
+    def __init__(self, clip: float, vocabulary: int) -> None:
+        self._clip, self._guessing = clip, math.log(vocabulary)
         self._norms: deque[float] = deque(maxlen=_RECENT)
         self._told: set[str] = set()
 
-    def look(self, updates: int, norms: np.ndarray, layers: dict[str, float], gates: list[list[float]]) -> list[Alarm]:
-        """What is new and wrong. norms: the global norms of the stretch's updates; layers, gates: after the last."""
+    def look(
+        self, updates: int, nats: float, norms: np.ndarray, layers: dict[str, float], gates: list[list[float]]
+    ) -> list[Alarm]:
+        """What is new and wrong. nats: mean loss of the stretch; norms: of its updates; layers, gates: after the last."""
         median = float(np.median(norms))
         usual = self._clip or (float(np.median(self._norms)) if len(self._norms) >= 3 else math.inf)
         self._norms.append(median)
@@ -68,6 +71,11 @@ class Watch:
             found["saturates"] = (
                 f"{100 * stuck:.0f} % of a layer's gates (of a tanh cell: its units) are saturated and hardly learn; "
                 "try a lower --lr, --clip or --weight-decay"
+            )
+        if nats > _WORSE * self._guessing:
+            found["diverges"] = (
+                f"training diverges: the loss is {nats:.3g} nats/char, that of guessing {self._guessing:.3g}; "
+                "try a lower --lr, --clip, --cell lstm or gru"
             )
         new = [Alarm(updates, kind, message) for kind, message in found.items() if kind not in self._told]
         self._told |= set(found)

@@ -169,6 +169,8 @@ def test_metrics_watch_gradients_and_gates(run: Run, corpus: Path, monkeypatch: 
         assert len(line["saturated"]) == 24
     result = run("train", "corpus.txt", "--cell", "rnn", "--activation", "relu", "--hidden", 16, "--updates", 60, "--force")
     assert result.code == 0, result.err
+    wild = run("train", "corpus.txt", "--hidden", 16, "--lr", 30, "--updates", 60, "--force")
+    assert wild.err.count("training diverges: the loss is ") == 1
 
 
 def test_evaluation_over_streams_is_that_in_order(run: Run, corpus: Path) -> None:

@@ -52,6 +52,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("readme")
     for name in ("corpus", "chapter1", "chapter2", "other"):
         (path / f"{name}.txt").write_text("".join(SENTENCE.format(i) for i in range(200)), encoding="utf-8")
+    names = "".join(f"{a}{b}{c}\n" for a in "BDGLMNRT" for b in ("ar", "el", "io", "un") for c in ("a", "en", "ith", "o"))
+    (path / "names.txt").write_text(names, encoding="utf-8")
     return path
 
 

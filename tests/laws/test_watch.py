@@ -53,22 +53,25 @@ def test_saturation_counts_both_ends() -> None:
 
 
 def test_alarms_come_once_and_name_what_to_try() -> None:
-    watch = Watch(clip=1.0)
-    assert watch.look(1, np.ones(5), CALM, OPEN) == []
-    (alarm,) = watch.look(2, np.full(5, 101.0), CALM, OPEN)
+    watch = Watch(1.0, 8)
+    assert watch.look(1, 2.0, np.ones(5), CALM, OPEN) == []
+    (alarm,) = watch.look(2, 2.0, np.full(5, 101.0), CALM, OPEN)
     assert alarm.kind == "explodes"
     assert "--lr" in alarm.message
-    assert watch.look(3, np.full(5, 1e6), CALM, OPEN) == []
-    (alarm,) = watch.look(4, np.ones(5), {**CALM, "layer1": 1e-5}, OPEN)
+    assert watch.look(3, 2.0, np.full(5, 1e6), CALM, OPEN) == []
+    (alarm,) = watch.look(4, 2.0, np.ones(5), {**CALM, "layer1": 1e-5}, OPEN)
     assert alarm.kind == "vanishes"
     assert "layer 1" in alarm.message
-    (alarm,) = watch.look(5, np.ones(5), CALM, [[0.2, 0.97]])
+    (alarm,) = watch.look(5, 2.0, np.ones(5), CALM, [[0.2, 0.97]])
     assert alarm.kind == "saturates"
-    assert Watch(1.0).look(1, np.ones(5), CALM, [[], []]) == [], "a relu cell has no gates"
+    (alarm,) = watch.look(6, 2.6, np.ones(5), CALM, OPEN)
+    assert alarm.kind == "diverges"
+    assert "that of guessing 2.08" in alarm.message
+    assert Watch(1.0, 8).look(1, 2.0, np.ones(5), CALM, [[], []]) == [], "a relu cell has no gates"
 
 
 def test_without_clipping_a_norm_is_compared_with_what_it_was() -> None:
-    watch = Watch(clip=0.0)
+    watch = Watch(0.0, 8)
     for i in range(5):
-        assert watch.look(i, np.full(4, 0.3), CALM, OPEN) == []
-    assert [a.kind for a in watch.look(6, np.full(4, 31.0), CALM, OPEN)] == ["explodes"]
+        assert watch.look(i, 2.0, np.full(4, 0.3), CALM, OPEN) == []
+    assert [a.kind for a in watch.look(6, 2.0, np.full(4, 31.0), CALM, OPEN)] == ["explodes"]

@@ -1,0 +1,59 @@
+"""Is an estimator of the gradient unbiased? Its mean over many draws against the gradient without truncation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from charlm.blocks import Resets, Streams
+from charlm.config import OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.network import Network
+from charlm.optimizer import Optimizer
+from charlm.parameters import Parameters
+from charlm.truncation import Position, make_plan, method
+
+
+@dataclass(frozen=True)
+class Error:
+    """What is wrong with a mean gradient, in units of what is wrong with TBPTT's: 1 is as biased, 0 unbiased.
+
+    along: its part in the direction of TBPTT's error. deviation: its standard error. worst: the largest of its parts in
+    random directions, in their standard errors; nan where nothing is random.
+    """
+
+    along: float
+    deviation: float
+    worst: float
+
+
+def epoch_gradient(parameters: Parameters, cut: TruncationConfig, streams: int, ids: np.ndarray, seed: int) -> np.ndarray:
+    """The mean gradient of a loss over an epoch, parameters held, (n,) float64: sums over updates, times their weights."""
+    split = Streams(len(ids), streams)
+    truncation, resets, at = method(cut, split, seed), Resets(ResetConfig(), cut.k1), Position()
+    net = Network(parameters, streams, truncation.block, truncation.window, dropout_seed=None)
+    rule = Optimizer(OptimizerConfig("sgd", learning_rate=0.0, clip=0.0), parameters, net.gradients).rule
+    total = np.zeros(parameters.flat.size)
+    while at.epoch == 0:
+        plan, at = make_plan(truncation, split, resets, ids, at, 1, np.zeros(1))
+        net.reserve(int(plan.steps.max()))
+        net.train(plan, rule)
+        total += net.gradients.flat.ravel() / plan.weight[0]
+    return total / (streams * split.steps)
+
+
+def compare(
+    parameters: Parameters, ids: np.ndarray, streams: int, mean_length: int, tail: float, draws: int, directions: int = 20
+) -> dict[str, Error]:
+    """Errors of TBPTT(mean_length, mean_length), and of the mean of `draws` of ARTBP with segments of that mean length."""
+    steps = Streams(len(ids), streams).steps
+    full = epoch_gradient(parameters, TruncationConfig(steps, steps), streams, ids, 0)
+    cut = epoch_gradient(parameters, TruncationConfig(mean_length, mean_length), streams, ids, 0)
+    length, direction = float(np.linalg.norm(cut - full)), (cut - full) / np.linalg.norm(cut - full)
+    random = np.random.default_rng(0).standard_normal((directions, len(full))) * (full != 0)
+    kind = TruncationConfig(mean_length, mean_length, "artbp", mean_length=mean_length, tail=tail)
+    errors = np.array([epoch_gradient(parameters, kind, streams, ids, seed) - full for seed in range(draws)])
+    along, apart = errors @ direction / length, errors @ random.T
+    z = np.sqrt(draws) * apart.mean(0) / apart.std(0, ddof=1)
+    return {
+        "TBPTT": Error(1.0, 0.0, float("nan")),
+        "ARTBP": Error(float(along.mean()), float(along.std(ddof=1)) / draws**0.5, float(np.abs(z).max())),
+    }
