@@ -4,7 +4,6 @@ import json
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,76 +16,20 @@ from .config import RunConfig, SavingConfig
 from .corpus import Corpus
 from .errors import CheckpointError, ConfigurationError, DivergenceError
 from .evaluate import Evaluator
+from .events import Adaptation, Alarm, Progress, Validation
+from .fitting import free_memory, require_memory
+from .journal import Journal
 from .kernels.buffers import Plan, Reports
 from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
 from .truncation import MEASURED, Position, make_plan, method
-from .watch import Alarm, Watch, layer_norms, saturation
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
-_LOG_CHARS = 1 << 18  # characters that one line of metrics.jsonl sums up
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
-# Dropout by the size of the training part, as measured (see the README): a small text is read again and again and
-# overfitted, of a large one minutes do not suffice to read much twice.
-_SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
-_LARGE_CORPUS = 10_000_000
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where training is. nats: mean loss of the newest updates, per character; share: of the whole run."""
-
-    updates: int
-    epochs: float
-    share: float
-    seconds: float
-    chars_per_second: float
-    nats: float
-    learning_rate: float
-    gradient_norm: float
-
-
-@dataclass(frozen=True)
-class Validation:
-    """A look at the held-out text."""
-
-    updates: int
-    epochs: float
-    train_nats: float
-    val_nats: float
-    best_val_nats: float
-    improved: bool
-
-
-@dataclass(frozen=True)
-class Adaptation:
-    """A measurement of how far errors reach, and the k2 chosen by it.
-
-    within: whether its bias is within the tolerance. rate: what the norm of errors is multiplied by a step.
-    """
-
-    updates: int
-    k2_before: int
-    k2: int
-    relative_bias: float
-    within: bool
-    rate: float
-
-
-@dataclass
-class _Tally:
-    """Sums since the last line of metrics.jsonl. longest: block, in steps."""
-
-    nats: float = 0.0
-    chars: int = 0
-    steps: int = 0
-    updates: int = 0
-    clipped: int = 0
-    longest: int = 0
 
 
 class Trainer:
@@ -114,11 +57,8 @@ class Trainer:
         self._at = Position()
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
-        self._tally, self._longest = _Tally(), 0
-        self._watch = Watch(config.optimizer.clip, len(corpus.vocabulary))
-        # Updates that one line of metrics.jsonl sums up.
-        self._log_every = max(1, _LOG_CHARS * self.updates_per_epoch // (self.streams.count * self.streams.steps))
-        self._complete_nats: float | None = None
+        chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
+        self._journal = Journal(run, chars_per_update, config.optimizer.clip, len(corpus.vocabulary))
         self.best_val_nats, self.val_nats = math.inf, math.nan
         self._validations, self._worse, self._validated_at = 0, 0, -1
         self._dirty, self._saved_time = True, 0.0
@@ -126,7 +66,7 @@ class Trainer:
         self._evaluator = self._new_evaluator(threads)
         self._profiler = self._new_profiler(threads)
         measuring = self._profiler.bytes if self._profiler else 0
-        _require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes + measuring)
+        require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes + measuring)
 
     # --- what a run is made of ---------------------------------------------------------------------------------------
 
@@ -222,7 +162,7 @@ class Trainer:
         plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._at, n, rates)
         self.corpus.release()
         if plan.steps.max() > self.network.longest_block:
-            self.network.reserve(int(plan.steps.max()), _free_memory())
+            self.network.reserve(int(plan.steps.max()), free_memory())
         begun = time.perf_counter()
         reports = self.network.train(plan, self.optimizer.rule)
         spent = time.perf_counter() - begun
@@ -233,8 +173,7 @@ class Trainer:
             self._timed_chars += int(chars.sum())
             self._seconds_per_update = spent / len(chars)
         self._at, self._dirty = after, True
-        self._longest = max(self._longest, int(plan.steps.max()))
-        alarms = self._log(plan, reports, chars)
+        alarms = self._journal.add(plan, reports, chars.tolist(), self.network, self.truncation)
         progress = Progress(
             updates=self.updates,
             epochs=self.epochs,
@@ -253,8 +192,7 @@ class Trainer:
         for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every):
             if every:
                 n = min(n, every - self.updates % every)
-        # A line of metrics.jsonl ends with a plan, since it says what gradients and gates then are.
-        n = min(n, self._log_every - self._tally.updates)
+        n = min(n, self._journal.updates_left)
         total = self.total_updates
         return n if total is None else min(n, total - self.updates)
 
@@ -283,7 +221,9 @@ class Trainer:
         within = bias <= self.config.truncation.bias_tolerance
         found = Adaptation(self.updates, before, self.truncation.k2, bias, within, profile.rate)
         known = bias if math.isfinite(bias) else None
-        self._append({"updates": self.updates + 1, "k2": found.k2, "relative_bias": known, "error_rate": profile.rate})
+        self._journal.append(
+            {"updates": self.updates + 1, "k2": found.k2, "relative_bias": known, "error_rate": profile.rate}
+        )
         return found
 
     # --- validation --------------------------------------------------------------------------------------------------
@@ -319,51 +259,10 @@ class Trainer:
         if improved:
             self.best_val_nats = self.val_nats
             self._save_best()
-        self._append({"updates": self.updates, "epochs": self.epochs, "val_nats": self.val_nats})
-        return Validation(self.updates, self.epochs, self.train_nats, self.val_nats, self.best_val_nats, improved)
+        self._journal.append({"updates": self.updates, "epochs": self.epochs, "val_nats": self.val_nats})
+        return Validation(self.updates, self.epochs, self._journal.train_nats, self.val_nats, self.best_val_nats, improved)
 
     # --- records -----------------------------------------------------------------------------------------------------
-
-    def _log(self, plan: Plan, reports: Reports, chars: np.ndarray) -> list[Alarm]:
-        """Adds the updates to the tally; when it is full, one line goes to metrics.jsonl, and what is wrong is returned."""
-        tally, clip, alarms = self._tally, self.config.optimizer.clip, []
-        for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars.tolist(), strict=True)):
-            tally.nats += nats
-            tally.chars += n
-            tally.updates += 1
-            tally.clipped += int(0 < clip < reports.norm[u])
-            tally.steps += int(plan.steps[u])
-            tally.longest = max(tally.longest, int(plan.steps[u]))
-            if tally.updates == self._log_every:
-                self._complete_nats = tally.nats / tally.chars
-                layers, gates = layer_norms(self.network.gradients), saturation(self.network.gate_values())
-                self._append(
-                    {
-                        "updates": int(plan.number[u]),
-                        "train_nats": self._complete_nats,
-                        "learning_rate": float(plan.learning_rate[u]),
-                        "gradient_norm": float(reports.norm[u]),
-                        "clipped": tally.clipped / tally.updates,
-                        "gradient_norms": layers,
-                        "saturated": gates,
-                        **self.truncation.realised(tally.steps, tally.updates, tally.longest),
-                    }
-                )
-                alarms = self._watch.look(self.updates, self._complete_nats, reports.norm, layers, gates)
-                tally = _Tally()
-        self._tally = tally
-        return alarms
-
-    @property
-    def train_nats(self) -> float:
-        """Mean loss of the last full stretch of _LOG_CHARS characters, or of what there is of the first."""
-        if self._complete_nats is not None:
-            return self._complete_nats
-        return self._tally.nats / self._tally.chars if self._tally.chars else math.nan
-
-    def _append(self, record: dict[str, Any]) -> None:
-        with (self.run / checkpoint.METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
 
     def _write_config(self) -> None:
         text = json.dumps(self.config.to_json(), indent=2, ensure_ascii=False) + "\n"
@@ -378,13 +277,13 @@ class Trainer:
             "epochs": self.epochs,
             "seconds": self._seconds,
             "chars_per_second": self.chars_per_second,
-            "train_nats": known(self.train_nats),
+            "train_nats": known(self._journal.train_nats),
             "val_nats": known(self.val_nats),
             "best_val_nats": best,
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
             "window_bytes": self.network.window_bytes(),
-            **self.truncation.realised(self._at.epoch_base + self._at.step, self.updates, self._longest),
+            **self.truncation.realised(self._at.epoch_base + self._at.step, self.updates, self._journal.longest),
         }
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
@@ -415,9 +314,7 @@ class Trainer:
             "epoch_base": self._at.epoch_base,
             "k2": self.truncation.k2,
             "timed_chars": self._timed_chars,
-            "tally": list(astuple(self._tally)),
-            "longest_block": self._longest,
-            "complete_nats": self._complete_nats,
+            "journal": self._journal.state(),
             "schedule": [self.schedule.factor, self.schedule.stale],
             "validations": [self._validations, self._worse, self._validated_at],
         }
@@ -439,11 +336,9 @@ class Trainer:
             self._at = Position(p["updates"], p["epoch"], p["step"], p["epoch_base"])
             self.truncation.k2 = p["k2"]
             self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
-            self._tally = _Tally(*p["tally"])
-            self._longest = p["longest_block"]
             self.schedule.factor, self.schedule.stale = p["schedule"]
             self._validations, self._worse, self._validated_at = p["validations"]
-            self._complete_nats = p["complete_nats"]
+            self._journal.restore(p["journal"])
             self.val_nats = math.nan if p["val_nats"] is None else p["val_nats"]
             self.best_val_nats = math.inf if p["best_val_nats"] is None else p["best_val_nats"]
         except (KeyError, TypeError, ValueError) as error:
@@ -451,41 +346,8 @@ class Trainer:
         for name, array in self._resume_arrays().items():
             _copy_array(saved, name, array)
             self.network.carry(name, array, self.truncation.reaches_back(self._at))
+        self._journal.drop_after(self.updates)
         self._dirty = False
-        self._drop_later_metrics()
-
-    def _drop_later_metrics(self) -> None:
-        """Removes lines of metrics.jsonl that were written after the checkpoint: those updates will be made again."""
-        path = self.run / checkpoint.METRICS
-        if not path.exists():
-            return
-        kept = []
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            try:
-                if line.endswith("\n") and json.loads(line)["updates"] <= self.updates:
-                    kept.append(line)
-            except (ValueError, KeyError, TypeError):
-                continue  # a torn line
-        checkpoint.write_atomically(path, lambda file: file.write("".join(kept).encode()))
-
-
-def _require_memory(needed: int) -> None:
-    """Refuses a run that cannot fit. Arrays of zeros take memory only when they are written to, which would be too late."""
-    free = _free_memory()
-    if needed > free:
-        raise ConfigurationError(
-            f"training would take {needed / 2**30:.1f} GiB of memory, this machine has {free / 2**30:.1f} free: "
-            "use a smaller --k1, --k2, --streams, --hidden or --layers"
-        )
-
-
-def _free_memory() -> float:
-    """Bytes that programs can still take, where the system says so (Linux)."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return math.inf
-    return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
 def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:
@@ -498,45 +360,3 @@ def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:
             f"the file has {source.dtype} {source.shape}"
         )
     target[...] = source
-
-
-def fit_streams(wanted: int, asked: bool, targets: int, k1: int) -> int:
-    """The number of streams for a training part with `targets` targets.
-
-    What was asked for is kept as long as every stream has a target; the default is lowered until a stream holds at
-    least eight update blocks.
-    """
-    return max(1, min(wanted, targets if asked else targets // (8 * k1)))
-
-
-def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
-    """Dropout for a training part of this size: what was asked for, else more for a small and none for a large one."""
-    if asked or _SMALL_CORPUS <= characters <= _LARGE_CORPUS:
-        return wanted
-    return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0
-
-
-def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Parameters:
-    """Parameters for a new run that start from another's; characters it did not know keep their drawn values."""
-    theirs, mine = (replace(c.model, dropout=0.0, forget_bias=None) for c in (source.config, config))
-    if theirs != mine:
-        raise CheckpointError(f"{source.path}: its network {source.config.model} is not the one asked for, {config.model}")
-    parameters = Parameters(config.model, len(corpus.vocabulary))
-    parameters.initialise(config.seed)
-    if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
-        raise CheckpointError(f"{source.path}: one of the two models reads bytes, the other characters; see --bytes")
-    arrays, old = parameters.to_pytorch(), source.parameters.to_pytorch()
-    new = corpus.vocabulary.characters or [chr(b) for b in range(256)]
-    old_ones = source.vocabulary.characters or [chr(b) for b in range(256)]
-    place = {character: i for i, character in enumerate(old_ones)}
-    shared = [(i, place[character]) for i, character in enumerate(new) if character in place]
-    here, there = (np.array(side, int) for side in zip(*shared, strict=True)) if shared else (np.array([], int),) * 2
-    for name, array in old.items():
-        if name == "rnn.weight_ih_l0":
-            arrays[name][:, here] = array[:, there]
-        elif name.startswith("out."):
-            arrays[name][here] = array[there]
-        else:
-            arrays[name] = array
-    parameters.load_pytorch(arrays, str(source.path))
-    return parameters

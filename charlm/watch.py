@@ -2,10 +2,10 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass
 
 import numpy as np
 
+from .events import Alarm
 from .parameters import Parameters
 
 _SATURATED = 0.05  # a gate within this distance of 0 or 1 hardly learns: its slope is below a fifth of the largest
@@ -14,15 +14,6 @@ _EXPLODES = 100.0  # times the median of the recent ones; with clipping, times t
 _VANISHES = 1e-4  # of the output layer's norm per number
 _STUCK = 0.95  # share of saturated gates
 _WORSE = 1.2  # times the loss of guessing
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """Something that the user should know. kind: explodes, vanishes, saturates or diverges; each comes once a run."""
-
-    updates: int
-    kind: str
-    message: str
 
 
 def layer_norms(gradients: Parameters) -> dict[str, float]:

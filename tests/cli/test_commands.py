@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.trainer import fit_dropout
+from charlm.fitting import fit_dropout
 
 from .conftest import SMALL, TEXT, Result
 
@@ -154,7 +154,7 @@ def test_lags_are_drawn(run: Run, corpus: Path) -> None:
 
 def test_metrics_watch_gradients_and_gates(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A deep tanh network's gradients vanish on their way down: it is said once, and each line has the norms."""
-    monkeypatch.setattr("charlm.trainer._LOG_CHARS", 2000)
+    monkeypatch.setattr("charlm.journal._LOG_CHARS", 2000)
     options = ("--cell", "rnn", "--layers", 24, "--hidden", 16, "--k1", 8, "--streams", 6, "--updates", 130)
     result = run("train", "corpus.txt", *options)
     assert result.code == 0, result.err
@@ -309,7 +309,7 @@ def test_bad_input(run: Run, corpus: Path, arguments: tuple[str, ...], code: int
 
 
 def test_a_run_that_cannot_fit_is_refused(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.trainer._free_memory", lambda: 4e6)
+    monkeypatch.setattr("charlm.fitting.free_memory", lambda: 4e6)
     result = run("train", "corpus.txt", "--quiet")
     assert result.code == 1
     assert re.fullmatch(r"Error: training would take 0.0 GiB of memory, this machine has 0.0 free: .*\n", result.err)

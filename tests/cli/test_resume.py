@@ -49,7 +49,7 @@ def contents(run: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS.keys())
 def test_resume(run: Run, corpus: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped twice: in the middle of an epoch, and right before an epoch's last, shorter block."""
-    monkeypatch.setattr("charlm.trainer._LOG_CHARS", 600)
+    monkeypatch.setattr("charlm.journal._LOG_CHARS", 600)
     k1 = options[options.index("--k1") + 1] if "--k1" in options else 8
     assert isinstance(k1, int)
     common = ("train", "corpus.txt", "--hidden", 12, "--streams", 5, "--eval-every", 60, *options)

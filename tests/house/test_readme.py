@@ -12,7 +12,7 @@ import pytest
 
 from charlm.cli import COMMANDS, group
 from charlm.config import TruncationConfig
-from charlm.truncation import contract
+from charlm.contract import contract
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

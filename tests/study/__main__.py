@@ -83,7 +83,9 @@ def bias(folder: Path) -> dict[str, dict[str, float]]:
 
 @click.command()
 @click.option("--seeds", default=2, show_default=True, help="Runs of each kind.")
-@click.option("--work", type=click.Path(path_type=Path), default=Path("runs/study"), show_default=True, help="Texts, results.")
+@click.option(
+    "--work", type=click.Path(path_type=Path), default=Path("runs/study"), show_default=True, help="Texts, results."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=ROOT / "tests" / "study", show_default=False,
               help="Folder for results.md and study.svg (default: beside this program).")  # fmt: skip
 def main(seeds: int, work: Path, output: Path) -> None:

@@ -1,0 +1,53 @@
+"""What happens in a run, as the trainer tells it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training is. nats: mean loss of the newest updates, per character; share: of the whole run."""
+
+    updates: int
+    epochs: float
+    share: float
+    seconds: float
+    chars_per_second: float
+    nats: float
+    learning_rate: float
+    gradient_norm: float
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A look at the held-out text."""
+
+    updates: int
+    epochs: float
+    train_nats: float
+    val_nats: float
+    best_val_nats: float
+    improved: bool
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """A measurement of how far errors reach, and the k2 chosen by it.
+
+    within: whether its bias is within the tolerance. rate: what the norm of errors is multiplied by a step.
+    """
+
+    updates: int
+    k2_before: int
+    k2: int
+    relative_bias: float
+    within: bool
+    rate: float
+
+
+@dataclass(frozen=True)
+class Alarm:
+    """Something that the user should know. kind: explodes, vanishes, saturates or diverges; each comes once a run."""
+
+    updates: int
+    kind: str
+    message: str

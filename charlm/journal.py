@@ -1,0 +1,118 @@
+"""metrics.jsonl: one line for each stretch of updates, for each validation and for each choice of k2."""
+
+import json
+import math
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import METRICS, write_atomically
+from .events import Alarm
+from .kernels.buffers import Plan, Reports
+from .network import Network
+from .truncation import Truncation
+from .watch import Watch, layer_norms, saturation
+
+_LOG_CHARS = 1 << 18  # characters that one line sums up
+
+
+@dataclass
+class _Tally:
+    """Sums since the last line. longest: block, in steps."""
+
+    nats: float = 0.0
+    chars: int = 0
+    steps: int = 0
+    updates: int = 0
+    clipped: int = 0
+    longest: int = 0
+
+
+class Journal:
+    """Writes the lines of one run, and keeps what the next one will sum up."""
+
+    def __init__(self, run: Path, chars_per_update: float, clip: float, vocabulary: int) -> None:
+        self._path, self._clip, self._watch = run / METRICS, clip, Watch(clip, vocabulary)
+        self._every = max(1, int(_LOG_CHARS / chars_per_update))
+        self._tally = _Tally()
+        self._complete_nats: float | None = None
+        self.longest = 0  # block of the run so far, in steps
+
+    @property
+    def updates_left(self) -> int:
+        """Updates until the line is full. A plan is to end there, since the line says what gradients and gates then are."""
+        return self._every - self._tally.updates
+
+    @property
+    def train_nats(self) -> float:
+        """Mean loss of the last full line, or of what there is of the first, per character."""
+        if self._complete_nats is not None:
+            return self._complete_nats
+        return self._tally.nats / self._tally.chars if self._tally.chars else math.nan
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Writes a line."""
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def add(self, plan: Plan, reports: Reports, chars: list[int], network: Network, truncation: Truncation) -> list[Alarm]:
+        """Takes a plan's updates into account, the characters of each given; a line that is full is written.
+
+        Returns what is wrong by it.
+        """
+        tally, alarms = self._tally, []
+        for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars, strict=True)):
+            tally.nats += nats
+            tally.chars += n
+            tally.updates += 1
+            tally.clipped += int(0 < self._clip < reports.norm[u])
+            tally.steps += int(plan.steps[u])
+            tally.longest = max(tally.longest, int(plan.steps[u]))
+            if tally.updates == self._every:
+                alarms = self._write(tally, plan, reports, u, network, truncation)
+                tally = _Tally()
+        self._tally, self.longest = tally, max(self.longest, int(plan.steps.max()))
+        return alarms
+
+    def _write(
+        self, tally: _Tally, plan: Plan, reports: Reports, u: int, network: Network, truncation: Truncation
+    ) -> list[Alarm]:  # fmt: skip
+        nats, number = tally.nats / tally.chars, int(plan.number[u])
+        layers, gates = layer_norms(network.gradients), saturation(network.gate_values())
+        self._complete_nats = nats
+        self.append(
+            {
+                "updates": number,
+                "train_nats": nats,
+                "learning_rate": float(plan.learning_rate[u]),
+                "gradient_norm": float(reports.norm[u]),
+                "clipped": tally.clipped / tally.updates,
+                "gradient_norms": layers,
+                "saturated": gates,
+                **truncation.realised(tally.steps, tally.updates, tally.longest),
+            }
+        )
+        return self._watch.look(number, nats, reports.norm, layers, gates)
+
+    # --- going on where a checkpoint stopped --------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs."""
+        return {"tally": list(astuple(self._tally)), "complete_nats": self._complete_nats, "longest": self.longest}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state."""
+        self._tally, self._complete_nats, self.longest = _Tally(*state["tally"]), state["complete_nats"], state["longest"]
+
+    def drop_after(self, updates: int) -> None:
+        """Removes lines that were written after so many updates: the later ones will be made again."""
+        if not self._path.exists():
+            return
+        kept = []
+        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
+            try:
+                if line.endswith("\n") and json.loads(line)["updates"] <= updates:
+                    kept.append(line)
+            except (ValueError, KeyError, TypeError):
+                continue  # a torn line
+        write_atomically(self._path, lambda file: file.write("".join(kept).encode()))
