@@ -69,7 +69,7 @@ class Network:
             self._divide_block(block, memory)
         self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
         self.gradients = parameters.like() if self.trains else parameters
-        self._pool = ThreadPoolExecutor(self.threads - 1) if self.threads > 1 else None
+        self._pool = ThreadPoolExecutor(self.threads)
 
     @property
     def threads(self) -> int:

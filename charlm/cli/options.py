@@ -62,7 +62,7 @@ def announce_compilation(quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
+def stop_on_signals(stop: Callable[[], None], quiet: bool) -> Iterator[list[int]]:
     """Calls stop() on the first Ctrl-C or SIGTERM and collects the signal; a second one leaves at once."""
     received: list[int] = []
 
@@ -70,6 +70,7 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[list[int]]:
         if received:
             os._exit(128 + number)
         received.append(number)
+        note("stopping after this update (once more: at once, with what was saved last)", quiet)
         stop()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -276,7 +276,7 @@ def _sequences(trainer: "Trainer") -> str:
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     """Runs to the end or a signal, shows what happens, prints the summary."""
-    with stop_on_signals(trainer.request_stop) as signals, display(quiet) as shown:
+    with stop_on_signals(trainer.request_stop, quiet) as signals, display(quiet) as shown:
         for event in trainer.train():
             shown.show(event)
     if signals:

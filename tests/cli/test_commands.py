@@ -507,6 +507,26 @@ def test_signals_save_and_tell_how_to_go_on(corpus: Path, number: int, code: int
     assert Path("runs/corpus/last.npz").exists()
 
 
+def test_a_second_signal_leaves_in_the_middle_of_a_long_update(tmp_path: Path) -> None:
+    """One update of minutes: the first signal is answered while it is made, the second one ends the process."""
+    text = tmp_path / "long.txt"
+    text.write_text(TEXT * 40)
+    long = ["--hidden", "512", "--streams", "1", "--k1", "400000", "--memory", "300", "--updates", "1", "--threads", "1"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "charlm", "train", str(text), "--run", str(tmp_path / "run"), *long],
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stderr is not None
+        while process.poll() is None and not (tmp_path / "run" / "config.json").exists():
+            time.sleep(0.05)
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        assert any("once more: at once" in line for line in process.stderr)
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 130
+
+
 def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path) -> None:
     command = [sys.executable, "-m", "charlm", "train", "corpus.txt", *map(str, SMALL), "--minutes", "0.02"]
     reader, writer = os.openpty()
