@@ -92,6 +92,15 @@ def test_the_quoted_contract_is_what_is_printed() -> None:
     assert re.sub(pattern, "", quoted) == re.sub(pattern, "", said)
 
 
+def test_the_studys_figures_are_the_ones_it_wrote() -> None:
+    results = (ROOT / "tests" / "study" / "results.md").read_text(encoding="utf-8")
+    section = README.split("## What truncation does\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\|.*\|$", section, re.MULTILINE)
+    assert len(rows) > 10
+    for row in rows:
+        assert row in results, row
+
+
 def test_options_and_targets_exist() -> None:
     context = click.Context(group)
     known = {"--help", "--version"}
