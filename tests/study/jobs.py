@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 CELLS = ("rnn", "lstm", "gru")
-DISTANCES = (8, 20, 40, 80)
+DISTANCES = (4, 8, 20, 40, 80)
 LENGTH = 200_000  # characters of a text that says letters again
 STREAMS = 64
 UPDATES = 8000
@@ -52,7 +52,7 @@ def again(seed: int) -> Iterator[Job]:
     for distance in DISTANCES:
         k1, longest = distance // 2, -(-(LENGTH * 9 // 10 - 1) // STREAMS)
         for cell in CELLS:
-            rate = "2e-3" if cell == "rnn" else "1e-2"
+            rate = "5e-3" if cell == "rnn" else "1e-2"
             for method in METHODS:
                 updates = UPDATES * k1 // longest if method == FULL else UPDATES
                 size = ("--hidden", "64", "--streams", str(STREAMS), "--lr", rate, "--updates", str(updates))

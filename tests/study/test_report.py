@@ -32,7 +32,7 @@ def test_tables_and_picture(tmp_path: Path) -> None:
     ]
     for row in rows:
         expected = "4.0" if BELOW in row else "0.0 to 4.0" if row.startswith("| rnn") else "0.0"
-        assert row.endswith(" | ".join(["", *[expected] * 4, ""]).rstrip()), row
+        assert row.endswith(" | ".join(["", *[expected] * 5, ""]).rstrip()), row
     assert "| --clip 0 | diverged, diverged |" in text
     assert "| ARTBP | 0.02 ± 0.03 |" in text
     assert "| again8 | 12, 12 | 301 | 12, 12 | 301 | 12, 12 | 301 | 50 |" in text
