@@ -270,6 +270,10 @@ class Trainer:
 
     def summary(self) -> dict[str, Any]:
         """The numbers that a run ends with."""
+        return {**self._results(), "window_bytes": self.network.window_bytes()}
+
+    def _results(self) -> dict[str, Any]:
+        """Those that checkpoints keep too: they are the same however often the run was resumed."""
         known = lambda x: x if math.isfinite(x) else None  # noqa: E731
         best = known(self.best_val_nats)
         return {
@@ -282,7 +286,6 @@ class Trainer:
             "best_val_nats": best,
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
-            "window_bytes": self.network.window_bytes(),
             **self.truncation.realised(self._at.epoch_base + self._at.step, self.updates, self._journal.longest),
         }
 
@@ -307,7 +310,7 @@ class Trainer:
 
     def _progress_data(self) -> dict[str, Any]:
         return {
-            **self.summary(),
+            **self._results(),
             "corpus_digest": self.corpus.digest,
             "epoch": self._at.epoch,
             "step": self._at.step,

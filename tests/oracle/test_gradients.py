@@ -144,7 +144,7 @@ def test_every_depth_against_every_loss_on_its_own(kind: str, k2: int) -> None:
 @pytest.mark.parametrize(("k1", "k2"), [(1, 7), (4, 4), (4, 12), (5, 12), (7, 3)])
 def test_training_uses_stored_activations(k1: int, k2: int, reset: ResetConfig) -> None:
     """With parameters that move, the window holds what earlier parameters made: forward once, nothing recomputed."""
-    rate = 0.5
+    rate = 0.25  # at 0.5 training itself makes rounding errors a hundred times larger
     problem = Problem(ModelConfig("rnn", hidden=3, layers=1, dropout=0.0), TruncationConfig(k1, k2), reset, length=40)
     moving, _ = run_epoch(problem, OptimizerConfig("sgd", learning_rate=rate, clip=0.0))
     slow, nats = naive_gradients(problem, rate)

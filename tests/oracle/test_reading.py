@@ -1,5 +1,6 @@
 """Evaluation against the reference, and drawing against the distribution it should have."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -128,21 +129,25 @@ RESETS = [ResetConfig("line"), ResetConfig("after", after="x"), ResetConfig("eve
 @pytest.mark.parametrize("config", RESETS, ids=lambda r: r.policy)
 def test_drawn_texts_are_reset_as_evaluation_is(config: ResetConfig) -> None:
     """Each character of a text drawn at temperature 0 is the one that evaluation finds the most likely there."""
-    problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9)
-    parameters = problem.parameters()
-    parameters.weights.embed[...] *= 5  # so that what was read decides, not the biases
-    parameters.weights.out[...] *= 30
-    prime = problem.text()[:20]
-    separator = {"line": np.array([2]), "after": np.array([2, 4])}.get(config.policy)
-    resets = Resets(config, 5, separator)
-    drawn = np.concatenate(list(sample(parameters, resets, prime, 1, 600, DrawConfig(0.0))))[:, 0]
-    text = np.concatenate([prime, drawn])
-    follows = resets.read(Streams(len(text), 1), text, len(prime), len(text) - 1)
-    assert 10 < follows.sum() < 300, "no text to test this on"
-    _, hits = Evaluator(parameters).losses(text, resets)
-    assert hits[len(prime) - 1 :].all()
-    _, hits = Evaluator(parameters).losses(text, NEVER)
-    assert not hits[len(prime) - 1 :].all(), "without resets the text would be another"
+    tested = 0
+    for seed, last in itertools.product(range(20), range(9)):
+        problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9, seed=seed)
+        parameters, prime = problem.parameters(), problem.text()[:20]
+        parameters.weights.embed[...] *= 5  # so that what was read decides, not the biases
+        parameters.weights.out[...] *= 30
+        separator = {"line": np.array([last]), "after": np.array([(last + seed) % 9, last])}.get(config.policy)
+        resets = Resets(config, 5, separator)
+        drawn = np.concatenate(list(sample(parameters, resets, prime, 1, 300, DrawConfig(0.0))))[:, 0]
+        text = np.concatenate([prime, drawn])
+        net = Evaluator(parameters)
+        hits, others = (net.losses(text, which)[1][len(prime) - 1 :] for which in (resets, NEVER))
+        assert hits.all(), (seed, last)
+        # A text counts that has resets in it and would be another one without them.
+        reset = resets.read(Streams(len(text), 1), text, len(prime), len(text) - 1)
+        tested += int(reset.any() and not others.all())
+        if tested == 5:
+            return
+    raise AssertionError("too few texts to test this on")
 
 
 def test_other_first_draws_are_other_texts() -> None:
