@@ -51,7 +51,7 @@ def _label(path: Path, meta: dict[str, Any], parameters: int, characters: Any) -
         ("vocabulary", known),
         (
             "truncation",
-            f"{_cut(cut)}, reset {reset['policy']}, {config['streams']} streams",
+            f"{_cut(cut)}, reset {_reset(reset)}, {config['streams']} streams",
         ),
         ("optimizer", f"{rule['rule']}, lr {rule['learning_rate']:g}, clip {rule['clip']:g}"),
         ("corpus", " ".join(config["corpus"])),
@@ -64,3 +64,9 @@ def _cut(cut: dict[str, Any]) -> str:
     if cut["kind"] == "artbp":
         return f"artbp(mean length {cut['mean_length']:g}, tail {cut['tail']:g})"
     return f"{cut['kind']}(k1={cut['k1']}, k2={cut['k2']})"
+
+
+def _reset(reset: dict[str, Any]) -> str:
+    if reset["policy"] == "every":
+        return f"every {reset['every']:,} characters"
+    return f"after {json.dumps(reset['after'], ensure_ascii=False)}" if reset["policy"] == "after" else reset["policy"]

@@ -77,7 +77,7 @@ def _reason(event: "Adaptation") -> str:
     decay = f"errors decay by {event.rate:.4f} a step"
     if math.isinf(event.relative_bias):
         return f"the largest one: even so more may be left out than kept; {decay}"
-    bias = f"a relative bias of {event.relative_bias:.2g}"
+    bias = f"a relative bias of {event.relative_bias:.3g}"
     return f"{f'with {bias}' if event.within else f'the largest one, although it has {bias}'}; {decay}"
 
 

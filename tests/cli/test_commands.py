@@ -456,6 +456,16 @@ print(sorted({{"numpy", "numba", "tqdm"}} & set(sys.modules)))
     assert result.stdout.splitlines()[-1] == "[]"
 
 
+def test_info_names_the_resets(run: Run, corpus: Path) -> None:
+    for more, expected in (
+        (("--reset", "block"), "reset block,"),
+        (("--reset-every", 1000), "reset every 1,000 characters,"),
+        (("--reset-after", "dogs.\n"), r'reset after "dogs.\n",'),
+    ):
+        train(run, "--updates", 0, "--force", *more)
+        assert expected in run("info").out
+
+
 def test_info_does_not_load_numba(run: Run, corpus: Path) -> None:
     train(run, "--updates", 2)
     code = "import sys\nfrom charlm.cli import main\nmain(['info'])\nprint('numba' in sys.modules)"
