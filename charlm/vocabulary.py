@@ -43,26 +43,28 @@ class Vocabulary:
 
     def encode(self, text: str, what: str = "text") -> np.ndarray:
         """Ids of a text, (n,) uint32; raises CorpusError that names the first unknown character of `what`."""
-        if self.characters is None:
-            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(np.uint32)
-        codes = code_points(text)
-        ids = self._ids[codes]
-        missing = np.flatnonzero(ids == _NONE)
+        ids = self.look_up(text)
+        missing = np.flatnonzero(ids < 0)
         if len(missing):
             at = int(missing[0])
             raise CorpusError(
-                f"{what}: {text[at]!r} (U+{codes[at]:04X}) at position {at} is not in the model's vocabulary: "
+                f"{what}: {text[at]!r} (U+{ord(text[at]):04X}) at position {at} is not in the model's vocabulary: "
                 "leave it out, or train with --bytes, which knows every text"
             )
-        return ids
+        return ids.astype(np.uint32)
 
     def encode_known(self, text: str) -> tuple[np.ndarray, int]:
         """Ids of a text with unknown characters left out, and how many those were."""
+        ids = self.look_up(text)
+        known = ids >= 0
+        return ids[known].astype(np.uint32), int(len(ids) - known.sum())
+
+    def look_up(self, text: str) -> np.ndarray:
+        """Ids of a text, (n,) int64, -1 for unknown characters; with bytes one for each byte of its UTF-8 form."""
         if self.characters is None:
-            return self.encode(text), 0
+            return np.frombuffer(text.encode("utf-8", "surrogateescape"), np.uint8).astype(np.int64)
         ids = self._ids[code_points(text)]
-        known = ids != _NONE
-        return ids[known], int(len(ids) - known.sum())
+        return np.where(ids == _NONE, -1, ids.astype(np.int64))
 
     def encode_each(self, other: "Vocabulary") -> np.ndarray:
         """This vocabulary's id of each character of another one, (len(other),) int64; -1 for those not in it."""

@@ -28,6 +28,7 @@ ALLOWED = {
     "network": {"config", "errors", "kernels", "layout", "parameters"},
     "optimizer": {"config", "kernels", "parameters"},
     "checkpoint": {"config", "errors", "parameters", "vocabulary"},
+    "lines": {"network", "parameters"},
     "evaluate": {"blocks", "network", "parameters"},
     "profiler": {"blocks", "config", "kernels", "lags", "network", "optimizer", "parameters"},
     "sample": {"blocks", "config", "network", "parameters"},
