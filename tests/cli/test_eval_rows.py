@@ -45,10 +45,10 @@ def test_rows_add_up_to_what_eval_says(run: Run, trained: Path) -> None:
 
 
 def test_the_strangest_line_is_the_odd_one_out(run: Run, trained: Path) -> None:
-    Path("t.txt").write_text(TEXT + "xzzq,.xjj\n" + TEXT[:-1])
+    Path("t.txt").write_text(TEXT + "xzzq,.xzk\n" + TEXT[:-1])
     found = rows(run("eval", "runs/corpus", "t.txt", "--by", "line").out)
     assert len(found) == 301
-    assert max(found, key=lambda row: float(row[0]) / int(row[1]))[2] == "xzzq,.xjj"
+    assert max(found, key=lambda row: float(row[0]) / int(row[1]))[2] == "xzzq,.xzk"
     assert int(found[-1][1]) == len(found[-1][2]), "the last line has no end"
 
 

@@ -54,6 +54,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / f"{name}.txt").write_text("".join(SENTENCE.format(i) for i in range(200)), encoding="utf-8")
     names = "".join(f"{a}{b}{c}\n" for a in "BDGLMNRT" for b in ("ar", "el", "io", "un") for c in ("a", "en", "ith", "o"))
     (path / "names.txt").write_text(names, encoding="utf-8")
+    for name in ("app.log", "new.log", "english.txt", "mixed.txt"):
+        (path / name).write_text("".join(SENTENCE.format(i) for i in range(200)), encoding="utf-8")
+    (path / "german.txt").write_text("Es war ein Tag wie jeder, und Regen fiel auf Dächer.\n" * 200, encoding="utf-8")
     return path
 
 
