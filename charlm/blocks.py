@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .config import ResetConfig
+from .config import ResetConfig, RunConfig
 from .errors import CorpusError
 from .vocabulary import Vocabulary
 
@@ -75,6 +75,11 @@ class Resets:
         self._policy = config.policy
         self.period = {"block": block, "every": config.every}.get(config.policy, 0)
         self.separator = np.zeros(0, np.int32) if separator is None else separator.astype(np.int32)
+
+    @classmethod
+    def of_run(cls, config: RunConfig, vocabulary: Vocabulary) -> "Resets":
+        """The policy that a run trains with, and that texts which its model reads or writes follow."""
+        return cls.for_text(config.reset, config.truncation.k1, vocabulary)
 
     @classmethod
     def for_text(cls, config: ResetConfig, block: int, vocabulary: Vocabulary) -> "Resets":

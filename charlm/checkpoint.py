@@ -125,6 +125,11 @@ def load(path: Path) -> Checkpoint:
     return Checkpoint(path, config, vocabulary, parameters, progress, resume)
 
 
+def load_run(name: str | None) -> Checkpoint:
+    """The model to use of the run that RUN means, see find_run and checkpoint_file; raises CheckpointError."""
+    return load(checkpoint_file(find_run(name)))
+
+
 def find_run(name: str | None) -> Path:
     """The run directory or checkpoint file that RUN means; without one $CHARLM_RUN, else the newest run in runs/."""
     name = name or os.environ.get("CHARLM_RUN")

@@ -53,7 +53,7 @@ class Trainer:
         )  # fmt: skip
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
-        self.resets = Resets.for_text(config.reset, config.truncation.k1, corpus.vocabulary)
+        self.resets = Resets.of_run(config, corpus.vocabulary)
         self._at = Position()
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0

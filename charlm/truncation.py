@@ -3,7 +3,7 @@
 newest: Williams & Peng 1990's BPTT(h; h') with h' = k1, h = k2; every loss counts once and reaches between k2 - k1 + 1
 and k2 steps back. window: Sutskever 2013's "every k1 steps, k2 steps back": all losses of the last max(k1, k2) steps
 are injected, so each counts about k2 / k1 times. adaptive: newest with a k2 that is chosen by measurement, see
-adaptive.py. artbp: Tallec & Ollivier 2017: cuts at random, and errors that pass where there could have been one are
+Adaptive. artbp: Tallec & Ollivier 2017: cuts at random, and errors that pass where there could have been one are
 enlarged, so that the expected gradient is that of no truncation.
 """
 

@@ -78,9 +78,9 @@ def command(run: str | None, text: tuple[str, ...], streams: int, **o: Any) -> N
     if o["by"] and not text:
         raise click.UsageError('--by: name the text to score ("-": standard input)')
     announce_compilation(o["quiet"])
-    from ..checkpoint import checkpoint_file, find_run, load
+    from ..checkpoint import load_run
 
-    saved = load(checkpoint_file(find_run(run)))
+    saved = load_run(run)
     threads = thread_count(o["threads"])
     if o["by"]:
         bits_per_char = _print_rows(saved, text, threads, o)
@@ -117,7 +117,7 @@ def _evaluate(saved: "Checkpoint", ids: "np.ndarray", streams: int, threads: int
     from ..blocks import Resets
     from ..evaluate import Evaluator
 
-    resets = Resets.for_text(saved.config.reset, saved.config.truncation.k1, saved.vocabulary)
+    resets = Resets.of_run(saved.config, saved.vocabulary)
     if len(ids) < 2:
         raise CorpusError("a text of one character has none to predict")
     result = Evaluator(saved.parameters, min(streams, len(ids) - 1), threads).evaluate(ids, resets)

@@ -53,17 +53,17 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     import numpy as np
 
     from ..blocks import Resets
-    from ..checkpoint import checkpoint_file, find_run, load
+    from ..checkpoint import load_run
     from ..profiler import Profiler
 
-    saved = load(checkpoint_file(find_run(run)))
+    saved = load_run(run)
     ids = text_ids(saved, text)
     lags = min(o["length"], (len(ids) - 1) // 2)
     if lags < 2:
         raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")
     if lags < o["length"]:
         note(f"length: {lags} instead of {o['length']}, since the text is short", o["quiet"])
-    resets = Resets.for_text(saved.config.reset, saved.config.truncation.k1, saved.vocabulary)
+    resets = Resets.of_run(saved.config, saved.vocabulary)
     profiler = Profiler(saved.parameters, lags, threads=thread_count(o["threads"]))
     profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]))
     k1 = saved.config.truncation.k1

@@ -65,9 +65,9 @@ def command(run: str | None, **o: Any) -> None:
         if o["prime"] is not None and o["prime_file"] is not None:
             raise ConfigurationError("--prime and --prime-file: give one of them")
     announce_compilation(o["quiet"])
-    from ..checkpoint import checkpoint_file, find_run, load
+    from ..checkpoint import load_run
 
-    saved = load(checkpoint_file(find_run(run)))
+    saved = load_run(run)
     separator = saved.config.reset.separator
     several = o["count"] is not None or o["unseen"]
     stop = o["stop"] or (separator if several else "")
@@ -153,7 +153,7 @@ class _Writer:
         self._saved, self._prime, self._stop = saved, prime, stop
         self._length, self._how, self._threads = length, how, threads
         self._ids = _prime_ids(saved, prime)
-        self._resets = Resets.for_text(saved.config.reset, saved.config.truncation.k1, saved.vocabulary)
+        self._resets = Resets.of_run(saved.config, saved.vocabulary)
 
     def batch(self, count: int, number: int = 0) -> "Iterator[_Batch]":
         """The number-th batch of `count` texts: empty, then each time that it has grown."""

@@ -238,10 +238,10 @@ def _trainer(
 def _initial_parameters(source: str | None, config: RunConfig, corpus: "Corpus") -> "Parameters | None":
     if source is None:
         return None
-    from ..checkpoint import checkpoint_file, find_run, load
+    from ..checkpoint import load_run
     from ..fitting import adopt
 
-    return adopt(load(checkpoint_file(find_run(source))), config, corpus)
+    return adopt(load_run(source), config, corpus)
 
 
 def _describe(trainer: "Trainer", quiet: bool) -> None:
