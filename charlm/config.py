@@ -179,7 +179,10 @@ class ScheduleConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that decides what a run computes (the number of threads and where it is kept do not)."""
+    """All that decides what a run computes (the number of threads and where it is kept do not).
+
+    once: the corpus is read a single time, and the sum of its losses is a code length.
+    """
 
     model: ModelConfig = field(default_factory=ModelConfig)
     truncation: TruncationConfig = field(default_factory=TruncationConfig)
@@ -188,6 +191,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(minutes=3.0))
     streams: int = 32
     seed: int = 0
+    once: bool = False
     use_bytes: bool = False
     corpus: tuple[str, ...] = ()
     val_file: str | None = None
@@ -247,3 +251,19 @@ class DrawConfig:
         _at_least("top-k", self.top_k, 0)
         _require(0.0 < self.top_p <= 1.0, f"top-p {self.top_p}: must be in (0, 1]")
         _seed(self.seed)
+
+
+@dataclass(frozen=True)
+class DynamicConfig:
+    """Dynamic evaluation: an update every k1 characters read; `decay` is the pull back to the trained parameters."""
+
+    learning_rate: float = 1e-3
+    decay: float = 0.0
+    k1: int = 20
+    k2: int = 20
+
+    def __post_init__(self) -> None:
+        _require(math.isfinite(self.learning_rate) and self.learning_rate >= 0, f"lr {self.learning_rate}: must be >= 0")
+        _require(0.0 <= self.decay <= 1.0, f"decay {self.decay}: must be in [0, 1]")
+        _at_least("k1", self.k1, 1)
+        _at_least("k2", self.k2, 1)

@@ -69,8 +69,8 @@ def read_corpus(
     """Reads text files ("-": standard input) in order as one sequence.
 
     val_file: validation text of its own; else the last val_fraction of the corpus is held out. on_read is called with
-    the number of bytes of every piece read. least_distinct: with 1, a text of one repeated character is no error. Raises
-    CorpusError.
+    the number of bytes of every piece read; all are read twice, if they are not in the cache. least_distinct: with 1, a
+    text of one repeated character is no error. Raises CorpusError.
     """
     sources = (*paths, *([val_file] if val_file is not None else []))
     if sources.count(STANDARD_INPUT) > 1:
@@ -181,7 +181,7 @@ def _encode(
         header = {"descr": np.lib.format.dtype_to_descr(table.dtype), "fortran_order": False, "shape": (total,)}
         np.lib.format.write_array_header_1_0(out, header)
         for path, name in zip(files, sources, strict=True):
-            for _, codes in _pieces(path, name, use_bytes, lambda n: None):
+            for _, codes in _pieces(path, name, use_bytes, on_read):
                 if at + len(codes) > total:
                     raise CorpusError(f"{name}: grew while it was read; run again when it is complete")
                 out.write(table[codes].tobytes())

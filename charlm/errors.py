@@ -13,6 +13,10 @@ class ConfigurationError(CharlmError):
     """A setting outside what is allowed, or two that contradict each other."""
 
 
+class ResourceError(CharlmError):
+    """Something that this machine has too little of for what is asked: memory, an installed package."""
+
+
 class CheckpointError(CharlmError):
     """A run or checkpoint that is missing, damaged or does not fit."""
 

@@ -1,5 +1,6 @@
 """How well a model predicts a text: nats per character, in order or over several streams at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,16 +34,20 @@ class Evaluator:
     def __init__(self, parameters: Parameters, streams: int = 1, threads: int = 1) -> None:
         self._net = Network(parameters, streams, _STEPS, threads=threads)
 
-    def evaluate(self, ids: np.ndarray, resets: Resets) -> Evaluation:
+    def evaluate(
+        self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None] = lambda n: None
+    ) -> Evaluation:  # fmt: skip
         """Scores every character of ids but the first.
 
         With one stream the text is read in order. With more, each stream reads its part, after a warm-up on up to 512
-        characters before it that are not counted.
+        characters before it that are not counted. on_done is told how many characters more were read.
         """
-        nats = self.losses(ids, resets)
+        nats = self.losses(ids, resets, on_done)
         return Evaluation(len(nats[0]), float(nats[0].sum()), int(nats[1].sum()))
 
-    def losses(self, ids: np.ndarray, resets: Resets) -> tuple[np.ndarray, np.ndarray]:
+    def losses(
+        self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None] = lambda n: None
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """(nats (N-1,) float64, hits (N-1,) uint8) of the characters 1 .. N-1 in their order."""
         net, nats, hits = self._net, np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
         streams = Streams(len(ids), net.streams)
@@ -58,6 +63,7 @@ class Evaluator:
                     rows = slice(own.start - first, own.stop - first)
                     nats[start + own.start : start + own.stop] = losses[rows, s]
                     hits[start + own.start : start + own.stop] = right[rows, s]
+            on_done((last - first) * net.streams)
         return nats, hits
 
 

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Note:
+    """Something that was found or decided before training began."""
+
+    message: str
+
+
+@dataclass(frozen=True)
 class Progress:
     """Where training is. nats: mean loss of the newest updates, per character; share: of the whole run."""
 
@@ -51,3 +58,6 @@ class Alarm:
     updates: int
     kind: str
     message: str
+
+
+Event = Note | Progress | Validation | Adaptation | Alarm

@@ -1,6 +1,7 @@
 """What a new run takes from its surroundings: the corpus's size, the machine's memory, another run's parameters."""
 
 import math
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 from .checkpoint import Checkpoint
 from .config import RunConfig
 from .corpus import Corpus
-from .errors import CheckpointError, ConfigurationError
+from .errors import CheckpointError, ResourceError
 from .parameters import Parameters
 
 # Dropout by the size of the training part, as measured (see the README): a small text is read again and again and
@@ -34,11 +35,18 @@ def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
     return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0
 
 
+def thread_count(asked: int | None = None) -> int:
+    """The number of threads to use: as many as there are processors for this process, unless asked otherwise."""
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def require_memory(needed: int) -> None:
     """Refuses a run that cannot fit. Arrays of zeros take memory only when they are written to, which would be too late."""
     free = free_memory()
     if needed > free:
-        raise ConfigurationError(
+        raise ResourceError(
             f"training would take {needed / 2**30:.1f} GiB of memory, this machine has {free / 2**30:.1f} free: "
             "use a smaller --k1, --k2, --streams, --hidden or --layers"
         )

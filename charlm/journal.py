@@ -55,10 +55,12 @@ class Journal:
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def add(self, plan: Plan, reports: Reports, chars: list[int], network: Network, truncation: Truncation) -> list[Alarm]:
+    def add(
+        self, plan: Plan, reports: Reports, chars: list[int], network: Network, truncation: Truncation, place: dict[str, Any]
+    ) -> list[Alarm]:  # fmt: skip
         """Takes a plan's updates into account, the characters of each given; a line that is full is written.
 
-        Returns what is wrong by it.
+        place: where the run is after the plan. Returns what is wrong by it.
         """
         tally, alarms = self._tally, []
         for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars, strict=True)):
@@ -69,20 +71,21 @@ class Journal:
             tally.steps += int(plan.steps[u])
             tally.longest = max(tally.longest, int(plan.steps[u]))
             if tally.updates == self._every:
-                alarms = self._write(tally, plan, reports, u, network, truncation)
+                alarms = self._write(tally, plan, reports, u, network, truncation, place)
                 tally = _Tally()
         self._tally, self.longest = tally, max(self.longest, int(plan.steps.max()))
         return alarms
 
     def _write(
-        self, tally: _Tally, plan: Plan, reports: Reports, u: int, network: Network, truncation: Truncation
+        self, tally: _Tally, plan: Plan, reports: Reports, u: int, network: Network, truncation: Truncation,
+        place: dict[str, Any],
     ) -> list[Alarm]:  # fmt: skip
         nats, number = tally.nats / tally.chars, int(plan.number[u])
         layers, gates = layer_norms(network.gradients), saturation(network.gate_values())
         self._complete_nats = nats
         self.append(
             {
-                "updates": number,
+                **place,
                 "train_nats": nats,
                 "learning_rate": float(plan.learning_rate[u]),
                 "gradient_norm": float(reports.norm[u]),

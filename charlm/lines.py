@@ -1,11 +1,15 @@
-"""Lines of a text, scored one by one as they come: each alone, or after all that came before it."""
+"""Lines of a text, scored one by one as they come: each alone, or after all that came before it. And unknown characters."""
 
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from .checkpoint import Checkpoint
+from .errors import CorpusError
 from .network import Network
-from .parameters import Parameters
 
 _STREAMS = 32  # read side by side where lines do not depend on each other
 _STEPS = 64  # of a block
@@ -13,6 +17,27 @@ _CALL = 1 << 15  # characters of a kernel call, so that Ctrl-C is noticed soon
 _WORTH = 4  # times as many characters as the longest line has make it worth to read side by side
 ESCAPE = 2.0**-16  # the probability that is kept for characters that a model does not know
 _CODE_POINTS = 0x110000
+
+
+class Scored(NamedTuple):
+    """A line with what it costs. line: as it was given, with its end; each: bits of its characters (n,) float64.
+
+    unknown: how many of them the model does not know. With a model of bytes `each` has the bits of bytes.
+    """
+
+    line: str
+    each: np.ndarray
+    unknown: int
+
+    @property
+    def bits(self) -> float:
+        """Of the whole line."""
+        return float(self.each.sum())
+
+    @property
+    def chars(self) -> int:
+        """How many characters (with a model of bytes: bytes) it has, its end among them."""
+        return len(self.each)
 
 
 @dataclass(frozen=True)
@@ -34,6 +59,12 @@ class Escape:
         """The cost of an unknown one."""
         return float(np.log((_CODE_POINTS - self.vocabulary) / ESCAPE))
 
+    def costs(self, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """Nats (n,) float64 of characters (n,), -1 for unknown ones, from those of the known ones alone."""
+        nats = np.full(len(ids), self.unknown)
+        nats[ids >= 0] = known + self.known
+        return nats
+
 
 class LineScorer:
     """Scores lines in their order, in batches of any size; what comes out does not depend on how they are batched.
@@ -41,13 +72,45 @@ class LineScorer:
     A line is predicted from a line's end, with the state zero before it is read (alone), or carried from line to line.
     """
 
-    def __init__(self, parameters: Parameters, newline: int, alone: bool, threads: int = 1) -> None:
-        """newline: the id of a line's end."""
-        self._newline, self._alone, self._last = newline, alone, newline
-        self._narrow = Network(parameters, 1, _STEPS, threads=threads)
-        self._wide = Network(parameters, _STREAMS, _STEPS, threads=threads) if alone else None
+    def __init__(self, saved: Checkpoint, alone: bool, escape: bool = False, threads: int = 1) -> None:
+        """escape: whether unknown characters have a price (see Escape) or are an error. Raises CorpusError."""
+        newline, unknown = saved.vocabulary.encode_known("\n")
+        if unknown:
+            raise CorpusError(f"{saved.path}: the model knows no line's end: it was trained on a text of one line")
+        self._newline = self._last = int(newline[0])
+        self._alone, self._vocabulary = alone, saved.vocabulary
+        self._escape = Escape(len(saved.vocabulary)) if escape else None
+        self._narrow = Network(saved.parameters, 1, _STEPS, threads=threads)
+        self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads) if alone else None
+        self._lines = 0
 
-    def nats(self, lines: list[np.ndarray]) -> list[np.ndarray]:
+    def score(self, lines: Sequence[str]) -> Iterator[Scored]:
+        """Yields each line scored; raises CorpusError at the first that cannot be, after those before it."""
+        ids: list[np.ndarray] = []
+        problem = None
+        for line in lines:
+            try:
+                ids.append(self._encode(line, self._lines + len(ids) + 1))
+            except CorpusError as error:
+                problem = error
+                break
+        self._lines += len(ids)
+        known = self._nats([each[each >= 0] for each in ids])
+        for line, each, nats in zip(lines, ids, known, strict=False):
+            costs = self._escape.costs(each, nats) if self._escape else nats
+            yield Scored(line, costs / math.log(2), int((each < 0).sum()) if self._escape else 0)
+        if problem:
+            raise problem
+
+    def _encode(self, line: str, number: int) -> np.ndarray:
+        ids = self._vocabulary.look_up(line)
+        if self._escape is None and (ids < 0).any():
+            if any("\udc80" <= character <= "\udcff" for character in line):
+                raise CorpusError(f"line {number:,}: not UTF-8; convert it (iconv), or use --unknown escape")
+            self._vocabulary.encode(line, f"line {number:,}")  # which names the character
+        return ids
+
+    def _nats(self, lines: list[np.ndarray]) -> list[np.ndarray]:
         """The losses (n,) float64 of each line's characters (n,), its end among them where it has one."""
         ends = np.cumsum([0, *map(len, lines)])
         ids = np.concatenate([np.zeros(0, np.int32), *lines]).astype(np.int32)
@@ -60,7 +123,7 @@ class LineScorer:
         characters = np.concatenate([[self._newline if self._alone else self._last], ids])[:, None]
         if len(ids):
             self._last = int(ids[-1])
-        return self._score(self._narrow, characters)[:, 0]
+        return self._read(self._narrow, characters)[:, 0]
 
     def _side_by_side(self, net: Network, ids: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Whole lines are dealt out to streams of about the same length."""
@@ -69,10 +132,10 @@ class LineScorer:
         pieces = list(enumerate(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)))
         for s, (a, b) in pieces:
             characters[1 : b - a + 1, s] = ids[a:b]
-        found = self._score(net, characters)
+        found = self._read(net, characters)
         return np.concatenate([found[: b - a, s] for s, (a, b) in pieces])
 
-    def _score(self, net: Network, characters: np.ndarray) -> np.ndarray:
+    def _read(self, net: Network, characters: np.ndarray) -> np.ndarray:
         """Losses (n, S) of the rows (n + 1, S) after the first."""
         steps = max(1, _CALL // net.streams)
         found = [np.zeros((0, net.streams))]

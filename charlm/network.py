@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .config import DrawConfig, ModelConfig
-from .errors import ConfigurationError
+from .errors import ResourceError
 from .kernels.buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Window, Work
 from .kernels.cells import CELLS
 from .kernels.draw import draw
@@ -90,7 +90,7 @@ class Network:
         needed = one + (piece - 1) * (two - one) + (pieces - 1) * _bytes(*self.state)
         fits = np.flatnonzero(needed <= memory)
         if len(fits) == 0:
-            raise ConfigurationError(
+            raise ResourceError(
                 f"a block of {block:,} steps takes at least {needed.min() / 1e6:.1f} MB of activations, and there are "
                 f"{memory / 1e6:,.0f} MB for them (--memory): use a shorter block"
             )
@@ -201,20 +201,39 @@ class Network:
         return nats, hits
 
     def draw(
-        self, known: np.ndarray, n: int, position: int, first: int, period: int, separator: np.ndarray, how: DrawConfig
-    ) -> np.ndarray:
+        self, known: np.ndarray, n: int, position: int, first: int, period: int, separator: np.ndarray, how: DrawConfig,
+        scored: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """n characters (n, S) int32 that follow the rows of `known` (m, S), the last of which is yet to be read.
 
         position: of that last character in the text; first: the number of the first draw; period, separator (ids): of
-        resets.
+        resets. Also returns their losses in nats, (n, S) float64; (0, S) unless scored.
         """
         text = np.concatenate([known, np.zeros((n, self.streams))]).astype(np.int32)
+        nats = np.zeros((n if scored else 0, self.streams))
+        raw = aligned_zeros((self.streams, self.sizes.padded_vocabulary))
         self._run(
             draw, self.cell, self.sizes, self.passing, self.parameters.weights, self.packed, self.window, self.state,
             self.work, text, len(known), position, first, period, separator, float(how.temperature), how.top_k,
-            float(how.top_p), how.seed,
+            float(how.top_p), how.seed, nats, raw,
         )  # fmt: skip
-        return text[len(known) :]
+        return text[len(known) :], nats
+
+    def step(self, characters: np.ndarray, resets: np.ndarray) -> np.ndarray:
+        """Reads one character (S,) of each stream, after a reset where `resets` (S,) is 1; for networks of block 1.
+
+        Returns the log-probabilities of what comes next, (S, V) float64 in nats.
+        """
+        self.score(np.stack([characters, np.zeros(self.streams)]).astype(np.int32), resets[None].astype(np.uint8))
+        masses = self.window.logits[: self.streams, : self.sizes.vocabulary].astype(np.float64)  # see softmax.loss
+        with np.errstate(divide="ignore"):
+            return np.log(masses) - np.log(masses.sum(1, keepdims=True))
+
+    def choose_streams(self, chosen: np.ndarray) -> None:
+        """Gives stream i the state that stream chosen[i] has."""
+        for name, values in self.carried(window=False).items():
+            by_layer = values.reshape(self.sizes.layers, self.streams, -1)
+            self.carry(name, by_layer[:, chosen].reshape(values.shape), window=False)
 
     def gate_values(self) -> np.ndarray:
         """The sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1]; for a tanh cell (1 + h) / 2.

@@ -25,10 +25,13 @@ _PLATEAU_PATIENCE = 1  # validations without improvement before the rate is halv
 class Optimizer:
     """One rule with its memory for one set of parameters; `rule` is what the training kernel is handed."""
 
-    def __init__(self, config: OptimizerConfig, parameters: Parameters, gradients: Parameters) -> None:
-        self.slots = aligned_zeros((_slot_count(config), *parameters.flat.shape))
+    def __init__(
+        self, config: OptimizerConfig, parameters: Parameters, gradients: Parameters, slots: np.ndarray | None = None
+    ) -> None:
+        """slots: the rule's memory (n, *flat.shape); dynamic evaluation's, whose rule it is then. Else zeros."""
+        self.slots = aligned_zeros((_slot_count(config), *parameters.flat.shape)) if slots is None else slots
         self.rule = Rule(
-            kind=_KINDS[config.rule],
+            kind=_KINDS[config.rule] if slots is None else update.DYNAMIC,
             momentum=float(config.momentum),
             nesterov=int(config.nesterov),
             beta1=float(config.beta1),

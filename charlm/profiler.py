@@ -1,5 +1,7 @@
 """Measures how far errors reach: the norms by lag that lags.py draws conclusions from."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .blocks import Resets, Streams
@@ -25,10 +27,14 @@ class Profiler:
         """Memory that measuring takes."""
         return self._net.all_bytes()
 
-    def measure(self, ids: np.ndarray, resets: Resets, losses: int, random: np.random.Generator) -> Profile:
+    def measure(
+        self, ids: np.ndarray, resets: Resets, losses: int, random: np.random.Generator,
+        on_done: Callable[[int], None] = lambda n: None,
+    ) -> Profile:  # fmt: skip
         """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
 
         Before each window as many characters are read again as it has, so that its state is what training would have.
+        on_done is told how many losses more were followed.
         """
         n, net = self._lags, self._net
         found = []
@@ -36,6 +42,7 @@ class Profiler:
             begin = random.integers(0, len(ids) - 2 * n, net.streams)
             net.clear_state()
             found.append(net.train(self._plan(ids, resets, begin), self._rule, lags=n).lags[1])
+            on_done(net.streams)
         squares = np.concatenate(found, axis=3).sum(2)  # slices
         return Profile(*np.moveaxis(np.sqrt(squares), 1, 0))
 

@@ -1,41 +1,65 @@
 """Text that a model writes: characters drawn one after the other, each fed back; and whether it is new."""
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from .blocks import Resets, Streams
-from .config import DrawConfig
+from .config import DrawConfig, RunConfig
 from .network import Network
 from .parameters import Parameters
+from .vocabulary import Vocabulary
 
 _FIRST_PIECE, _LARGEST_PIECE = 16, 512  # characters drawn before they are shown: few at first, then more at once
 _BLOCK = 64
 
 
+class Drawn(NamedTuple):
+    """Characters drawn one after the other: ids (n, count) int32, and their losses in nats (n, count), or (0, count)."""
+
+    ids: np.ndarray
+    nats: np.ndarray
+
+
 def sample(
     parameters: Parameters, resets: Resets, prime: np.ndarray, count: int, length: int, how: DrawConfig,
-    threads: int = 1, first: int = 0,
-) -> Iterator[np.ndarray]:  # fmt: skip
-    """Yields pieces (n, count) int32 of `count` texts of `length` characters that continue `prime` (ids, at least one).
+    threads: int = 1, first: int = 0, scored: bool = False,
+) -> Iterator[Drawn]:  # fmt: skip
+    """Yields pieces of `count` texts of `length` characters that continue `prime` (ids, at least one).
 
     The state is reset where `resets` says so, in the prime and in what is drawn. The texts differ by their draws; a text
     does not depend on how many others are drawn beside it. first: the number of the first draw; with another one, other
-    texts are drawn from the same seed.
+    texts are drawn from the same seed. scored: whether losses are wanted: -log of the probability that the model gives a
+    character, whatever the temperature.
     """
     net = Network(parameters, count, _BLOCK, threads=threads)
     prime = np.asarray(prime, np.int32)
-    if len(prime) > 1:  # all but the last character, which the first draw reads
-        reset = resets.read(Streams(len(prime), 1), prime, 0, len(prime) - 1)
-        net.score(np.repeat(prime[:, None], count, 1), np.repeat(reset, count, 1))
+    read_prime(net, resets, prime)
     recent = max(1, len(resets.separator))
     known = np.repeat(np.concatenate([np.full(recent, -1, np.int32), prime])[-recent:, None], count, 1)
     piece, done = _FIRST_PIECE, 0
     while done < length:
         n = min(piece, length - done)
-        drawn = net.draw(known, n, len(prime) - 1 + done, first + done, resets.period, resets.separator, how)
-        yield drawn
-        known, done, piece = np.concatenate([known, drawn])[-recent:], done + n, min(2 * piece, _LARGEST_PIECE)
+        drawn = net.draw(known, n, len(prime) - 1 + done, first + done, resets.period, resets.separator, how, scored)
+        yield Drawn(*drawn)
+        known, done, piece = np.concatenate([known, drawn[0]])[-recent:], done + n, min(2 * piece, _LARGEST_PIECE)
+
+
+def opening(config: RunConfig, vocabulary: Vocabulary) -> np.ndarray:
+    """What a model reads before a text begins: the end of one, ids (1,) or more.
+
+    That is the separator of the sequences it was trained on, else a line's end, else (it knows none) its first character.
+    """
+    ids, unknown = vocabulary.encode_known(config.reset.separator or "\n")
+    return np.zeros(1, np.uint32) if unknown or len(ids) == 0 else ids
+
+
+def read_prime(net: Network, resets: Resets, prime: np.ndarray) -> None:
+    """Has every stream read all of `prime` (ids) but the last character, which is for what comes next to read."""
+    if len(prime) > 1:
+        reset = resets.read(Streams(len(prime), 1), prime, 0, len(prime) - 1)
+        net.score(np.repeat(prime[:, None], net.streams, 1), np.repeat(reset, net.streams, 1))
 
 
 class Seen:

@@ -12,11 +12,11 @@ import numpy as np
 from . import checkpoint
 from .blocks import Resets, Streams
 from .checkpoint import Checkpoint
-from .config import RunConfig, SavingConfig
+from .config import DrawConfig, RunConfig, SavingConfig
 from .corpus import Corpus
-from .errors import CheckpointError, ConfigurationError, DivergenceError
+from .errors import CheckpointError, CorpusError, DivergenceError
 from .evaluate import Evaluator
-from .events import Adaptation, Alarm, Progress, Validation
+from .events import Adaptation, Event, Progress, Validation
 from .fitting import free_memory, require_memory
 from .journal import Journal
 from .kernels.buffers import Plan, Reports
@@ -24,12 +24,14 @@ from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
+from .sample import opening, sample
 from .truncation import MEASURED, Position, make_plan, method
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
+_SAMPLE_CHARS, _SAMPLE_TEMPERATURE = 160, 0.8  # of the text that each validation keeps
 
 
 class Trainer:
@@ -57,6 +59,7 @@ class Trainer:
         self._at = Position()
         self._seconds = 0.0
         self._timed_chars, self._seconds_per_update = 0, 0.0
+        self._coded = [0, 0.0]  # characters and nats of all updates, each before its update
         chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
         self._journal = Journal(run, chars_per_update, config.optimizer.clip, len(corpus.vocabulary))
         self.best_val_nats, self.val_nats = math.inf, math.nan
@@ -114,14 +117,12 @@ class Trainer:
         if lags == 0:
             return None
         if len(self.corpus.train) <= 2 * lags:
-            raise ConfigurationError(
-                f"--max-k2 {lags}: too far for a training text of {len(self.corpus.train):,} characters"
-            )
+            raise CorpusError(f"--max-k2 {lags}: too far for a training text of {len(self.corpus.train):,} characters")
         return Profiler(self.parameters, lags, threads=threads)
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
-    def train(self) -> Iterator[Progress | Validation | Adaptation | Alarm]:
+    def train(self) -> Iterator[Event]:
         """Trains to the end of the schedule, yielding what happens; saves on the way and at the end.
 
         Raises DivergenceError when a gradient is not finite; the parameters and the files are then as before it.
@@ -155,7 +156,7 @@ class Trainer:
         seconds = 60.0 * (self.config.schedule.minutes or 0.0)
         return (self._seconds + later * self._seconds_per_update) / seconds if seconds > 0 else 1.0
 
-    def _step(self, untimed: bool) -> list[Progress | Alarm]:
+    def _step(self, untimed: bool) -> list[Event]:
         """Plans and makes some updates."""
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
@@ -172,8 +173,10 @@ class Trainer:
             self._seconds += spent
             self._timed_chars += int(chars.sum())
             self._seconds_per_update = spent / len(chars)
+        for n, nats in zip(chars.tolist(), reports.nats.sum(1).tolist(), strict=True):
+            self._coded = [self._coded[0] + n, self._coded[1] + nats]
         self._at, self._dirty = after, True
-        alarms = self._journal.add(plan, reports, chars.tolist(), self.network, self.truncation)
+        alarms = self._journal.add(plan, reports, chars.tolist(), self.network, self.truncation, self._place())
         progress = Progress(
             updates=self.updates,
             epochs=self.epochs,
@@ -259,8 +262,19 @@ class Trainer:
         if improved:
             self.best_val_nats = self.val_nats
             self._save_best()
-        self._journal.append({"updates": self.updates, "epochs": self.epochs, "val_nats": self.val_nats})
+        self._journal.append({**self._place(), "val_nats": self.val_nats, "sample": self._sample()})
         return Validation(self.updates, self.epochs, self._journal.train_nats, self.val_nats, self.best_val_nats, improved)
+
+    def _place(self) -> dict[str, Any]:
+        """Where the run is, for the journal."""
+        return {"updates": self.updates, "epochs": self.epochs, "chars": self._coded[0], "seconds": self._seconds}
+
+    def _sample(self) -> str:
+        """A short text as the model now writes it, from the same draws each time."""
+        vocabulary = self.corpus.vocabulary
+        first, how = opening(self.config, vocabulary), DrawConfig(_SAMPLE_TEMPERATURE, seed=self.config.seed)
+        pieces = sample(self.parameters, self.resets, first, 1, _SAMPLE_CHARS, how)
+        return vocabulary.decode(np.concatenate([piece.ids[:, 0] for piece in pieces]))
 
     # --- records -----------------------------------------------------------------------------------------------------
 
@@ -287,7 +301,20 @@ class Trainer:
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
             **self.truncation.realised(self._at.epoch_base + self._at.step, self.updates, self._journal.longest),
+            **(self._code() if self.config.once else {}),
         }
+
+    def _code(self) -> dict[str, float]:
+        """The length of the code that reading the corpus once is, as Dawid's (1984) prequential principle has it.
+
+        Each character costs -log2 of the probability that it was given before the model learnt from it. The first one and
+        the alphabet, in UTF-8, which whoever decodes must know, are counted too.
+        """
+        vocabulary = self.corpus.vocabulary
+        alphabet = 0 if vocabulary.uses_bytes else 8 * int(vocabulary.id_bytes().sum())
+        chars, nats = self._coded
+        bits = nats / math.log(2) + math.log2(len(vocabulary)) + alphabet
+        return {"code_chars": chars + 1, "code_bits": bits, "code_bits_per_char": bits / (chars + 1)}
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
@@ -317,6 +344,7 @@ class Trainer:
             "epoch_base": self._at.epoch_base,
             "k2": self.truncation.k2,
             "timed_chars": self._timed_chars,
+            "coded": self._coded,
             "journal": self._journal.state(),
             "schedule": [self.schedule.factor, self.schedule.stale],
             "validations": [self._validations, self._worse, self._validated_at],
@@ -341,6 +369,7 @@ class Trainer:
             self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
             self.schedule.factor, self.schedule.stale = p["schedule"]
             self._validations, self._worse, self._validated_at = p["validations"]
+            self._coded = p["coded"]
             self._journal.restore(p["journal"])
             self.val_nats = math.nan if p["val_nats"] is None else p["val_nats"]
             self.best_val_nats = math.inf if p["best_val_nats"] is None else p["best_val_nats"]

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from .. import __version__
-from ..errors import CharlmError
+from ..errors import CharlmError, ConfigurationError
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -68,6 +68,8 @@ def main(arguments: list[str] | None = None) -> None:
         # Nobody reads any more; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except ConfigurationError as error:
+        _fail(str(error), 2)
     except CharlmError as error:
         _fail(str(error))
     except MemoryError:
@@ -76,6 +78,6 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
 
 
-def _fail(message: str) -> Any:
+def _fail(message: str, code: int = 1) -> Any:
     click.echo(f"Error: {message}", err=True)
-    sys.exit(1)
+    sys.exit(code)

@@ -4,10 +4,10 @@ import statistics
 
 import click
 
-from .options import announce_compilation, json_option, print_json, quiet_option, thread_count, threads_option
+from .options import Command, announce_compilation, json_option, print_json, quiet_option, threads_option
 
 
-@click.command("bench", short_help="Measure speed on this machine.")
+@click.command("bench", cls=Command, short_help="Measure speed on this machine.")
 @click.option("--rows", default="", metavar="TEXT", help="Only kinds of work whose name contains TEXT.")
 @click.option("--quick", is_flag=True, help="A few kinds of work, in some 15 seconds once compiled.")
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Measurements of each.")
@@ -30,6 +30,7 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
     multiply-adds in registers.
     """
     from ..bench import QUICK, ROWS, Job, peak
+    from ..fitting import thread_count
 
     announce_compilation(quiet)
     count = thread_count(threads)

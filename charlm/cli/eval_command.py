@@ -1,69 +1,74 @@
 """charlm eval"""
 
-import math
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CharlmError, CorpusError
+from ..config import DynamicConfig
+from ..errors import CharlmError, ConfigurationError
 from .options import (
+    Command,
     announce_compilation,
     json_option,
     note,
     print_json,
     quiet_option,
     run_argument,
-    thread_count,
+    section,
     threads_option,
 )
-from .texts import text_ids
+from .progress import bar, reading
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..checkpoint import Checkpoint
+    from ..lines import Scored
+    from ..model import Model
+    from ..texts import Reading
+
+_DYNAMIC = DynamicConfig()
 
 
-@click.command("eval", short_help="Measure how well a model predicts a text.")
+@click.command("eval", cls=Command, short_help="Measure how well a model predicts a text.")
 @run_argument
-@click.argument("text", nargs=-1, metavar="[TEXT...]")
-@click.option(
-    "--streams",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Places read side by side, each after a warm-up; 1 reads in order.",
-)
-@click.option(
-    "--by",
-    type=click.Choice(("line", "char")),
-    default=None,
-    help="Print a row for each line (bits, characters, line) or character (bits, character), as they come.",
-)
-@click.option(
-    "--reset",
-    type=click.Choice(("line", "never")),
-    default=None,
-    help="With --by: score each line on its own, or after all before it (default: as the model was trained).",
-)
-@click.option(
-    "--unknown",
-    type=click.Choice(("error", "escape")),
-    default="error",
-    show_default=True,
-    help="With --by: what to do with characters that the model does not know; escape codes them at a price.",
-)
-@click.option(
-    "--fail-above",
-    type=click.FloatRange(min=0, min_open=True),
-    default=None,
-    metavar="BITS",
-    help="Exit with 1 if the text takes more bits per character.",
-)
+@click.argument("text", nargs=-1, metavar="[TEXT...]", type=click.Path())
+@section(
+    "The whole text",
+    click.option("--streams", type=click.IntRange(min=1), default=1, show_default=True,
+                 help="Places read side by side, each after a warm-up; 1 reads in order."),
+    click.option("--compare", default=None, metavar="LIST",
+                 help="What compressors make of the same text, by comma: xz, bzip2, gzip."),
+    click.option("--dynamic", is_flag=True, help="Also with a model that goes on learning while it reads (dynamic "
+                 "evaluation)."),
+    click.option("--lr", type=float, default=_DYNAMIC.learning_rate, show_default=True, help="Its learning rate."),
+    click.option("--decay", type=float, default=_DYNAMIC.decay, show_default=True,
+                 help="Its pull back to the trained parameters, a share of the way each update."),
+    click.option("--k1", type=int, default=_DYNAMIC.k1, show_default=True, help="Characters between its updates."),
+    click.option("--k2", type=int, default=None, help="Steps that its errors go back (default: k1)."),
+)  # fmt: skip
+@section(
+    "Line by line",
+    click.option("--by", type=click.Choice(("line", "char")), default=None, help="Print a row for each line (bits, "
+                 "characters, line) or character (bits, character), as they come."),
+    click.option("--html", type=click.Path(dir_okay=False), default=None, metavar="FILE",
+                 help="Write the text as a page that is coloured by the bits of each character."),
+    click.option("--reset", type=click.Choice(("line", "never")), default=None, help="With these two: score each line on "
+                 "its own, or after all before it (default: as the model was trained)."),
+)  # fmt: skip
+@click.option("--unknown", type=click.Choice(("error", "escape")), default="error", show_default=True,
+              help="What to do with characters that the model does not know; escape codes them at a price.")  # fmt: skip
+@click.option("--fail-above", type=click.FloatRange(min=0, min_open=True), default=None, metavar="BITS",
+              help="Exit with 1 if the text takes more bits per character.")  # fmt: skip
 @threads_option
 @json_option
 @quiet_option
-def command(run: str | None, text: tuple[str, ...], streams: int, **o: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: Any) -> None:
     """Print nats and bits per character, perplexity and accuracy of the model of RUN on TEXT files.
 
     Without TEXT: on the run's own validation part. "-" is standard input.
@@ -71,64 +76,162 @@ def command(run: str | None, text: tuple[str, ...], streams: int, **o: Any) -> N
     \b
     charlm eval runs/corpus other.txt
     charlm eval --json | jq .bits_per_char
+    charlm eval runs/corpus other.txt --dynamic --compare xz,bzip2,gzip
     tail -f log | charlm eval runs/log - --by line
     """
-    if o["by"] is None and (o["reset"] or o["unknown"] != "error"):
-        raise click.UsageError("--reset and --unknown belong to --by")
-    if o["by"] and not text:
-        raise click.UsageError('--by: name the text to score ("-": standard input)')
+    _check(ctx, text, o)
     announce_compilation(o["quiet"])
-    from ..checkpoint import load_run
+    from ..model import load
 
-    saved = load_run(run)
-    threads = thread_count(o["threads"])
-    if o["by"]:
-        bits_per_char = _print_rows(saved, text, threads, o)
+    model = load(run, o["threads"])
+    if o["by"] or o["html"]:
+        bits_per_char = _by_line(model, text, o)
     else:
-        result = _evaluate(saved, text_ids(saved, text), streams, threads)
-        bits_per_char = result["bits_per_char"]
-        if o["as_json"]:
-            print_json(result)
-        else:
-            click.echo(
-                f"{result['chars']:,} characters, {result['nats_per_char']:.4f} nats/char, {bits_per_char:.4f} bits/char, "
-                f"perplexity {result['perplexity']:.3f}, accuracy {100 * result['accuracy']:.1f} %"
-            )
+        bits_per_char = _whole(model, text, o)
     if o["fail_above"] is not None and bits_per_char > o["fail_above"]:
         raise CharlmError(f"{bits_per_char:.4f} bits/char are more than --fail-above {o['fail_above']:g}")
 
 
-def _print_rows(saved: "Checkpoint", names: tuple[str, ...], threads: int, o: dict[str, Any]) -> float:
-    """Rows on stdout, a summary on stderr; returns bits/char."""
-    from .rows import Rows, incoming
+def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None:
+    """Refuses options that do not belong together."""
+    from ..compressors import COMPRESSORS
 
-    alone = (o["reset"] or saved.config.reset.policy) == "line"
-    rows = Rows(saved, o["by"], alone, o["unknown"] == "escape", o["as_json"], threads)
-    for lines in incoming(names):
-        rows.show(lines)
-    bits_per_char = rows.bits / max(1, rows.chars)
-    unknown = f", {rows.unknown:,} unknown" if rows.unknown else ""
-    note(f"{rows.lines:,} lines, {rows.chars:,} characters{unknown}, {bits_per_char:.4f} bits/char", o["quiet"])
-    return bits_per_char
+    given = {name for name in o if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
+    by_line = o["by"] or o["html"]
+    for names, belong, what in (
+        ({"reset"}, by_line, "--by or --html"),
+        ({"lr", "decay", "k1", "k2"}, o["dynamic"], "--dynamic"),
+        ({"streams", "compare", "dynamic"}, not by_line, "whole texts, not to --by or --html"),
+    ):
+        wrong = sorted(names & given)
+        if wrong and not belong:
+            raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
+    if by_line and not text:
+        raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score ("-": standard input)')
+    if o["dynamic"] and o["unknown"] == "escape":
+        raise ConfigurationError("--dynamic cannot learn what the model does not know: leave out --unknown escape")
+    for name in (o["compare"] or "").split(",") if o["compare"] is not None else ():
+        if name not in COMPRESSORS:
+            raise ConfigurationError(f"--compare {name!r}: choose from {', '.join(COMPRESSORS)}")
 
 
-def _evaluate(saved: "Checkpoint", ids: "np.ndarray", streams: int, threads: int) -> dict[str, Any]:
-    """The contract's keys."""
-    from ..blocks import Resets
-    from ..evaluate import Evaluator
+def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any]) -> float:
+    """Prints what the text as a whole takes; returns bits/char."""
+    from ..texts import read_text
 
-    resets = Resets.of_run(saved.config, saved.vocabulary)
-    if len(ids) < 2:
-        raise CorpusError("a text of one character has none to predict")
-    result = Evaluator(saved.parameters, min(streams, len(ids) - 1), threads).evaluate(ids, resets)
-    encoded = int(saved.vocabulary.id_bytes()[ids[1:]].sum())
-    nats = result.nats_per_char
-    return {
-        "chars": result.chars,
-        "nats_per_char": nats,
-        "bits_per_char": nats / math.log(2),
-        "bits_per_byte": result.nats / math.log(2) / encoded,
-        "perplexity": math.exp(min(nats, 700.0)),
-        "accuracy": result.hits / result.chars,
-        "unknown": 0,
+    with reading(text, o["quiet"]) as on_read:
+        read = read_text(model.checkpoint, text, o["unknown"] == "escape", on_read)
+    with bar("evaluating", len(read.ids), " characters", o["quiet"]) as on_done:
+        found = model.score_ids(read.ids, o["streams"], on_done)
+    result: dict[str, Any] = {
+        "chars": found.chars,
+        "nats_per_char": found.nats_per_char,
+        "bits_per_char": found.bits_per_char,
+        "bits_per_byte": found.bits_per_byte,
+        "perplexity": found.perplexity,
+        "accuracy": found.accuracy,
+        "unknown": found.unknown,
     }
+    unknown = f", {found.unknown:,} unknown" if found.unknown else ""
+    lines = [
+        f"{found.chars:,} characters{unknown}, {found.nats_per_char:.4f} nats/char, {found.bits_per_char:.4f} bits/char, "
+        f"perplexity {found.perplexity:.3f}, accuracy {100 * found.accuracy:.1f} %"
+    ]
+    for more in (_dynamic(model, read.ids, o), _compared(read, o)):
+        for name, values in more.items():
+            result[name] = values
+            lines += [f"{label}: {bits:.4f} bits/char" for label, bits in _labelled(name, values)]
+    best = result["dynamic"]["bits_per_char"] if o["dynamic"] else found.bits_per_char
+    if o["as_json"]:
+        print_json(result)
+    else:
+        click.echo("\n".join(lines))
+    return float(best)
+
+
+def _labelled(name: str, values: dict[str, float]) -> Iterator[tuple[str, float]]:
+    if name == "dynamic":
+        yield name, values["bits_per_char"]
+    else:
+        yield from values.items()
+
+
+def _dynamic(model: "Model", ids: "np.ndarray", o: dict[str, Any]) -> dict[str, Any]:
+    if not o["dynamic"]:
+        return {}
+    import math
+
+    config = DynamicConfig(o["lr"], o["decay"], o["k1"], o["k2"] or o["k1"])
+    with bar("learning", len(ids), " characters", o["quiet"]) as on_done:
+        nats = model.dynamic_nats(ids, config, on_done) / (len(ids) - 1)
+    return {"dynamic": {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}}
+
+
+def _compared(read: "Reading", o: dict[str, Any]) -> dict[str, Any]:
+    """bits/char of the compressors, which have to code the first character too."""
+    if o["compare"] is None:
+        return {}
+    from ..compressors import code_lengths
+
+    sizes = code_lengths(read.encoded(), o["compare"].split(","))
+    return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}
+
+
+@dataclass
+class _Tally:
+    """What the lines so far came to."""
+
+    lines: int = 0
+    chars: int = 0
+    unknown: int = 0
+    bits: float = 0.0
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.bits / max(1, self.chars)
+
+    def add(self, scored: "Scored") -> None:
+        self.lines += 1
+        self.chars += scored.chars
+        self.unknown += scored.unknown
+        self.bits += scored.bits
+
+
+def _by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any]) -> float:
+    """Rows on stdout or a page or both, a summary on stderr; returns bits/char."""
+    from .. import heatmap
+    from .rows import incoming, page_file
+
+    scorer, tally = model.line_scorer(o["reset"], o["unknown"]), _Tally()
+    with ExitStack() as stack:
+        page = stack.enter_context(page_file(Path(o["html"]))) if o["html"] else None
+        if page:
+            page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
+        among_rows = o["by"] and sys.stdout.isatty()
+        on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
+        for batch in incoming(names, on_read):
+            done: list[Scored] = []
+            try:
+                for each in scorer.score(batch):
+                    tally.add(each)
+                    done.append(each)
+            finally:  # of a batch that cannot be scored whole, what comes before that
+                _show(done, page, model, o)
+        if page:
+            page.write(heatmap.closing(tally.lines, tally.chars, tally.bits))
+    unknown = f", {tally.unknown:,} unknown" if tally.unknown else ""
+    note(f"{tally.lines:,} lines, {tally.chars:,} characters{unknown}, {tally.bits_per_char:.4f} bits/char", o["quiet"])
+    return tally.bits_per_char
+
+
+def _show(done: "list[Scored]", page: IO[str] | None, model: "Model", o: dict[str, Any]) -> None:
+    from .. import heatmap
+    from .rows import rows
+
+    in_bytes = model.checkpoint.vocabulary.uses_bytes
+    if o["by"]:
+        text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes))
+        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
+        sys.stdout.buffer.flush()
+    if page:
+        page.writelines(heatmap.line(each, in_bytes) for each in done)

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from .options import json_option, print_json, run_argument
+from .options import Command, json_option, print_json, run_argument
 
 
-@click.command("info", short_help="Show what a run or checkpoint is.")
+@click.command("info", cls=Command, short_help="Show what a run or checkpoint is.")
 @run_argument
 @json_option
 def command(run: str | None, as_json: bool) -> None:

@@ -1,30 +1,30 @@
 """charlm lags: how far gradients really reach."""
 
-import importlib.util
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import CorpusError
+from ..errors import ConfigurationError, CorpusError
 from .options import (
+    Command,
     announce_compilation,
     json_option,
     note,
     print_json,
     quiet_option,
+    require,
     run_argument,
-    thread_count,
     threads_option,
 )
-from .texts import text_ids
+from .progress import bar
 
 if TYPE_CHECKING:
     from ..lags import Profile
 
 
-@click.command("lags", short_help="Show how far gradients reach, and the k2 that follows.")
+@click.command("lags", cls=Command, short_help="Show how far gradients reach, and the k2 that follows.")
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]")
 @click.option("-n", "--length", type=click.IntRange(min=2), default=512, show_default=True, help="Steps back, at most.")
@@ -54,10 +54,12 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
 
     from ..blocks import Resets
     from ..checkpoint import load_run
+    from ..fitting import thread_count
     from ..profiler import Profiler
+    from ..texts import read_text
 
     saved = load_run(run)
-    ids = text_ids(saved, text)
+    ids = read_text(saved, text).ids
     lags = min(o["length"], (len(ids) - 1) // 2)
     if lags < 2:
         raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")
@@ -65,7 +67,8 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
         note(f"length: {lags} instead of {o['length']}, since the text is short", o["quiet"])
     resets = Resets.of_run(saved.config, saved.vocabulary)
     profiler = Profiler(saved.parameters, lags, threads=thread_count(o["threads"]))
-    profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]))
+    with bar("following losses", o["losses"], "", o["quiet"]) as done:
+        profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]), done)
     k1 = saved.config.truncation.k1
     if o["output"]:
         _draw(profile, k1, o["bias_tolerance"], Path(o["output"]))
@@ -156,10 +159,9 @@ def _as_json(profile: "Profile", k1: int, tolerance: float) -> dict[str, Any]:
 
 def _check_output(path: Path) -> None:
     """Refuses a picture that could not be drawn, before anything is measured for it."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise click.UsageError("--output needs matplotlib: pip install 'charlm[plot]'")
+    require("matplotlib", "plot", "--output")
     if path.suffix not in (".svg", ".png"):
-        raise click.UsageError(f"--output {path}: give a name that ends in .svg or .png")
+        raise ConfigurationError(f"--output {path}: give a name that ends in .svg or .png")
 
 
 def _draw(profile: "Profile", k1: int, tolerance: float, path: Path) -> None:

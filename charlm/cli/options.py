@@ -1,30 +1,101 @@
-"""Options and small services that several commands share."""
+"""What commands share: the class of all of them, options, and small services."""
 
 import contextlib
+import difflib
 import json
 import os
 import signal
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
-from ..errors import ConfigurationError
 
-run_argument = click.argument("run", required=False, metavar="[RUN]")
+class Command(click.Command):
+    """A command that can take its options from a TOML file, and shows them in sections."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.params.append(
+            click.Option(
+                ["--config"], type=click.Path(dir_okay=False), is_eager=True, expose_value=False, callback=_read_config,
+                metavar="FILE", help="TOML file with options: a table for each command, such as [train].",
+            )
+        )  # fmt: skip
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Sections in the order in which they are declared; what belongs to none comes last."""
+        rows: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                rows.setdefault(getattr(parameter, "section", "Options"), []).append(record)
+        rows["Options"] = rows.pop("Options")
+        for title, records in rows.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+def section(title: str, *options: Callable[..., Any]) -> Callable[..., Any]:
+    """Several options under one title in --help."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            function = option(function)
+            function.__click_params__[-1].section = title  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    """Takes the command's table of the file as defaults."""
+    if value is None:
+        return
+    try:
+        tables = tomllib.loads(Path(value).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise click.UsageError(f"--config {value}: {reason}") from None
+    from . import COMMANDS
+
+    for name, table in tables.items():
+        if name not in COMMANDS or not isinstance(table, dict):
+            raise click.UsageError(f"--config {value}: [{name}] is no command's table{_perhaps(name, [*COMMANDS])}")
+    by_option = {option.lstrip("-"): p.name for p in ctx.command.params for option in p.opts if option.startswith("--")}
+    defaults: dict[str, Any] = {}
+    for key, given in tables.get(ctx.command.name or "", {}).items():
+        known = by_option.get(key.replace("_", "-"))
+        if known is None:
+            near = _perhaps(key, [*by_option])
+            raise click.UsageError(f"--config {value}: [{ctx.command.name}] has no option {key!r}{near}")
+        defaults[known] = given
+    ctx.default_map = {**defaults, **(ctx.default_map or {})}
+
+
+def _perhaps(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def complete_run(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:
+    """For shell completion: the runs in runs/, then any path."""
+    from click.shell_completion import CompletionItem
+
+    runs = [str(path.parent) for path in sorted(Path("runs").glob("*/last.npz"))]
+    found = [CompletionItem(run) for run in runs if run.startswith(incomplete)]
+    return found or [CompletionItem(incomplete, type="file")]
+
+
+run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=complete_run)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No notes or progress on stderr.")
 threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=None, help="Threads (default: the processors there are)."
 )
-
-
-def thread_count(asked: int | None) -> int:
-    """The number of threads to use."""
-    if asked:
-        return asked
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def note(message: str, quiet: bool = False) -> None:
@@ -38,13 +109,14 @@ def print_json(data: dict[str, Any]) -> None:
     click.echo(json.dumps(data, ensure_ascii=False))
 
 
-@contextlib.contextmanager
-def usage_errors() -> Iterator[None]:
-    """Turns settings that are not allowed into wrong usage (exit code 2)."""
-    try:
-        yield
-    except ConfigurationError as error:
-        raise click.UsageError(str(error)) from None
+def require(package: str, extra: str, what: str) -> None:
+    """Refuses what needs an optional package that is not installed, before any work is done for it."""
+    import importlib.util
+
+    from ..errors import ResourceError
+
+    if importlib.util.find_spec(package) is None:
+        raise ResourceError(f"{what} needs {package}: pip install 'charlm[{extra}]'")
 
 
 def announce_compilation(quiet: bool) -> None:

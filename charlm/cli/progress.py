@@ -1,18 +1,20 @@
-"""What a training run shows on stderr while it goes on."""
+"""What is shown on stderr while something goes on: a training run, or anything else that takes longer than a moment."""
 
 import math
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .options import is_terminal, note
 
 if TYPE_CHECKING:
-    from ..events import Adaptation, Alarm, Progress, Validation
+    from ..events import Adaptation, Event
 
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
+_PATIENCE_SECONDS = 2.0  # before there is one, for what may be over by then
 
 
 class Display:
@@ -30,10 +32,13 @@ class Display:
                 bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
             )  # fmt: skip
 
-    def show(self, event: "Progress | Validation | Adaptation | Alarm") -> None:
-        """Takes one event of the trainer."""
-        from ..events import Adaptation, Alarm, Validation
+    def show(self, event: "Event") -> None:
+        """Takes one event of a run."""
+        from ..events import Adaptation, Alarm, Note, Validation
 
+        if isinstance(event, Note):
+            self._line(event.message)
+            return
         if isinstance(event, Alarm):
             self._line(f"update {event.updates:,}: {event.message}")
             return
@@ -89,3 +94,36 @@ def display(quiet: bool) -> Iterator[Display]:
         yield shown
     finally:
         shown.close()
+
+
+@contextmanager
+def bar(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Yields a function that is told how much more is done. After two seconds a terminal gets a bar, after ten a pipe lines.
+
+    total: None where it is not known.
+    """
+    if not quiet and is_terminal():
+        from tqdm import tqdm
+
+        with tqdm(desc=what, total=total, unit=unit, unit_scale=True, file=sys.stderr, leave=False, dynamic_ncols=True,
+                  delay=_PATIENCE_SECONDS) as shown:  # fmt: skip
+            yield lambda n: (shown.update(n), None)[1]
+        return
+    done, last = 0, time.monotonic()
+
+    def tell(n: int) -> None:
+        nonlocal done, last
+        done += n
+        if time.monotonic() - last > _PLAIN_SECONDS:
+            last = time.monotonic()
+            note(f"{what}: {100 * done / total:.0f} %" if total else f"{what}: {done:,} {unit}", quiet)
+
+    yield tell
+
+
+@contextmanager
+def reading(names: tuple[str, ...], quiet: bool, passes: int = 2) -> Iterator[Callable[[int], None]]:
+    """`bar` for files that are read, by default twice as corpora are; yields what is told the bytes."""
+    sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name in names]
+    with bar("reading", passes * sum(sizes) if all(sizes) else None, "B", quiet) as told:
+        yield told

@@ -5,6 +5,7 @@ import numpy as np
 from .block import forward, pack_forward, predict
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner, kernel
+from .lanes import LANES, load, store
 from .parallel import Part, barrier, meet, own_rows
 from .passing import row_key
 from .recurrence import sliced_row
@@ -90,14 +91,15 @@ def _resets(text, row, stream, position, period, separator):
 def draw(
     cell, sizes: Sizes, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
     text: np.ndarray, known: int, position: int, first: int, period: int, separator: np.ndarray, temperature: float,
-    top_k: int, top_p: float, seed: int, part: Part,
+    top_k: int, top_p: float, seed: int, nats: np.ndarray, raw: np.ndarray, part: Part,
 ) -> None:  # fmt: skip
     """Continues the text (known + n, S) int32 from its row `known` on, one character a step.
 
     The last of the known rows is what the first draw reads, the position-th character of all; those before it, at least
     as many as the separator has, serve to find the separator in. The state is reset before every period-th character,
     or, where period is 0, before the last one of a separator. `first` numbers the draws, so that a text drawn in pieces
-    is the text drawn at once.
+    is the text drawn at once. nats (n, S) float64, or of no rows, gets the loss of each drawn character, whatever it was
+    drawn with; raw (S, padded V) is where logits are kept for that.
     """
     pack_forward(sizes, part, weights, packed)
     row = sliced_row(part, sizes.capacity, 0)
@@ -115,5 +117,11 @@ def draw(
         for i in range(mine, end):
             s = part.lo + i
             chance = uniform(seed, first + t, s)
-            text[known + t, s] = _choose(window.logits, logits + i, sizes.vocabulary, temperature, top_k, top_p, chance)
+            if nats.shape[0] > 0:
+                for j in range(0, raw.shape[1], LANES):
+                    store(raw, s, j, load(window.logits, logits + i, j))
+            chosen = _choose(window.logits, logits + i, sizes.vocabulary, temperature, top_k, top_p, chance)
+            if nats.shape[0] > 0:
+                nats[t, s] = loss(raw, s, chosen)
+            text[known + t, s] = chosen
         meet(part)

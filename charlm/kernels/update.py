@@ -11,7 +11,7 @@ from .jit import inner
 from .lanes import LANES, load, splat, sqrt, store, total
 from .parallel import Part
 
-SGD, ADAGRAD, RMSPROP, ADAM, ADAMW = range(5)
+SGD, ADAGRAD, RMSPROP, ADAM, ADAMW, DYNAMIC = range(6)
 
 
 @inner
@@ -64,6 +64,8 @@ def _apply(rule, rate, number, scale, decay, first, last):
         _rmsprop(rule, rate, scale, decay, first, last)
     elif rule.kind == ADAM:
         _adam(rule, rate, number, scale, decay, 0.0, first, last)
+    elif rule.kind == DYNAMIC:
+        _dynamic(rule, rate, scale, first, last)
     else:
         _adam(rule, rate, number, scale, 0.0, rate * decay, first, last)
 
@@ -127,3 +129,13 @@ def _adam(rule, rate, number, scale, decay, shrink, first, last):
             store(rule.slots[1], row, j, v)
             p = load(rule.parameters, row, j) * keep_share
             store(rule.parameters, row, j, p - m * step / (sqrt(v) * correction + rule.epsilon))
+
+
+@inner
+def _dynamic(rule, rate, scale, first, last):
+    """p += pull (anchor - p) - rate gain g; slots are gain, pull, anchor. Krause et al. 2018, eq. 4: see dynamic.py."""
+    for row in range(first, last):
+        for j in range(0, rule.gradients.shape[1], LANES):
+            g, p = load(rule.gradients, row, j) * scale, load(rule.parameters, row, j)
+            back = (load(rule.slots[2], row, j) - p) * load(rule.slots[1], row, j)
+            store(rule.parameters, row, j, p + back - g * load(rule.slots[0], row, j) * rate)

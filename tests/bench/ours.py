@@ -18,7 +18,7 @@ from charlm.sample import sample
 def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:
     """Characters drawn."""
     pieces = sample(parameters, Resets(ResetConfig(), 64), np.zeros(1, np.uint8), count, length, DrawConfig(), threads)
-    return sum(piece.size for piece in pieces)
+    return sum(piece.ids.size for piece in pieces)
 
 
 def evaluating(parameters: Parameters, corpus: Corpus, streams: int, threads: int) -> int:

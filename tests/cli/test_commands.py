@@ -427,7 +427,7 @@ def test_unseen_needs_an_end_and_the_corpus(run: Run, corpus: Path) -> None:
     train(run, "--updates", 2)
     refused = run("sample", "--unseen")
     assert refused.code == 2
-    assert "say where a text ends with --stop" in refused.err
+    assert "say where a text ends with --until" in refused.err
     assert run("sample", "--unseen", "--stop", " ", "--count", 3).out
     corpus.write_text("another text")
     gone = run("sample", "--unseen", "--stop", " ")

@@ -98,8 +98,13 @@ def test_a_quality_gate(run: Run, trained: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--by", "line"), "name the text"), (("corpus.txt", "--unknown", "escape"), "belong to --by"),
-     (("corpus.txt", "--reset", "line"), "belong to --by"), (("corpus.txt", "--fail-above", "0"), "fail-above")],
+    [(("--by", "line"), "name the text"), (("corpus.txt", "--k1", "4"), "--k1 belongs to --dynamic"),
+     (("corpus.txt", "--by", "line", "--dynamic"), "--dynamic belongs to whole texts"),
+     (("corpus.txt", "--dynamic", "--unknown", "escape"), "cannot learn what the model does not know"),
+     (("corpus.txt", "--compare", "zip"), "choose from xz, bzip2, gzip"),
+     (("--html", "x.html"), "--html: name the text"),
+     (("corpus.txt", "--reset", "line"), "--reset belongs to --by or --html"),
+     (("corpus.txt", "--fail-above", "0"), "fail-above")],
 )  # fmt: skip
 def test_wrong_usage(run: Run, trained: Path, arguments: tuple[str, ...], message: str) -> None:
     result = run("eval", "runs/corpus", *arguments)

@@ -42,7 +42,8 @@ def contents(run: str) -> dict[str, np.ndarray]:
         for clock in ("seconds", "chars_per_second", "timed_chars", "run"):
             progress.pop(clock)
         found[f"{name}/progress"] = np.array(json.dumps(progress))
-    found["metrics"] = np.array((Path(run) / "metrics.jsonl").read_text())
+    lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
+    found["metrics"] = np.array(json.dumps([line | {"seconds": 0} for line in lines]))
     return found
 
 

@@ -1,13 +1,17 @@
 """Lines scored one by one: against evaluation of the whole text, whatever the batches are."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from charlm.blocks import Resets
-from charlm.config import ModelConfig, ResetConfig
+from charlm.checkpoint import Checkpoint
+from charlm.config import ModelConfig, ResetConfig, RunConfig
 from charlm.evaluate import Evaluator
 from charlm.lines import ESCAPE, Escape, LineScorer
 from charlm.parameters import Parameters
+from charlm.vocabulary import Vocabulary
 
 NEWLINE = 0
 
@@ -30,11 +34,16 @@ def test_against_evaluation(alone: bool, batch: int) -> None:
     whole = np.concatenate([[NEWLINE], *lines])
     resets = Resets(ResetConfig("line" if alone else "never"), 1, np.array([NEWLINE]))
     expected, _ = Evaluator(parameters).losses(whole, resets)
-    scorer = LineScorer(parameters, NEWLINE, alone, threads=2)
-    found = [nats for at in range(0, len(lines), batch) for nats in scorer.nats(lines[at : at + batch])]
-    assert [len(nats) for nats in found] == [len(line) for line in lines]
-    np.testing.assert_allclose(np.concatenate(found), expected, rtol=1e-5, atol=1e-6)
-    assert scorer.nats([]) == []
+    vocabulary = Vocabulary("\nabcdefgh")
+    scorer = LineScorer(Checkpoint(Path(), RunConfig(), vocabulary, parameters, {}, {}), alone, threads=2)
+    texts = [vocabulary.decode(line) for line in lines]
+    found = [scored for at in range(0, len(lines), batch) for scored in scorer.score(texts[at : at + batch])]
+    assert [scored.line for scored in found] == texts
+    assert [scored.chars for scored in found] == [len(line) for line in lines]
+    bits = np.concatenate([scored.each for scored in found])
+    np.testing.assert_allclose(bits * np.log(2), expected, rtol=1e-5, atol=1e-6)
+    assert [scored.bits for scored in found] == [scored.each.sum() for scored in found]
+    assert list(scorer.score([])) == []
 
 
 def test_escape_is_a_code() -> None:

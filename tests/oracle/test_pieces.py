@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
-from charlm.errors import ConfigurationError
+from charlm.errors import ResourceError
 
 from .problem import Problem, reference_gradient, relative_error, run_epoch
 from .test_gradients import CELLS, TOLERANCE
@@ -77,5 +77,5 @@ def test_too_little_memory() -> None:
     problem = Problem(
         ModelConfig("lstm", hidden=20, layers=2), TruncationConfig(24, 24, memory=1), streams=2, length=50, memory=1000
     )
-    with pytest.raises(ConfigurationError, match="a block of 24 steps takes at least"):
+    with pytest.raises(ResourceError, match="a block of 24 steps takes at least"):
         problem.network(problem.parameters())

@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ MODELS = [
 
 
 NEVER = Resets(ResetConfig("never"), 4)
+
+
+def draw(*arguments: Any, **more: Any) -> np.ndarray:
+    """(length, count) ids."""
+    return np.concatenate([piece.ids for piece in sample(*arguments, **more)])
 
 
 def reference_losses(problem: Problem) -> np.ndarray:
@@ -95,8 +101,7 @@ HOW = [
 @pytest.mark.parametrize("how", HOW, ids=str)
 def test_drawn_characters_follow_the_distribution(how: DrawConfig) -> None:
     p = np.random.default_rng(0).dirichlet(np.full(21, 0.8))
-    pieces = list(sample(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 50, 2000, how))
-    drawn = np.concatenate(pieces)
+    drawn = draw(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 50, 2000, how)
     assert drawn.shape == (2000, 50)
     expected, n = allowed(p, how), drawn.size
     counts = np.bincount(drawn.ravel(), minlength=len(p))
@@ -110,15 +115,15 @@ def test_drawn_characters_follow_the_distribution(how: DrawConfig) -> None:
 
 def test_temperature_zero_takes_the_most_likely() -> None:
     p = np.array([0.3, 0.1, 0.35, 0.25])
-    drawn = np.concatenate(list(sample(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 3, 40, DrawConfig(0.0))))
+    drawn = draw(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 3, 40, DrawConfig(0.0))
     assert (drawn == 2).all()
 
 
 def test_a_text_does_not_depend_on_its_neighbours_or_threads() -> None:
     problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9)
     prime = problem.text()[:150]
-    one = np.concatenate(list(sample(problem.parameters(), NEVER, prime, 1, 300, DrawConfig(seed=5))))
-    many = np.concatenate(list(sample(problem.parameters(), NEVER, prime, 12, 300, DrawConfig(seed=5), threads=3)))
+    one = draw(problem.parameters(), NEVER, prime, 1, 300, DrawConfig(seed=5))
+    many = draw(problem.parameters(), NEVER, prime, 12, 300, DrawConfig(seed=5), threads=3)
     assert np.array_equal(one[:, 0], many[:, 0])
     assert len({tuple(text) for text in many.T.tolist()}) == 12
 
@@ -137,7 +142,7 @@ def test_drawn_texts_are_reset_as_evaluation_is(config: ResetConfig) -> None:
         parameters.weights.out[...] *= 30
         separator = {"line": np.array([last]), "after": np.array([(last + seed) % 9, last])}.get(config.policy)
         resets = Resets(config, 5, separator)
-        drawn = np.concatenate(list(sample(parameters, resets, prime, 1, 300, DrawConfig(0.0))))[:, 0]
+        drawn = draw(parameters, resets, prime, 1, 300, DrawConfig(0.0))[:, 0]
         text = np.concatenate([prime, drawn])
         net = Evaluator(parameters)
         hits, others = (net.losses(text, which)[1][len(prime) - 1 :] for which in (resets, NEVER))
@@ -150,12 +155,22 @@ def test_drawn_texts_are_reset_as_evaluation_is(config: ResetConfig) -> None:
     raise AssertionError("too few texts to test this on")
 
 
+@pytest.mark.parametrize("how", [DrawConfig(), DrawConfig(0.3, seed=1), DrawConfig(1.7, top_k=3, seed=2), DrawConfig(0.0)])
+def test_losses_of_drawn_characters_are_those_of_evaluation(how: DrawConfig) -> None:
+    """Whatever they are drawn with."""
+    problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9)
+    prime, resets = problem.text()[:5], Resets(ResetConfig("line"), 4, np.array([2]))
+    pieces = list(sample(problem.parameters(), resets, prime, 3, 40, how, threads=2, scored=True))
+    ids, nats = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
+    for s in range(3):
+        expected, _ = Evaluator(problem.parameters()).losses(np.concatenate([prime, ids[:, s]]), resets)
+        np.testing.assert_allclose(nats[:, s], expected[4:], rtol=1e-5)
+    assert all(piece.nats.shape == (0, 3) for piece in sample(problem.parameters(), resets, prime, 3, 40, how))
+
+
 def test_other_first_draws_are_other_texts() -> None:
     parameters = fixed_distribution(np.full(9, 1 / 9))
-    one, other = (
-        np.concatenate(list(sample(parameters, NEVER, np.zeros(1, np.int32), 2, 100, DrawConfig(seed=5), first=n)))
-        for n in (0, 100)
-    )
+    one, other = (draw(parameters, NEVER, np.zeros(1, np.int32), 2, 100, DrawConfig(seed=5), first=n) for n in (0, 100))
     assert 0 < (one == other).mean() < 0.3
 
 

@@ -1,0 +1,206 @@
+"""A trained model, to be used from Python: what `charlm sample` and `charlm eval` do, as functions."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from .blocks import Resets
+from .checkpoint import Checkpoint, load_run
+from .config import DrawConfig, DynamicConfig
+from .dynamic import DynamicEvaluator
+from .errors import ConfigurationError, CorpusError
+from .evaluate import Evaluator
+from .fitting import thread_count
+from .lines import Escape, LineScorer, Scored
+from .sample import opening
+from .writer import Text, Writer
+
+_LINES = 4096  # scored at once
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a text was predicted.
+
+    chars: characters that were (of a model of bytes: bytes). nats: the sum of -log p. hits: how many of them were the
+    likeliest. bytes: of their UTF-8 form. unknown: how many the model does not know.
+    """
+
+    chars: int
+    nats: float
+    hits: int
+    bytes: int
+    unknown: int = 0
+
+    @property
+    def bits(self) -> float:
+        """The text's code length."""
+        return self.nats / math.log(2)
+
+    @property
+    def nats_per_char(self) -> float:
+        """The mean loss."""
+        return self.nats / self.chars
+
+    @property
+    def bits_per_char(self) -> float:
+        """The same in bits."""
+        return self.bits / self.chars
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits for each byte of the text in UTF-8."""
+        return self.bits / self.bytes
+
+    @property
+    def perplexity(self) -> float:
+        """exp(nats per character)."""
+        return math.exp(min(self.nats_per_char, 700.0))
+
+    @property
+    def accuracy(self) -> float:
+        """The share of characters that were the likeliest."""
+        return self.hits / self.chars
+
+
+class Model:
+    """A trained network and the characters it knows.
+
+    checkpoint: its configuration (RunConfig), vocabulary, parameters and progress. Texts are strings; a model of bytes
+    reads and writes their UTF-8 form. What is read and written is reset as in training.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
+        """threads: default the processors there are; results do not depend on it."""
+        self.checkpoint = checkpoint
+        self._threads = thread_count(threads)
+        self._resets = Resets.of_run(checkpoint.config, checkpoint.vocabulary)
+        self._opening = opening(checkpoint.config, checkpoint.vocabulary)[-1:].astype(np.int64)
+
+    def bits(self, text: str, unknown: str = "error") -> float:
+        """The code length of a text in bits: the sum of -log2 of the probabilities that its characters are given.
+
+        The first one is predicted from a line's end, or from the separator that the model was trained with. unknown:
+        "escape" for a price of characters that the model does not know (see lines.Escape), "error" for a CorpusError.
+        """
+        if not text:
+            return 0.0
+        ids = self._ids(text, unknown)
+        return self.score_ids(np.concatenate([self._opening, ids])).bits
+
+    def score(self, lines: Iterable[str], reset: str | None = None, unknown: str = "error") -> Iterator[Scored]:
+        """Yields each line with its bits, as soon as a few thousand lines or the last are there.
+
+        lines: strings, with their ends ("\\n") as far as these are to be counted. reset: "line" to score each on its own,
+        "never" after all before it; default as the model was trained. unknown: as for bits. Raises CorpusError at a line
+        that cannot be scored, after those before it.
+        """
+        scorer = self.line_scorer(reset, unknown)
+        incoming = iter(lines)
+        while batch := list(islice(incoming, _LINES)):
+            yield from scorer.score(batch)
+
+    def line_scorer(self, reset: str | None = None, unknown: str = "error") -> LineScorer:
+        """What `score` scores with, for lines that come in batches of the caller's."""
+        _choice("reset", reset or "line", ("line", "never"))
+        alone = (reset or self.checkpoint.config.reset.policy) == "line"
+        return LineScorer(self.checkpoint, alone, _escapes(unknown), self._threads)
+
+    def score_ids(
+        self, ids: np.ndarray, streams: int = 1, on_done: Callable[[int], None] = lambda n: None
+    ) -> Score:  # fmt: skip
+        """How well all characters but the first are predicted. ids: (N,) integers, -1 for unknown characters.
+
+        streams: places read side by side, each after a warm-up; 1 reads in order. on_done is told how many characters
+        more were read. Raises CorpusError for N < 2.
+        """
+        if len(ids) < 2:
+            raise CorpusError("a text of one character has none to predict")
+        vocabulary = self.checkpoint.vocabulary
+        targets = np.asarray(ids[1:])
+        known, sizes = targets >= 0, vocabulary.id_bytes()
+        unknown = len(known) - int(known.sum())
+        if unknown == 0 and ids[0] >= 0:
+            read = ids
+        else:
+            first = ids[:1] if ids[0] >= 0 else self._opening
+            read = np.concatenate([first, targets[known]])
+        nats, hits = 0.0, 0
+        if len(read) > 1:
+            evaluator = Evaluator(self.checkpoint.parameters, min(streams, len(read) - 1), self._threads)
+            found = evaluator.evaluate(read, self._resets, on_done)
+            nats, hits = found.nats, found.hits
+        if unknown:
+            escape = Escape(len(vocabulary))
+            nats += (len(known) - unknown) * escape.known + unknown * escape.unknown
+        encoded = int(sizes[targets[known]].sum()) + unknown  # at least a byte each
+        return Score(len(targets), nats, hits, encoded, unknown)
+
+    def dynamic_nats(
+        self, ids: np.ndarray, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None
+    ) -> float:  # fmt: skip
+        """The loss of all characters but the first, in nats, of a copy that learns while it reads: see dynamic.py."""
+        if len(ids) < 2:
+            raise CorpusError("a text of one character has none to predict")
+        evaluator = DynamicEvaluator(self.checkpoint.parameters, self._resets, config, self._threads)
+        return float(evaluator.losses(ids, on_done).sum())
+
+    def sample(
+        self, length: int = 500, prime: str = "", temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
+        until: str = "", min_length: int = 0, seed: int = 0,
+    ) -> str:  # fmt: skip
+        """One text: `prime` and up to `length` characters that continue it; ended by `until`, where that is given.
+
+        temperature: 0 takes the most likely character. top_k, top_p: draw from the likeliest k (0: all), or from the
+        likeliest of this total probability. min_length: characters before `until`. The same seed gives the same text.
+        Raises ConfigurationError, and CorpusError for a prime with characters that the model does not know.
+        """
+        how = DrawConfig(temperature, top_k, top_p, seed)
+        return prime + "".join(self.writer(prime, length, until, min_length, how).stream())
+
+    def samples(
+        self, count: int, length: int = 500, prime: str = "", temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
+        until: str | None = None, min_length: int = 0, seed: int = 0,
+    ) -> list[Text]:  # fmt: skip
+        """So many texts, with the loss of each character; the first is what `sample` gives.
+
+        until: default the separator of the sequences that the model was trained on, such as a line's end.
+        """
+        end = self.checkpoint.config.reset.separator if until is None else until
+        how = DrawConfig(temperature, top_k, top_p, seed)
+        return list(self.writer(prime, length, end, min_length, how).texts(count))
+
+    def likeliest(self, width: int, length: int = 100, prime: str = "", until: str = "", min_length: int = 0) -> list[Text]:
+        """The most likely continuations of `prime` that a beam search of this width finds, the likeliest first."""
+        return self.writer(prime, length, until, min_length, DrawConfig()).likeliest(width)
+
+    def writer(self, prime: str, length: int, until: str, min_length: int, how: DrawConfig) -> Writer:
+        """What `sample`, `samples` and `likeliest` write with."""
+        return Writer(self.checkpoint, prime, length, until, min_length, how, self._threads)
+
+    def _ids(self, text: str, unknown: str) -> np.ndarray:
+        if _escapes(unknown):
+            return self.checkpoint.vocabulary.look_up(text)
+        return self.checkpoint.vocabulary.encode(text).astype(np.int64)
+
+
+def load(run: str | Path | None = None, threads: int | None = None) -> Model:
+    """The model of a run directory (its best one) or of a checkpoint file.
+
+    Without a name that of $CHARLM_RUN, else of the newest run in runs/. Raises CheckpointError.
+    """
+    return Model(load_run(None if run is None else str(run)), threads)
+
+
+def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigurationError(f"{name} {value!r}: choose from {', '.join(allowed)}")
+
+
+def _escapes(unknown: str) -> bool:
+    _choice("unknown", unknown, ("error", "escape"))
+    return unknown == "escape"

@@ -1,0 +1,217 @@
+"""The settings of `charlm train` and charlm.train: a configuration from them, and them from a configuration."""
+
+import difflib
+import math
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, TypedDict, cast
+
+from .config import (
+    ModelConfig,
+    OptimizerConfig,
+    ResetConfig,
+    RunConfig,
+    SavingConfig,
+    ScheduleConfig,
+    TruncationConfig,
+)
+from .errors import ConfigurationError
+
+ENDS = ("epochs", "updates", "minutes")
+_ONCE = {"epochs": 1, "dropout": 0.0, "val_fraction": 0.0}  # defaults of a run that reads its corpus a single time
+_ADAMW_DECAY = 0.1  # on tinyshakespeare 0.02 nats better than 0.01 and than no decay: see the README
+
+
+class Settings(TypedDict, total=False):
+    """What can be asked of a run, by the names of `charlm train`'s options; `charlm train --help` says what each is.
+
+    What is left out has the value in DEFAULTS, or one that follows from others (None there) or from the corpus's size.
+    """
+
+    k1: int | None
+    k2: int | None
+    truncation: str
+    mean_length: float | None
+    tail: float | None
+    max_length: int | None
+    bias_tolerance: float | None
+    max_k2: int | None
+    memory: int
+    reset: str
+    reset_every: int | None
+    reset_after: str | None
+    streams: int
+    cell: str
+    activation: str
+    hidden: int
+    layers: int
+    dropout: float
+    residual: bool
+    layer_norm: bool
+    forget_bias: float | None
+    optimizer: str
+    lr: float
+    momentum: float
+    nesterov: bool
+    weight_decay: float | None
+    clip: float
+    schedule: str
+    warmup: int
+    epochs: float | None
+    updates: int | None
+    minutes: float | None
+    eval_every: int
+    patience: int
+    once: bool
+    val_file: str | None
+    val_fraction: float
+    use_bytes: bool
+    seed: int
+
+
+def saving(text: str) -> SavingConfig:
+    """When to save, from the text of --save-every."""
+    try:
+        return SavingConfig(0, float(text[:-1])) if text.endswith("s") else SavingConfig(int(text), 0.0)
+    except ValueError:
+        raise ConfigurationError(f"save-every {text!r}: give updates (500) or seconds (60s)") from None
+
+
+def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
+    """The configuration that the settings say; every default that depends on another is resolved here.
+
+    Raises ConfigurationError.
+    """
+    _refuse_unknown(settings)
+    o: dict[str, Any] = {**DEFAULTS, **(_ONCE if settings.get("once") else {}), **settings}
+    policy = "every" if o["reset_every"] is not None else "after" if o["reset_after"] is not None else o["reset"]
+    if o["reset_every"] is not None and o["reset_after"] is not None:
+        raise ConfigurationError("--reset-every and --reset-after: give one of them")
+    decay = o["weight_decay"]
+    if decay is None:
+        decay = _ADAMW_DECAY if o["optimizer"] == "adamw" else 0.0
+    ends = {name: o[name] for name in ENDS}
+    if o["once"] and ends != {**dict.fromkeys(ENDS), "epochs": 1}:
+        raise ConfigurationError("--once reads the corpus a single time: leave out --epochs, --updates and --minutes")
+    if all(value is None for value in ends.values()):
+        ends["minutes"] = RunConfig().schedule.minutes
+    return RunConfig(
+        model=ModelConfig(**{field.name: o[field.name] for field in fields(ModelConfig)}),
+        truncation=_truncation(o),
+        reset=ResetConfig(policy, o["reset_every"] or 0, o["reset_after"] or ""),
+        optimizer=OptimizerConfig(o["optimizer"], o["lr"], o["momentum"], o["nesterov"], weight_decay=decay, clip=o["clip"]),
+        schedule=ScheduleConfig(o["schedule"], o["warmup"], **ends, patience=o["patience"], eval_every=o["eval_every"]),
+        streams=o["streams"],
+        seed=o["seed"],
+        once=o["once"],
+        use_bytes=o["use_bytes"],
+        corpus=corpus,
+        val_file=o["val_file"],
+        val_fraction=o["val_fraction"],
+    )
+
+
+def _refuse_unknown(settings: Settings) -> None:
+    for name in settings:
+        if name not in DEFAULTS:
+            near = difflib.get_close_matches(name, DEFAULTS, 1)
+            raise ConfigurationError(f"setting {name!r}: there is none of that name" + (f"; {near[0]!r}?" if near else ""))
+
+
+# Options of one method of truncation only, with their defaults; max_k2's is in multiples of k1.
+_OF_METHOD: dict[str, dict[str, Any]] = {
+    "artbp": {"mean_length": 64.0, "tail": 6.0, "max_length": 0},
+    "adaptive": {"bias_tolerance": 0.1, "max_k2": 8},
+}
+
+
+def _truncation(o: dict[str, Any]) -> TruncationConfig:
+    kind, k1, k2 = o["truncation"], o["k1"], o["k2"]
+    for method, defaults in _OF_METHOD.items():
+        for name in defaults:
+            if o[name] is not None and method != kind:
+                raise ConfigurationError(f"--{name.replace('_', '-')} belongs to --truncation {method}, not {kind}")
+    more = {name: default if o[name] is None else o[name] for name, default in _OF_METHOD.get(kind, {}).items()}
+    if kind == "artbp":
+        if k1 is not None or k2 is not None:
+            raise ConfigurationError("--truncation artbp draws the lengths of its blocks: give --mean-length, not k1 or k2")
+        k1 = max(1, math.ceil(more["mean_length"])) if math.isfinite(more["mean_length"]) else 1
+    k1 = TruncationConfig().k1 if k1 is None else k1
+    if kind == "adaptive" and o["max_k2"] is None:
+        more["max_k2"] *= k1
+    return TruncationConfig(k1, k1 if k2 is None else k2, kind, **more, memory=o["memory"])
+
+
+def settings_of(config: RunConfig) -> Settings:
+    """The settings that `configuration` turns into this configuration, but for its corpus."""
+    cut, reset, rule, schedule = config.truncation, config.reset, config.optimizer, config.schedule
+    return cast(Settings, {
+        **vars(config.model), "truncation": cut.kind, "memory": cut.memory,
+        "k1": cut.k1 if cut.kind != "artbp" else None, "k2": cut.k2 if cut.kind != "artbp" else None,
+        **{name: getattr(cut, name) if kind == cut.kind else None for kind, names in _OF_METHOD.items() for name in names},
+        "reset": reset.policy if reset.policy not in ("every", "after") else "epoch",
+        "reset_every": reset.every if reset.policy == "every" else None,
+        "reset_after": reset.after if reset.policy == "after" else None,
+        "optimizer": rule.rule, "lr": rule.learning_rate, "momentum": rule.momentum, "nesterov": rule.nesterov,
+        "weight_decay": rule.weight_decay, "clip": rule.clip, "schedule": schedule.kind, "warmup": schedule.warmup,
+        "epochs": schedule.epochs, "updates": schedule.updates, "minutes": schedule.minutes,
+        "patience": schedule.patience, "eval_every": schedule.eval_every, "streams": config.streams,
+        "seed": config.seed, "once": config.once, "use_bytes": config.use_bytes, "val_file": config.val_file,
+        "val_fraction": config.val_fraction,
+    })  # fmt: skip
+
+
+# What follows from others or from the corpus is left open.
+DEFAULTS: Settings = {
+    **settings_of(RunConfig()), "k1": None, "k2": None, "weight_decay": None, "minutes": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a run. corpus: files, "-" for standard input. settings: those that were given.
+
+    run: its directory. threads: None for as many as there are processors. resume: go on with the run that is there;
+    force: start it over. init_from: another run, to start from its parameters.
+    """
+
+    corpus: tuple[str, ...]
+    run: Path
+    settings: Settings
+    saving: SavingConfig = SavingConfig()
+    threads: int | None = None
+    resume: bool = False
+    force: bool = False
+    init_from: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError."""
+        if self.resume and self.force:
+            raise ConfigurationError("--resume continues a run and --force starts it over: give one of them")
+        configuration(self.settings, self.corpus)
+
+
+def default_run(corpus: str) -> Path:
+    """The directory of a run whose corpus begins with this file."""
+    return Path("runs") / ("stdin" if corpus == "-" else Path(corpus).stem or "run")
+
+
+def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
+    """The configuration of a saved run with a new end of training, if one is given; any other change is refused.
+
+    Files may have other names than they had; that they hold the same text is for the trainer to see.
+    """
+    stored: dict[str, Any] = {**settings_of(config)}
+    changed: dict[str, Any] = {name: value for name, value in settings.items() if name != "streams"}
+    if "k1" in changed and "k2" not in changed:
+        changed["k2"] = stored["k2"] if changed["k1"] == stored["k1"] else changed["k1"]
+    if set(settings) & set(ENDS):
+        stored |= dict.fromkeys(ENDS)
+    free = {*ENDS, "patience", "eval_every", "val_file"}
+    for name in sorted(set(changed) - free):
+        if changed[name] != stored.get(name):
+            raise ConfigurationError(
+                f"--{name.replace('_', '-')} {changed[name]}: the run was made with {stored.get(name)}, and --resume "
+                "continues it exactly; for another setting start another run (--init-from takes over its parameters)"
+            )
+    return configuration(cast(Settings, {**stored, **changed}), corpus)

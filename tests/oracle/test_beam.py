@@ -1,0 +1,72 @@
+"""Beam search: against all continuations there are, each scored by evaluation."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from charlm.beam import search
+from charlm.blocks import Resets
+from charlm.config import ModelConfig, ResetConfig, TruncationConfig
+from charlm.evaluate import Evaluator
+from charlm.parameters import Parameters
+
+from .problem import Problem
+
+V, LENGTH = 4, 5
+PRIME = np.array([1, 0, 2])
+NOTHING = np.zeros(0, np.int64)
+RESETS = [
+    Resets(ResetConfig("never"), 3),
+    Resets(ResetConfig("line"), 3, np.array([2])),
+    Resets(ResetConfig("every", every=3), 3),
+]
+
+
+def problem(seed: int) -> Parameters:
+    parameters = Problem(ModelConfig("lstm", hidden=9, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=V,
+                         seed=seed).parameters()  # fmt: skip
+    parameters.weights.out[...] *= 20
+    return parameters
+
+
+def every_continuation(
+    parameters: Parameters, resets: Resets, stop: np.ndarray, least: int
+) -> list[tuple[float, tuple[int, ...]]]:
+    """(nats, ids) of all that are LENGTH long or end with the stop before that, the likeliest first."""
+    found = {}
+    for ids in itertools.product(range(V), repeat=LENGTH):
+        nats = Evaluator(parameters).losses(np.concatenate([PRIME, ids]), resets)[0][len(PRIME) - 1 :]
+        ends = [n for n in range(1, LENGTH + 1) if len(stop) and ids[max(0, n - len(stop)) : n] == tuple(stop.tolist())]
+        if ends and ends[0] - len(stop) < least:
+            continue  # it ends too early, so it is not wanted at all
+        n = ends[0] if ends else LENGTH
+        found[ids[:n]] = float(nats[:n].sum())
+    return sorted((nats, ids) for ids, nats in found.items())
+
+
+@pytest.mark.parametrize("resets", RESETS, ids=["never", "line", "every"])
+@pytest.mark.parametrize(("stop", "least"), [(NOTHING, 0), (np.array([3]), 0), (np.array([3]), 2), (np.array([0, 3]), 1)])
+def test_a_wide_beam_finds_the_likeliest_of_all(resets: Resets, stop: np.ndarray, least: int) -> None:
+    for seed in range(2):
+        parameters = problem(seed)
+        expected = every_continuation(parameters, resets, stop, least)
+        found = search(parameters, resets, PRIME, V**LENGTH, LENGTH, stop, least, threads=2)[:20]
+        nats_of = {ids: nats for nats, ids in expected}
+        best = [nats for nats, _ in expected[: len(found)]]
+        np.testing.assert_allclose([each.nats.sum() for each in found], best, rtol=1e-5)
+        np.testing.assert_allclose([nats_of[tuple(each.ids.tolist())] for each in found], best, rtol=1e-5)  # ties: any order
+        assert len({tuple(each.ids.tolist()) for each in found}) == len(found) == 20
+        assert all(each.ended == (len(stop) > 0 and each.ids[-len(stop) :].tolist() == stop.tolist()) for each in found)
+
+
+def test_a_beam_of_one_is_greedy_and_wider_ones_are_no_worse() -> None:
+    parameters, never = problem(3), RESETS[0]
+    greedy = search(parameters, never, PRIME, 1, 40, NOTHING)[0]
+    hits = Evaluator(parameters).losses(np.concatenate([PRIME, greedy.ids]), never)[1]
+    assert hits[len(PRIME) - 1 :].all()
+    exact = every_continuation(parameters, never, NOTHING, 0)[0][0]
+    costs = [search(parameters, never, PRIME, width, LENGTH, NOTHING)[0].nats.sum() for width in (1, 4, V**LENGTH)]
+    assert costs[-1] == pytest.approx(exact, rel=1e-5)
+    assert min(costs) >= exact * (1 - 1e-5)
+    assert len(search(parameters, never, PRIME, 4, LENGTH, NOTHING)) == 4
