@@ -26,7 +26,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Validation:
-    """A look at the held-out text."""
+    """A look at the held-out text. sample: a short text as the model now writes it."""
 
     updates: int
     epochs: float
@@ -34,6 +34,7 @@ class Validation:
     val_nats: float
     best_val_nats: float
     improved: bool
+    sample: str
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from .network import Network
 from .truncation import Truncation
 from .watch import Watch, layer_norms, saturation
 
-_LOG_CHARS = 1 << 18  # characters that one line sums up
+_LOG_CHARS = 1 << 16  # characters that one line sums up
 
 
 @dataclass

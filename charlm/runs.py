@@ -14,6 +14,7 @@ from .events import Event, Note
 from .fitting import adopt, fit_dropout, fit_streams, thread_count
 from .model import Model
 from .settings import Request, Settings, configuration, default_run, resumed, saving
+from .tensorboard import remove_events
 from .trainer import Trainer
 
 
@@ -98,6 +99,7 @@ def _clear(run: Path) -> None:
     run.mkdir(parents=True, exist_ok=True)
     for name in (LAST, BEST, METRICS, CONFIG):
         (run / name).unlink(missing_ok=True)
+    remove_events(run)
 
 
 def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[int], None]) -> Corpus:

@@ -70,6 +70,8 @@ def _validation_ids(saved: Checkpoint) -> np.ndarray:
 def training_corpus(saved: Checkpoint, advice: str) -> Corpus:
     """The text that the run was trained on, as long as its files still hold it; else an error that ends in the advice."""
     config = saved.config
+    if not config.corpus:
+        raise CorpusError(f"the model was imported, so it has no text of its own: {advice}")
     if STANDARD_INPUT in (*config.corpus, config.val_file):
         raise CorpusError(f"the run was trained on standard input, which is gone: {advice}")
     corpus = read_corpus(config.corpus, config.use_bytes, config.val_file, config.val_fraction)

@@ -262,8 +262,11 @@ class Trainer:
         if improved:
             self.best_val_nats = self.val_nats
             self._save_best()
-        self._journal.append({**self._place(), "val_nats": self.val_nats, "sample": self._sample()})
-        return Validation(self.updates, self.epochs, self._journal.train_nats, self.val_nats, self.best_val_nats, improved)
+        text = self._sample()
+        self._journal.append({**self._place(), "val_nats": self.val_nats, "sample": text})
+        return Validation(
+            self.updates, self.epochs, self._journal.train_nats, self.val_nats, self.best_val_nats, improved, text
+        )
 
     def _place(self) -> dict[str, Any]:
         """Where the run is, for the journal."""

@@ -18,7 +18,11 @@ COMMANDS = {
     "train": "Train a model on a text.",
     "sample": "Print text that a model writes.",
     "eval": "Measure how well a model predicts a text.",
+    "plot": "Draw how training went.",
     "lags": "Show how far gradients reach, and the k2 that follows.",
+    "export": "Write a model for other programs.",
+    "import": "Make a run of a PyTorch model.",
+    "completion": "Print a script that completes commands in your shell.",
     "info": "Show what a run or checkpoint is.",
     "bench": "Measure speed on this machine.",
 }

@@ -2,6 +2,8 @@
 
 import math
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,6 +18,7 @@ from .options import (
     note,
     print_json,
     quiet_option,
+    require,
     section,
     stop_on_signals,
     threads_option,
@@ -23,6 +26,7 @@ from .options import (
 from .progress import display, reading
 
 if TYPE_CHECKING:
+    from ..events import Event
     from ..trainer import Trainer
 
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
@@ -109,6 +113,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
                  help="Updates or seconds between saves."),
     click.option("--resume", is_flag=True, help="Continue the run exactly where it was saved."),
     click.option("--force", is_flag=True, help="Start over in a directory that holds a run."),
+    click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to the run directory, too."),
     click.option("--bytes", "use_bytes", is_flag=True, help="Model bytes, of any file, instead of characters."),
 )  # fmt: skip
 @threads_option
@@ -124,6 +129,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     cat *.log | charlm train - --run runs/logs --bytes
     """
     quiet, asked = options["quiet"], _request(ctx, options)
+    if options["tensorboard"]:
+        require("tensorboard", "tensorboard", "--tensorboard")
     announce_compilation(quiet)
     from ..runs import begin
 
@@ -178,11 +185,25 @@ def _sequences(trainer: "Trainer") -> str:
     return f"{text}truncation cuts {share}; {way}"
 
 
+@contextmanager
+def _listeners(run: Path, options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
+    """Who is told what happens."""
+    with display(options["quiet"]) as shown:
+        if not options["tensorboard"]:
+            yield [shown.show]
+            return
+        from ..tensorboard import TensorBoard
+
+        with closing(TensorBoard(run)) as board:
+            yield [shown.show, board]
+
+
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     """Runs to the end or a signal, shows what happens, prints the summary."""
-    with stop_on_signals(trainer.request_stop, quiet) as signals, display(quiet) as shown:
+    with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer.run, options) as listeners:
         for event in trainer.train():
-            shown.show(event)
+            for tell in listeners:
+                tell(event)
     if signals:
         again = " ".join(["charlm train", *trainer.config.corpus, "--run", str(trainer.run), "--resume"])
         note(f"stopped at update {trainer.updates:,}; saved, continue with: {again}", quiet)

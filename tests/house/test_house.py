@@ -47,8 +47,12 @@ ALLOWED = {
         "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "events", "fitting", "journal", "kernels",
         "network", "optimizer", "parameters", "profiler", "sample", "truncation",
     },
+    "tensorboard": {"events"},
+    "export": {"__version__", "checkpoint", "config", "errors", "parameters", "vocabulary"},
+    "curves": {"checkpoint", "errors"},
+    "plot": {"curves"},
     "runs": {
-        "checkpoint", "config", "corpus", "errors", "events", "fitting", "model", "settings", "trainer",
+        "checkpoint", "config", "corpus", "errors", "events", "fitting", "model", "settings", "tensorboard", "trainer",
     },
     "bench": {"config", "kernels", "network", "optimizer", "parameters"},
     "__init__": {"errors", "events", "lines", "model", "runs", "settings", "writer"},

@@ -1,0 +1,25 @@
+"""charlm completion"""
+
+import click
+from click.shell_completion import get_completion_class
+
+from .options import Command
+
+_SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command("completion", cls=Command, short_help="Print a script that completes commands in your shell.")
+@click.argument("shell", type=click.Choice(_SHELLS))
+def command(shell: str) -> None:
+    """Print a script with which SHELL completes charlm's commands, options, choices and runs.
+
+    \b
+    charlm completion bash >> ~/.bashrc
+    charlm completion zsh >> ~/.zshrc
+    charlm completion fish > ~/.config/fish/completions/charlm.fish
+    """
+    kind = get_completion_class(shell)
+    assert kind is not None
+    from . import group
+
+    click.echo(kind(group, {}, "charlm", "_CHARLM_COMPLETE").source())

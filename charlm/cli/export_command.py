@@ -1,0 +1,40 @@
+"""charlm export"""
+
+from pathlib import Path
+
+import click
+
+from ..errors import ConfigurationError
+from .options import Command, json_option, print_json, quiet_option, require, run_argument
+
+
+@click.command("export", cls=Command, short_help="Write a model for other programs.")
+@run_argument
+@click.argument("out", type=click.Path(dir_okay=False))
+@json_option
+@quiet_option
+def command(run: str | None, out: str, as_json: bool, quiet: bool) -> None:
+    """Write the model of RUN to OUT; the end of its name says how.
+
+    .safetensors has PyTorch's names: nn.LSTM(V, H, L) (or nn.GRU, nn.RNN) under "rnn.", nn.Linear(H, V) under "out.", to
+    be fed one-hot characters. .onnx is a graph with the state going in and out, so that a text can be streamed. Both carry
+    the vocabulary in their meta data. They need pip install "charlm[safetensors]" and "charlm[onnx]".
+
+    \b
+    charlm export runs/corpus model.safetensors
+    charlm export runs/corpus model.onnx
+    """
+    path = Path(out)
+    if path.suffix not in (".safetensors", ".onnx"):
+        raise ConfigurationError(f"{out}: give a name that ends in .safetensors or .onnx")
+    kind = path.suffix[1:]
+    require(kind, kind, f"a {path.suffix} file")
+    from ..checkpoint import load_run
+    from ..export import save_onnx, save_safetensors
+
+    saved = load_run(run)
+    (save_onnx if kind == "onnx" else save_safetensors)(saved, path)
+    if as_json:
+        print_json({"file": out, "format": kind, "bytes": path.stat().st_size, "parameters": saved.parameters.count})
+    else:
+        click.echo(f"{out}: {saved.parameters.count:,} parameters, {path.stat().st_size:,} bytes")

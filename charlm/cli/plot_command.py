@@ -1,0 +1,79 @@
+"""charlm plot"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import ConfigurationError
+from .options import Command, complete_run, json_option, print_json, quiet_option, require
+
+if TYPE_CHECKING:
+    from ..curves import Curves
+
+_AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
+
+
+@click.command("plot", cls=Command, short_help="Draw how training went.")
+@click.argument("run", nargs=-1, metavar="[RUN...]", shell_complete=complete_run)
+@click.option("-o", "--output", type=click.Path(dir_okay=False), default=None, metavar="FILE",
+              help="Draw a picture (.svg, .png) or a page with samples (.html); else text for the terminal.")  # fmt: skip
+@click.option("--against", type=click.Choice(tuple(_AGAINST)), default="updates", show_default=True,
+              help="What the text plot's horizontal axis is; a picture has all three.")  # fmt: skip
+@click.option("--samples", is_flag=True, help="Print the text that each validation kept.")
+@json_option
+@quiet_option
+def command(run: tuple[str, ...], output: str | None, against: str, samples: bool, as_json: bool, quiet: bool) -> None:
+    """Draw the loss of runs in bits per character, on training text and on what was held out.
+
+    A picture shows it against updates, characters and time, and the learning rate, the gradient's norm and the share of
+    clipped updates. --json prints the numbers. Pictures need matplotlib, the text plot plotext: pip install
+    "charlm[plot]".
+
+    \b
+    charlm plot
+    charlm plot runs/lstm runs/gru -o both.svg
+    charlm plot --samples | less
+    """
+    if output and Path(output).suffix not in (".svg", ".png", ".html"):
+        raise ConfigurationError(f"--output {output}: give a name that ends in .svg, .png or .html")
+    if output:
+        require("matplotlib", "plot", "--output")
+    from ..checkpoint import find_run
+    from ..curves import read_curves
+
+    found = [read_curves(find_run(name)) for name in run or (None,)]
+    if output:
+        from ..plot import save
+
+        save(found, Path(output))
+    if samples:
+        _print_samples(found, as_json)
+    elif as_json:
+        for curves in found:
+            print_json({"run": str(curves.run), "train": curves.train, "validation": curves.validation})
+    elif not output:
+        _print_plot(found, _AGAINST[against])
+
+
+def _print_samples(found: "list[Curves]", as_json: bool) -> None:
+    for curves in found:
+        for line, bits in zip(curves.validation, curves.bits("validation"), strict=True):
+            if as_json:
+                print_json({"run": str(curves.run), "updates": line["updates"], "bits_per_char": bits,
+                            "sample": line["sample"]})  # fmt: skip
+            else:
+                click.echo(f"--- {curves.run}, update {line['updates']:,}, {bits:.4f} bits/char")
+                click.echo(line["sample"])
+
+
+def _print_plot(found: "list[Curves]", axis: str) -> None:
+    require("plotext", "plot", "a plot in the terminal")
+    from ..plot import text
+
+    width, height = shutil.get_terminal_size((80, 24))
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    click.echo(text(found, axis, min(width, 120), min(height - 2, 30), colour).rstrip("\n"))

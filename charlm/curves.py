@@ -1,0 +1,56 @@
+"""The curves of a run, read from its metrics.jsonl."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .checkpoint import METRICS
+from .errors import CheckpointError
+
+AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of training"}
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What metrics.jsonl says, line by line. train: of stretches of updates; validation: of the held-out text.
+
+    Both have updates, epochs, chars, seconds; train has train_nats, learning_rate, gradient_norm, clipped; validation
+    has val_nats, sample.
+    """
+
+    run: Path
+    train: list[dict[str, Any]]
+    validation: list[dict[str, Any]]
+
+    def column(self, part: str, name: str) -> list[float]:
+        """One value of every line of train or validation."""
+        return [line[name] for line in getattr(self, part)]
+
+    def bits(self, part: str) -> list[float]:
+        """Bits per character of every line of train or validation."""
+        return [nats / math.log(2) for nats in self.column(part, "train_nats" if part == "train" else "val_nats")]
+
+
+def read_curves(run: Path) -> Curves:
+    """The curves of a run directory, or of the one that a checkpoint lies in. Raises CheckpointError."""
+    directory = run if run.is_dir() else run.parent
+    try:
+        lines = (directory / METRICS).read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise CheckpointError(f"{directory / METRICS}: {error.strerror or error}; is this a run's directory?") from None
+    records = [record for line in lines if (record := _record(line))]
+    found = Curves(directory, *([r for r in records if key in r] for key in ("train_nats", "val_nats")))
+    if not found.train and not found.validation:
+        raise CheckpointError(f"{directory / METRICS}: holds nothing to draw yet; train for longer")
+    return found
+
+
+def _record(line: str) -> dict[str, Any]:
+    """A line's object; an empty one of a line that is torn, as one being written may be."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and "chars" in found else {}
