@@ -1,6 +1,7 @@
 """Characters or bytes <-> ids."""
 
 import codecs
+import unicodedata
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -9,6 +10,8 @@ from .errors import CorpusError
 
 _CODE_POINTS = 0x110000
 _NONE = np.uint32(0xFFFFFFFF)
+_NAMED = 5  # unknown characters in a message, besides the first
+_KIN = {"\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'", "\u2013": "-", "\u2014": "-", "\t": " "}
 
 
 class Vocabulary:
@@ -46,12 +49,21 @@ class Vocabulary:
         ids = self.look_up(text)
         missing = np.flatnonzero(ids < 0)
         if len(missing):
-            at = int(missing[0])
-            raise CorpusError(
-                f"{what}: {text[at]!r} (U+{ord(text[at]):04X}) at position {at} is not in the model's vocabulary: "
-                "leave it out, or train with --bytes, which knows every text"
-            )
+            raise CorpusError(self._unknown(text, missing.tolist(), what))
         return ids.astype(np.uint32)
+
+    def _unknown(self, text: str, missing: list[int], what: str) -> str:
+        """Which characters of a text are unknown, and what to do."""
+        at = missing[0]
+        others = list(dict.fromkeys(text[i] for i in missing if text[i] != text[at]))
+        more = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in others[:_NAMED]) + (" and others" if others[_NAMED:] else "")
+        near = [c for c in _KIN.get(text[at], "") + unicodedata.normalize("NFKD", text[at])[:1] + text[at].swapcase()[:1]
+                if c in (self.characters or [])]  # fmt: skip
+        nor, fix = f"; nor are {more}" if more else "", f"write {near[0]!r} for it" if near else "leave it out"
+        return (
+            f"{what}: {text[at]!r} (U+{ord(text[at]):04X}) at position {at} is not in the model's vocabulary{nor}: {fix}, "
+            "or train with --bytes, which knows every text"
+        )
 
     def encode_known(self, text: str) -> tuple[np.ndarray, int]:
         """Ids of a text with unknown characters left out, and how many those were."""

@@ -13,6 +13,7 @@ import click
 
 from .. import __version__
 from ..errors import CharlmError, ConfigurationError
+from .options import perhaps
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -28,6 +29,10 @@ COMMANDS = {
 }
 
 
+class _ClosedPipe(Exception):  # noqa: N818
+    """Nobody reads any more."""
+
+
 class _Group(click.Group):
     """Loads a command's module when the command is asked for."""
 
@@ -38,6 +43,23 @@ class _Group(click.Group):
         if cmd_name not in COMMANDS:
             return None
         return importlib.import_module(f".{cmd_name}_command", __package__).command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:  # fmt: skip
+        """Names the command that was perhaps meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = perhaps(args[0], [*COMMANDS])
+            raise click.UsageError(error.format_message().rstrip(".") + near, ctx) from None
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command. That nobody reads its output any more is for main to say, where click would exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise _ClosedPipe from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -68,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
+    except (_ClosedPipe, BrokenPipeError):
         # Nobody reads any more; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

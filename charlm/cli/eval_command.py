@@ -18,6 +18,7 @@ from .options import (
     note,
     print_json,
     quiet_option,
+    run_and_texts,
     run_argument,
     section,
     threads_option,
@@ -79,6 +80,7 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
     charlm eval runs/corpus other.txt --dynamic --compare xz,bzip2,gzip
     tail -f log | charlm eval runs/log - --by line
     """
+    run, text = run_and_texts(run, text)
     _check(ctx, text, o)
     announce_compilation(o["quiet"])
     from ..model import load

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .options import Command, json_option, print_json, run_argument
+from .options import Command, duration, json_option, print_json, run_argument
 
 
 @click.command("info", cls=Command, short_help="Show what a run or checkpoint is.")
@@ -24,40 +24,77 @@ def command(run: str | None, as_json: bool) -> None:
 
     path = checkpoint_file(find_run(run))
     meta, parameters = load_meta(path)
-    characters = meta["vocabulary"]
     if as_json:
         print_json({"file": str(path), "parameters": parameters, **meta})
         return
-    for name, value in _label(path, meta, parameters, characters):
+    for name, value in _label(path, meta, parameters):
         click.echo(f"{name:<12}{value}")
 
 
-def _label(path: Path, meta: dict[str, Any], parameters: int, characters: Any) -> list[tuple[str, str]]:
+def _label(path: Path, meta: dict[str, Any], parameters: int) -> list[tuple[str, str]]:
+    """What stands on a jar: contents, weight, what it was made from and how, how good it is, how to use it."""
     config, progress = meta["config"], meta["progress"]
-    model, cut, reset, rule = config["model"], config["truncation"], config["reset"], config["optimizer"]
-    extras = [name for name in ("residual", "layer_norm") if model[name]]
+    where = path.parent if path.name in ("best.npz", "last.npz") else path
+    return [
+        ("contents", _contents(config["model"])),
+        ("weight", f"{parameters:,} parameters, {path.stat().st_size / 1e6:.1f} MB in {path}"),
+        ("alphabet", _alphabet(meta["vocabulary"])),
+        ("made from", _source(config, progress)),
+        ("made by", _recipe(config)),
+        ("made in", _effort(progress)),
+        ("quality", _quality(progress, len(meta["vocabulary"]) if meta["vocabulary"] != "bytes" else 256)),
+        ("serve with", f"charlm sample {where}"),
+    ]
+
+
+def _contents(model: dict[str, Any]) -> str:
+    extras = [name.replace("_", " ") for name in ("residual", "layer_norm") if model[name]]
     extras += [f"dropout {model['dropout']:g}"] if model["dropout"] else []
     extras += [f"forget bias {model['forget_bias']:g}"] if model.get("forget_bias") is not None else []
-    best = progress["best_val_nats"]
-    known = (
-        "256 bytes"
-        if characters == "bytes"
-        else f"{len(characters):,} characters {json.dumps(''.join(characters[:60]), ensure_ascii=False)}"
+    cell = f"{model['cell']} ({model['activation']})" if model["cell"] == "rnn" else model["cell"]
+    layers = "1 layer" if model["layers"] == 1 else f"{model['layers']} layers"
+    return ", ".join([f"a character model: {cell}, {layers} of {model['hidden']}", *extras])
+
+
+def _alphabet(characters: Any) -> str:
+    if characters == "bytes":
+        return "256 bytes"
+    shown = json.dumps("".join(characters[:60]), ensure_ascii=False)
+    return f"{len(characters):,} characters {shown}{' and so on' if len(characters) > 60 else ''}"
+
+
+def _source(config: dict[str, Any], progress: dict[str, Any]) -> str:
+    if not config["corpus"]:
+        return "an imported model"
+    times = f", read {progress['epochs']:.2f} times" if progress else ""
+    return " ".join(config["corpus"]) + times
+
+
+def _recipe(config: dict[str, Any]) -> str:
+    rule = config["optimizer"]
+    return (
+        f"{_cut(config['truncation'])}, reset {_reset(config['reset'])}, {config['streams']} streams; {rule['rule']}, "
+        f"lr {rule['learning_rate']:g}, weight decay {rule['weight_decay']:g}, clip {rule['clip']:g}"
     )
-    return [
-        ("file", str(path)),
-        ("model", ", ".join([f"{model['cell']} {model['layers']} x {model['hidden']}", *extras])),
-        ("parameters", f"{parameters:,}"),
-        ("vocabulary", known),
-        (
-            "truncation",
-            f"{_cut(cut)}, reset {_reset(reset)}, {config['streams']} streams",
-        ),
-        ("optimizer", f"{rule['rule']}, lr {rule['learning_rate']:g}, clip {rule['clip']:g}"),
-        ("corpus", " ".join(config["corpus"])),
-        ("progress", f"{progress['updates']:,} updates, {progress['epochs']:.2f} epochs, {progress['seconds']:.1f} s"),
-        ("validation", "none" if best is None else f"best {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"),
-    ]
+
+
+def _effort(progress: dict[str, Any]) -> str:
+    if not progress:
+        return "unknown"
+    return (
+        f"{duration(progress['seconds'])} of training, {progress['updates']:,} updates, "
+        f"{progress['chars_per_second']:,.0f} characters/s"
+    )
+
+
+def _quality(progress: dict[str, Any], characters: int) -> str:
+    best = progress.get("best_val_nats")
+    guessing = f"guessing takes {math.log2(max(1, characters)):.2f}"
+    if "code_bits_per_char" in progress:
+        return f"its corpus coded in {progress['code_bits_per_char']:.4f} bits/char ({guessing})"
+    if best is None:
+        return "not measured: charlm eval"
+    return f"{best / math.log(2):.4f} bits/char, {best:.4f} nats/char on held-out text ({guessing})"
 
 
 def _cut(cut: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from .options import (
     print_json,
     quiet_option,
     require,
+    run_and_texts,
     run_argument,
     threads_option,
 )
@@ -47,6 +48,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     charlm lags runs/corpus other.txt
     charlm lags -o lags.svg
     """
+    run, text = run_and_texts(run, text)
     if o["output"]:
         _check_output(Path(o["output"]))
     announce_compilation(o["quiet"])

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tomllib
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,19 +65,20 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
 
     for name, table in tables.items():
         if name not in COMMANDS or not isinstance(table, dict):
-            raise click.UsageError(f"--config {value}: [{name}] is no command's table{_perhaps(name, [*COMMANDS])}")
+            raise click.UsageError(f"--config {value}: [{name}] is no command's table{perhaps(name, [*COMMANDS])}")
     by_option = {option.lstrip("-"): p.name for p in ctx.command.params for option in p.opts if option.startswith("--")}
     defaults: dict[str, Any] = {}
     for key, given in tables.get(ctx.command.name or "", {}).items():
         known = by_option.get(key.replace("_", "-"))
         if known is None:
-            near = _perhaps(key, [*by_option])
+            near = perhaps(key, [*by_option])
             raise click.UsageError(f"--config {value}: [{ctx.command.name}] has no option {key!r}{near}")
         defaults[known] = given
     ctx.default_map = {**defaults, **(ctx.default_map or {})}
 
 
-def _perhaps(word: str, known: list[str]) -> str:
+def perhaps(word: str, known: list[str]) -> str:
+    """What to say after a word that is not known, where a known one is near."""
     near = difflib.get_close_matches(word, known, 1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
@@ -91,6 +93,15 @@ def complete_run(ctx: click.Context, parameter: click.Parameter, incomplete: str
 
 
 run_argument = click.argument("run", required=False, metavar="[RUN]", shell_complete=complete_run)
+
+
+def run_and_texts(run: str | None, texts: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
+    """Which of the arguments [RUN] [TEXT...] are which: a RUN may be left out, and standard input or a text file is none."""
+    if run is not None and (run == "-" or (Path(run).is_file() and not zipfile.is_zipfile(run))):
+        return None, (run, *texts)
+    return run, texts
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No notes or progress on stderr.")
 threads_option = click.option(
@@ -102,6 +113,14 @@ def note(message: str, quiet: bool = False) -> None:
     """A line on stderr, unless quiet."""
     if not quiet:
         click.echo(message, err=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45.2 s, 3 min 5 s, 2 h 10 min."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def print_json(data: dict[str, Any]) -> None:

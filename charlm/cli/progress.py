@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .options import is_terminal, note
+from .options import duration, is_terminal, note
 
 if TYPE_CHECKING:
     from ..events import Adaptation, Event
 
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
+_MEASURED_SECONDS = 0.5  # of training, before its time is estimated
 _PATIENCE_SECONDS = 2.0  # before there is one, for what may be over by then
 
 
@@ -24,6 +25,7 @@ class Display:
         self._quiet = quiet
         self._bar: Any = None
         self._shown = time.monotonic()
+        self._estimated = False
         if not quiet and is_terminal():
             from tqdm import tqdm
 
@@ -54,6 +56,11 @@ class Display:
             return
         if event.seconds == 0:
             return  # the first update, which is not timed
+        if not self._estimated and event.seconds >= _MEASURED_SECONDS and event.share < 1:
+            self._estimated = True
+            whole = 1 / event.share
+            self._line(f"estimate: {duration(whole * event.seconds)} for {whole * event.updates:,.0f} updates, "
+                       f"{whole * event.epochs:.2f} epochs, at {event.chars_per_second / 1000:.0f}k char/s")  # fmt: skip
         text = (f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
                 f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}")  # fmt: skip
         if self._bar is not None:

@@ -14,6 +14,7 @@ from ..settings import DEFAULTS, Request, Settings, default_run, saving
 from .options import (
     Command,
     announce_compilation,
+    duration,
     json_option,
     note,
     print_json,
@@ -161,11 +162,19 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
     config, model = trainer.config, trainer.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     note(f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
-         f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {trainer.network.threads} threads",
-         quiet)  # fmt: skip
+         f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
+         f"{trainer.network.threads} threads", quiet)  # fmt: skip
     note(contract(config.truncation, config.reset.policy, trainer.network.window_bytes()), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))
+
+
+def _end(trainer: "Trainer") -> str:
+    """When training ends."""
+    schedule = trainer.config.schedule
+    if schedule.minutes is not None:
+        return f"for {duration(60 * schedule.minutes)}"
+    return f"{trainer.total_updates:,} in all"
 
 
 def _sequences(trainer: "Trainer") -> str:
