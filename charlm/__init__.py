@@ -1,14 +1,29 @@
 """charlm: character language models trained by truncated backpropagation through time, TBPTT(k1, k2), on a CPU.
 
-What the command line does, for programs:
+What the command line does, for programs. Training takes text files and the settings of `charlm train`, and tells what
+happens:
 
-    model = charlm.train("corpus.txt", "runs/corpus", k1=64, k2=128, minutes=3)    # or charlm.load("runs/corpus")
-    model.bits("to be or not to be")        # a code length
-    for line in model.score(open("log")):   # each line with its bits
-        ...
-    model.sample(200, prime="The ")
+>>> import charlm
+>>> from pathlib import Path
+>>> written = Path("rain.txt").write_text("the rain in spain stays mainly in the plain\\n" * 50)
+>>> events = []
+>>> model = charlm.train("rain.txt", "runs/rain", on_event=events.append, k1=16, k2=32, hidden=48, dropout=0, updates=400)
+>>> [event for event in events if isinstance(event, charlm.Validation)][-1].val_nats < 0.2
+True
 
-Nothing heavy is imported until it is used.
+A model, just trained or loaded, scores text in bits, and writes it:
+
+>>> model = charlm.load("runs/rain")
+>>> model.bits("the rain in spain") < model.bits("a spanish train")
+True
+>>> for line in model.score(["the rain in spain stays mainly in the plain\\n", "tin pans\\n"]):
+...     print(line.chars, line.bits / line.chars > 1)
+44 False
+9 True
+>>> model.sample(17, prime="the rain", temperature=0)
+'the rain in spain stays m'
+
+Nothing heavy is imported until it is used. Errors are CharlmError and what derives from it.
 """
 
 import importlib

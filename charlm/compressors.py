@@ -22,7 +22,11 @@ COMPRESSORS: dict[str, Callable[[], _Compressor]] = {
 
 
 def code_lengths(pieces: Iterable[bytes], names: list[str]) -> dict[str, int]:
-    """The bytes that each compressor of these names makes of a text that comes in pieces."""
+    """The bytes that each compressor of these names makes of a text that comes in pieces.
+
+    >>> code_lengths([b"rain ", b"rain "] * 1000, ["gzip", "xz"])["xz"] < 200
+    True
+    """
     compressors = {name: COMPRESSORS[name]() for name in names}
     sizes = dict.fromkeys(names, 0)
     for piece in pieces:

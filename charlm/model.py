@@ -86,6 +86,9 @@ class Model:
 
         The first one is predicted from a line's end, or from the separator that the model was trained with. unknown:
         "escape" for a price of characters that the model does not know (see lines.Escape), "error" for a CorpusError.
+
+        >>> model.bits("the rain") + 8 < model.bits("the ruin", unknown="escape")
+        True
         """
         if not text:
             return 0.0
@@ -98,6 +101,9 @@ class Model:
         lines: strings, with their ends ("\\n") as far as these are to be counted. reset: "line" to score each on its own,
         "never" after all before it; default as the model was trained. unknown: as for bits. Raises CorpusError at a line
         that cannot be scored, after those before it.
+
+        >>> [scored.line for scored in model.score(["the rain\\n", "in pain\\n"]) if scored.bits / scored.chars > 0.5]
+        ['the rain\\n', 'in pain\\n']
         """
         scorer = self.line_scorer(reset, unknown)
         incoming = iter(lines)
@@ -158,6 +164,9 @@ class Model:
         temperature: 0 takes the most likely character. top_k, top_p: draw from the likeliest k (0: all), or from the
         likeliest of this total probability. min_length: characters before `until`. The same seed gives the same text.
         Raises ConfigurationError, and CorpusError for a prime with characters that the model does not know.
+
+        >>> model.sample(100, prime="the", temperature=0, until="rain")
+        'the rain'
         """
         how = DrawConfig(temperature, top_k, top_p, seed)
         return prime + "".join(self.writer(prime, length, until, min_length, how).stream())
@@ -169,13 +178,23 @@ class Model:
         """So many texts, with the loss of each character; the first is what `sample` gives.
 
         until: default the separator of the sequences that the model was trained on, such as a line's end.
+
+        >>> texts = model.samples(3, 20, temperature=0.5, seed=1)
+        >>> [text.nats.shape for text in texts]
+        [(20,), (20,), (20,)]
+        >>> texts[0].text == model.sample(20, temperature=0.5, seed=1)
+        True
         """
         end = self.checkpoint.config.reset.separator if until is None else until
         how = DrawConfig(temperature, top_k, top_p, seed)
         return list(self.writer(prime, length, end, min_length, how).texts(count))
 
     def likeliest(self, width: int, length: int = 100, prime: str = "", until: str = "", min_length: int = 0) -> list[Text]:
-        """The most likely continuations of `prime` that a beam search of this width finds, the likeliest first."""
+        """The most likely continuations of `prime` that a beam search of this width finds, the likeliest first.
+
+        >>> [text.text for text in model.likeliest(4, 20, prime="the", until=" in")][:1]
+        ['the rain in']
+        """
         return self.writer(prime, length, until, min_length, DrawConfig()).likeliest(width)
 
     def writer(self, prime: str, length: int, until: str, min_length: int, how: DrawConfig) -> Writer:

@@ -18,6 +18,12 @@ class Vocabulary:
     """The characters that a model knows, in id order (by code point); or the 256 bytes.
 
     Ids are positions in `characters`. With bytes, text is what its UTF-8 form spells.
+
+    >>> known = Vocabulary("abc")
+    >>> known.encode("cab").tolist(), known.decode(known.encode("cab"))
+    ([2, 0, 1], 'cab')
+    >>> known.look_up("a-b").tolist()
+    [0, -1, 1]
     """
 
     def __init__(self, characters: Iterable[str] | None) -> None:
