@@ -29,7 +29,7 @@ def shortened(script: str) -> str:
     script = re.sub(r"--minutes \d+", lambda m: f"--updates {int(m[0].split()[1]) * 2}", script)
     lines = []
     for line in script.splitlines():
-        if "charlm train" in line and "--updates" not in line:
+        if "charlm train" in line and "--updates" not in line and "--once" not in line:
             line = line.replace("charlm train", "charlm train --updates 20")
         lines.append(re.sub(r"--updates 200\b", "--updates 20", line))
     return "\n".join(lines)
@@ -69,6 +69,13 @@ def test_examples_run_in_order(folder: Path) -> None:
         assert run(shortened(script), folder)
     for name in re.findall(r"^\| `([\w.]+\.(?:npz|jsonl|json))`", README, re.MULTILINE):
         assert (folder / "runs" / "corpus" / name).exists(), name
+
+
+def test_the_library_does_what_is_shown(folder: Path) -> None:
+    (script,) = blocks("python")
+    shown = run(f"python - <<'EOF'\n{script.replace('minutes=1', 'updates=20, hidden=16')}\nEOF", folder)
+    assert "Validation(updates=" in shown
+    assert shown.count("It was a day like any other") == 200
 
 
 def recipe(target: str) -> Iterator[str]:
