@@ -1,5 +1,6 @@
 """Beam search: the most likely continuation of a text, as far as a beam of hypotheses finds it."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -20,14 +21,14 @@ class Hypothesis(NamedTuple):
 
 def search(
     parameters: Parameters, resets: Resets, prime: np.ndarray, width: int, length: int, stop: np.ndarray,
-    least: int = 0, threads: int = 1,
+    least: int = 0, threads: int = 1, on_done: Callable[[int], None] = lambda n: None,
 ) -> list[Hypothesis]:  # fmt: skip
     """The likeliest continuations of `prime` (ids, at least one) that were found, at most `width`, the likeliest first.
 
     A continuation ends with `stop` (ids; empty: none) or after `length` characters. Of those that go on, the `width`
     likeliest are kept at each step (beam search: Lowerre 1976); with a width of all V^length of them the result is exact.
     least: characters that there must be before a stop. Losses add up, so nothing that goes on can become likelier: the
-    search ends when none of it could still enter the result.
+    search ends when none of it could still enter the result. on_done is told each character of depth.
     """
     net = Network(parameters, width, 1, threads=threads)
     prime = np.asarray(prime, np.int64)
@@ -54,6 +55,7 @@ def search(
         text, nats = grown[live], cost[live]
         total = np.where(np.arange(width) < len(np.unique(live)), nats.sum(1), np.inf)
         net.choose_streams(source[live])
+        on_done(1)
         found = _likeliest(finished, width)
         if len(found) == width and found[-1].nats.sum() <= total.min():
             return found

@@ -54,14 +54,11 @@ class Writer:
     def stream(self) -> Iterator[str]:
         """Pieces of one text as it is drawn, without its prime; the first when it is clear that it is long enough."""
         for number in range(_PATIENCE):
-            shown, decode = 0, self._saved.vocabulary.decoder()
+            decode = self._saved.vocabulary.decoder()
             for batch in self._batch(1, number, scored=False):
-                known = batch.known(0)
-                if not self._long_enough(batch, 0, known):
-                    continue
-                yield decode(known[shown:])
-                shown = len(known)
-            if self._length == 0 or self._long_enough(batch, 0, batch.known(0)):
+                if self._long_enough(batch, 0):
+                    yield decode(batch.take())
+            if self._long_enough(batch, 0):
                 return
         raise self._too_few(0, _PATIENCE, 1)
 
@@ -74,9 +71,11 @@ class Writer:
         for number in itertools.count():
             count = min(_BATCH, wanted if is_new or self._least else wanted - found)
             *_, batch = self._batch(count, number, scored=True)
-            for i in range(count):
-                text = self._text(batch.known(i), batch.nats(i), batch.ended(i))
-                if self._long_enough(batch, i, batch.known(i)) and (is_new is None or self._is_new(text, is_new)):
+            drawn_now = batch.drawn()
+            for i in filter(lambda i: self._long_enough(batch, i), range(count)):
+                n = batch.length(i)
+                text = self._text(drawn_now.ids[:n, i], drawn_now.nats[:n, i], batch.ended(i))
+                if is_new is None or self._is_new(text, is_new):
                     yield text
                     found += 1
                     if found == wanted:
@@ -85,10 +84,12 @@ class Writer:
             if drawn >= _PATIENCE * wanted:
                 raise self._too_few(found, drawn, wanted, is_new is not None)
 
-    def likeliest(self, width: int) -> list[Text]:
-        """The most likely texts that a beam of `width` finds, the likeliest first."""
-        parameters = self._saved.parameters
-        found = beam.search(parameters, self._resets, self._ids, width, self._length, self._stop, self._least, self._threads)
+    def likeliest(self, width: int, on_done: Callable[[int], None] = lambda n: None) -> list[Text]:
+        """The most likely texts that a beam of `width` finds, the likeliest first. on_done: as for beam.search."""
+        found = beam.search(
+            self._saved.parameters, self._resets, self._ids, width, self._length, self._stop, self._least,
+            self._threads, on_done,
+        )  # fmt: skip
         return [self._text(each.ids, each.nats, each.ended) for each in found]
 
     def _batch(self, count: int, number: int, scored: bool) -> "Iterator[_Batch]":
@@ -103,8 +104,8 @@ class Writer:
             if batch.all_ended:
                 break
 
-    def _long_enough(self, batch: "_Batch", i: int, known: np.ndarray) -> bool:
-        return len(known) - (len(self._stop) if batch.ended(i) else 0) >= self._least
+    def _long_enough(self, batch: "_Batch", i: int) -> bool:
+        return batch.length(i) - (len(self._stop) if batch.ended(i) else 0) >= self._least
 
     def _is_new(self, text: Text, is_new: Callable[[str], bool]) -> bool:
         if not text.ended:
@@ -125,25 +126,27 @@ class Writer:
 
 
 class _Batch:
-    """Texts drawn side by side, each up to where the stop text first ends in it."""
+    """Texts drawn side by side, each up to where the stop text first ends in it; what was taken is not kept."""
 
     def __init__(self, stop: np.ndarray, count: int) -> None:
-        self._stop, self._ends = stop, np.full(count, -1)
-        self._drawn = Drawn(np.zeros((0, count), np.int32), np.zeros((0, count)))
+        self._stop, self._ends, self._rows = stop, np.full(count, -1), 0
+        self._pieces = [Drawn(np.zeros((0, count), np.int32), np.zeros((0, count)))]
+        self._recent = self._pieces[0].ids
 
     def add(self, piece: Drawn) -> None:
         """Takes what was drawn next."""
-        before, n = len(self._drawn.ids), len(self._stop)
-        self._drawn = Drawn(*(np.concatenate(both) for both in zip(self._drawn, piece, strict=True)))
-        if n == 0:
-            return
-        first = max(0, before - n + 1)
-        new = self._drawn.ids[first:]
-        match = np.ones((max(0, len(new) - n + 1), new.shape[1]), bool)
-        for i, character in enumerate(self._stop.tolist()):
-            match &= new[i : len(match) + i] == character
-        ends = np.where(match.any(0), first + match.argmax(0) + n, -1) if len(match) else np.full(new.shape[1], -1)
-        self._ends = np.where(self._ends < 0, ends, self._ends)
+        n = len(self._stop)
+        if n:
+            rows = np.concatenate([self._recent, piece.ids])
+            match = np.ones((max(0, len(rows) - n + 1), rows.shape[1]), bool)
+            for i, character in enumerate(self._stop.tolist()):
+                match &= rows[i : len(match) + i] == character
+            if len(match):
+                ends = np.where(match.any(0), self._rows - len(self._recent) + match.argmax(0) + n, -1)
+                self._ends = np.where(self._ends < 0, ends, self._ends)
+            self._recent = rows[max(0, len(rows) - n + 1) :]
+        self._pieces.append(piece)
+        self._rows += len(piece.ids)
 
     @property
     def all_ended(self) -> bool:
@@ -154,10 +157,17 @@ class _Batch:
         """Whether text i ended with the stop text."""
         return bool(self._ends[i] >= 0)
 
-    def known(self, i: int) -> np.ndarray:
-        """The ids of text i."""
-        return self._drawn.ids[: self._ends[i] if self.ended(i) else None, i]
+    def length(self, i: int) -> int:
+        """The characters of text i."""
+        return int(self._ends[i]) if self.ended(i) else self._rows
 
-    def nats(self, i: int) -> np.ndarray:
-        """Their losses."""
-        return self._drawn.nats[: self._ends[i] if self.ended(i) else None, i]
+    def drawn(self) -> Drawn:
+        """All that was drawn and not taken."""
+        return Drawn(*(np.concatenate(arrays) for arrays in zip(*self._pieces, strict=True)))
+
+    def take(self) -> np.ndarray:
+        """Of a batch of one text, what came since the last time, up to its end: ids (n,)."""
+        ids = self.drawn().ids[:, 0]
+        first = self._rows - len(ids)
+        self._pieces = self._pieces[:1]
+        return ids[: max(0, self.length(0) - first)]

@@ -71,10 +71,20 @@ class _Group(click.Group):
 def group() -> None:
     """Train small character language models by truncated backpropagation through time.
 
+    Results go to stdout; progress, notes and errors to stderr. RUN is a run directory or a checkpoint; where it is left out
+    it is $CHARLM_RUN, else the newest run in runs/.
+
+    Options can also be given as environment variables, such as CHARLM_TRAIN_HIDDEN=512, and in a TOML file (--config). The
+    command line wins over the environment, and that over the file.
+
+    Exit codes: 0 done; 1 failed, with one line that says what, where and what to do; 2 wrong usage; 130, 143 stopped by
+    Ctrl-C or SIGTERM after the state was saved; 141 nobody reads the output any more.
+
     \b
-    charlm train corpus.txt --k1 64 --k2 128
-    charlm sample
-    charlm eval
+    Examples:
+      charlm train corpus.txt --k1 64 --k2 128
+      charlm sample
+      charlm eval
     """
 
 

@@ -14,9 +14,10 @@ def command(shell: str) -> None:
     """Print a script with which SHELL completes charlm's commands, options, choices and runs.
 
     \b
-    charlm completion bash >> ~/.bashrc
-    charlm completion zsh >> ~/.zshrc
-    charlm completion fish > ~/.config/fish/completions/charlm.fish
+    Examples:
+      charlm completion bash >> ~/.bashrc
+      charlm completion zsh >> ~/.zshrc
+      charlm completion fish > ~/.config/fish/completions/charlm.fish
     """
     kind = get_completion_class(shell)
     assert kind is not None

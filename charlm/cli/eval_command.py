@@ -75,10 +75,11 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
     Without TEXT: on the run's own validation part. "-" is standard input.
 
     \b
-    charlm eval runs/corpus other.txt
-    charlm eval --json | jq .bits_per_char
-    charlm eval runs/corpus other.txt --dynamic --compare xz,bzip2,gzip
-    tail -f log | charlm eval runs/log - --by line
+    Examples:
+      charlm eval runs/corpus other.txt
+      charlm eval --json | jq .bits_per_char
+      charlm eval runs/corpus other.txt --dynamic --compare xz,bzip2,gzip
+      tail -f log | charlm eval runs/log - --by line
     """
     run, text = run_and_texts(run, text)
     _check(ctx, text, o)
@@ -121,7 +122,7 @@ def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any]) -> float:
     """Prints what the text as a whole takes; returns bits/char."""
     from ..texts import read_text
 
-    with reading(text, o["quiet"]) as on_read:
+    with reading(text or model.checkpoint.config.corpus, o["quiet"]) as on_read:
         read = read_text(model.checkpoint, text, o["unknown"] == "escape", on_read)
     with bar("evaluating", len(read.ids), " characters", o["quiet"]) as on_done:
         found = model.score_ids(read.ids, o["streams"], on_done)

@@ -21,8 +21,9 @@ def command(run: str | None, out: str, as_json: bool, quiet: bool) -> None:
     the vocabulary in their meta data. They need pip install "charlm[safetensors]" and "charlm[onnx]".
 
     \b
-    charlm export runs/corpus model.safetensors
-    charlm export runs/corpus model.onnx
+    Examples:
+      charlm export runs/corpus model.safetensors
+      charlm export runs/corpus model.onnx
     """
     path = Path(out)
     if path.suffix not in (".safetensors", ".onnx"):

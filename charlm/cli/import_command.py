@@ -29,8 +29,9 @@ def command(
     exported know their characters themselves. `charlm train --init-from` goes on from it.
 
     \b
-    charlm import model.safetensors --vocabulary characters.json
-    charlm import model.safetensors --bytes --run runs/theirs
+    Examples:
+      charlm import model.safetensors --vocabulary characters.json
+      charlm import model.safetensors --bytes --run runs/theirs
     """
     if vocabulary and use_bytes:
         raise ConfigurationError("--vocabulary and --bytes: give one of them")

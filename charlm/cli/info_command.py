@@ -17,8 +17,9 @@ def command(run: str | None, as_json: bool) -> None:
     """Show configuration, size, vocabulary and progress of RUN, a run directory or a checkpoint.
 
     \b
-    charlm info
-    charlm info runs/corpus/last.npz --json
+    Examples:
+      charlm info
+      charlm info runs/corpus/last.npz --json
     """
     from ..checkpoint import checkpoint_file, find_run, load_meta
 

@@ -45,8 +45,9 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     Without TEXT: on the run's own validation part. Norms are of d loss / d h (and d c), by lag and layer.
 
     \b
-    charlm lags runs/corpus other.txt
-    charlm lags -o lags.svg
+    Examples:
+      charlm lags runs/corpus other.txt
+      charlm lags -o lags.svg
     """
     run, text = run_and_texts(run, text)
     if o["output"]:

@@ -31,7 +31,7 @@ class Command(click.Command):
         """Sections in the order in which they are declared; what belongs to none comes last."""
         rows: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
                 rows.setdefault(getattr(parameter, "section", "Options"), []).append(record)
         rows["Options"] = rows.pop("Options")

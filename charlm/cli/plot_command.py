@@ -34,9 +34,10 @@ def command(run: tuple[str, ...], output: str | None, against: str, samples: boo
     "charlm[plot]".
 
     \b
-    charlm plot
-    charlm plot runs/lstm runs/gru -o both.svg
-    charlm plot --samples | less
+    Examples:
+      charlm plot
+      charlm plot runs/lstm runs/gru -o both.svg
+      charlm plot --samples | less
     """
     if output and Path(output).suffix not in (".svg", ".png", ".html"):
         raise ConfigurationError(f"--output {output}: give a name that ends in .svg, .png or .html")

@@ -51,8 +51,9 @@ class Display:
         if isinstance(event, Validation):
             best = "best" if event.improved else f"best {event.best_val_nats:.4f}"
             bits = event.val_nats / math.log(2)
+            training = "" if math.isnan(event.train_nats) else f", training {event.train_nats:.4f}"
             self._line(f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
-                       f"{bits:.4f} bits/char ({best}), training {event.train_nats:.4f}")  # fmt: skip
+                       f"{bits:.4f} bits/char ({best}){training}")  # fmt: skip
             return
         if event.seconds == 0:
             return  # the first update, which is not timed

@@ -2,6 +2,7 @@
 
 import secrets
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,11 @@ from .options import (
     section,
     threads_option,
 )
+from .progress import bar, reading
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
+    from ..corpus import Corpus
     from ..sample import Seen
     from ..writer import Text, Writer
 
@@ -62,9 +65,10 @@ def command(run: str | None, **o: Any) -> None:
     temperature 1, whatever it was drawn with).
 
     \b
-    charlm sample -n 200 --prime "The " --temperature 0.7
-    charlm sample runs/names --count 20 --unseen
-    charlm sample --prime "It was" --until . --beam 16
+    Examples:
+      charlm sample -n 200 --prime "The " --temperature 0.7
+      charlm sample runs/names --count 20 --unseen
+      charlm sample --prime "It was" --until . --beam 16
     """
     how = _how(o)
     if o["prime"] is not None and o["prime_file"] is not None:
@@ -85,9 +89,11 @@ def command(run: str | None, **o: Any) -> None:
     writer = model.writer(prime, o["length"], until, o["min_length"], how)
     count = o["count"] or 1
     if o["beam"]:
-        _print(writer.likeliest(max(o["beam"], count))[:count], o["as_json"])
+        with bar("searching", o["length"], " characters", o["quiet"]) as on_done:
+            found = writer.likeliest(max(o["beam"], count), on_done)
+        _print(found[:count], o["as_json"])
     elif several or o["as_json"]:
-        seen = _seen(model.checkpoint, until) if o["unseen"] else None
+        seen = _seen(model.checkpoint, until, o["quiet"]) if o["unseen"] else None
         _print(writer.texts(count, None if seen is None else lambda text: text not in seen), o["as_json"])
     else:
         _stream(writer, prime)
@@ -108,14 +114,23 @@ def _prime_text(text: str | None, file: str | None) -> str:
         raise CorpusError(f"{file}: not UTF-8 at byte {error.start}") from None
 
 
-def _seen(saved: "Checkpoint", separator: str) -> "Seen":
+def _seen(saved: "Checkpoint", separator: str, quiet: bool) -> "Seen":
     """What the separator divides the training corpus into."""
     from ..sample import Seen
     from ..texts import training_corpus
 
-    corpus = training_corpus(saved, "--unseen has nothing to compare with")
+    with reading(saved.config.corpus, quiet) as on_read:
+        corpus = training_corpus(saved, "--unseen has nothing to compare with", on_read)
+    with bar("remembering the corpus", len(corpus.ids), " characters", quiet) as on_done:
+        return Seen(_decoded(corpus, on_done), separator)
+
+
+def _decoded(corpus: "Corpus", on_done: Callable[[int], None]) -> Iterator[str]:
     decode = corpus.vocabulary.decoder()
-    return Seen((decode(corpus.ids[at : at + _PIECE]) for at in range(0, len(corpus.ids), _PIECE)), separator)
+    for at in range(0, len(corpus.ids), _PIECE):
+        piece = corpus.ids[at : at + _PIECE]
+        yield decode(piece)
+        on_done(len(piece))
 
 
 def _print(texts: "list[Text] | Any", as_json: bool) -> None:

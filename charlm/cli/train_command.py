@@ -125,9 +125,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """Train a model on text files, read in order as one sequence ("-": standard input).
 
     \b
-    charlm train corpus.txt
-    charlm train corpus.txt --k1 64 --k2 128 --cell gru --minutes 10
-    cat *.log | charlm train - --run runs/logs --bytes
+    Examples:
+      charlm train corpus.txt
+      charlm train corpus.txt --k1 64 --k2 128 --cell gru --minutes 10
+      cat *.log | charlm train - --run runs/logs --bytes
     """
     quiet, asked = options["quiet"], _request(ctx, options)
     if options["tensorboard"]:
