@@ -34,6 +34,15 @@ class Profile:
         """Their mean over the losses, (n,) float64."""
         return self.all.mean(0)
 
+    def layers(self) -> list[tuple[str, np.ndarray]]:
+        """(name, norms (W, n)) of each layer's h, h1 and so on, and c where the cell has one."""
+        found = []
+        for layer, (h, c) in enumerate(zip(self.h, self.c, strict=True), 1):
+            found.append((f"h{layer}", h))
+            if c.any():
+                found.append((f"c{layer}", c))
+        return found
+
     @property
     def rate(self) -> float:
         """The factor by which phi changes a step, fitted to log phi over the older half of the lags; 0 if all is zero."""

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .curves import AXES, Curves
+from .lags import Profile
 
 _PANELS = (("learning_rate", "learning rate"), ("gradient_norm", "norm of the gradient"), ("clipped", "share clipped"))
 _WIDE = 20.0  # times the smallest norm, from where on a logarithmic axis shows more
@@ -30,15 +33,11 @@ p {{ margin: 0; color: #66666b }}
 """
 
 
-def figure(runs: Sequence[Curves]) -> Any:
+def curves_figure(runs: Sequence[Curves]) -> Any:
     """A matplotlib figure: bits per character against updates, characters and time; under it what the updates were like."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
     from matplotlib.ticker import EngFormatter
 
-    drawn, axes = plt.subplots(2, 3, figsize=(13, 7.5), layout="constrained", height_ratios=(3, 2))
+    drawn, axes = _pyplot().subplots(2, 3, figsize=(13, 7.5), layout="constrained", height_ratios=(3, 2))
     for panel, (name, label) in zip(axes[0], AXES.items(), strict=True):
         _losses(panel, runs, name)
         panel.set(xlabel=label, ylabel="bits per character")
@@ -69,19 +68,54 @@ def _losses(panel: Any, runs: Sequence[Curves], name: str) -> None:
         panel.set_ylim(min(ends) - 0.1, sorted(ends)[int(0.98 * (len(ends) - 1))] + 0.3)
 
 
-def save(runs: Sequence[Curves], path: Path) -> None:
-    """Draws to a file whose name ends in .svg, .png or .html; the page shows the samples as well."""
+def lags_figure(profile: Profile, k1: int, tolerance: float) -> Any:
+    """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
+    figure, (top, bottom) = _pyplot().subplots(2, 1, figsize=(8, 7), sharex=True, height_ratios=(2, 1), layout="constrained")
+    lags = np.arange(len(profile.phi))
+    for i, (name, norms) in enumerate(profile.layers()):
+        low, high = np.quantile(norms, [0.1, 0.9], axis=0)
+        mean = norms.mean(0)
+        top.plot(lags, np.where(mean > 0, mean, np.nan), label=f"{name[0]}, layer {name[1:]}", color=f"C{i}")
+        top.fill_between(lags, low, high, alpha=0.15, color=f"C{i}", linewidth=0)
+    top.set(yscale="log", ylabel="norm of d loss / d state: mean, and 10 to 90 %")
+    positive = profile.phi[profile.phi > 0]
+    if len(positive):
+        top.set_ylim(max(positive.min() / 100, positive.max() * 1e-9), positive.max() * 3)
+    top.legend()
+    bias = profile.relative_bias(k1)
+    bottom.plot(np.arange(len(bias)), np.where(np.isfinite(bias), bias, np.nan), color="0.2")
+    bottom.axhline(tolerance, color="C3", linestyle="--", label=f"tolerance {tolerance:g}")
+    k2 = profile.recommended(tolerance, k1)
+    if k2 is not None:
+        bottom.axvline(k2, color="C3", label=f"k2 = {k2}")
+    bottom.set(yscale="log", xlabel="steps back", ylabel=f"relative bias of k1 = {k1}, k2")
+    bottom.legend()
+    for axis in (top, bottom):
+        axis.grid(alpha=0.3)
+    return figure
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("Agg")  # needs no screen
+    matplotlib.rcParams["svg.hashsalt"] = "charlm"  # the same names in the same picture, whenever it is drawn
     import matplotlib.pyplot as plt
 
-    drawn = figure(runs)
-    try:
-        if path.suffix != ".html":
-            drawn.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-            return
-        picture = io.StringIO()
-        drawn.savefig(picture, format="svg", metadata={"Date": None})
-    finally:
-        plt.close(drawn)
+    return plt
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure to a file whose name ends in .svg or .png."""
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    _pyplot().close(figure)
+
+
+def save_page(runs: Sequence[Curves], path: Path) -> None:
+    """Writes a page with the curves and the samples of each run."""
+    picture, figure = io.StringIO(), curves_figure(runs)
+    figure.savefig(picture, format="svg", metadata={"Date": None})
+    _pyplot().close(figure)
     svg = picture.getvalue()
     path.write_text(_page(runs, svg[svg.index("<svg") :]), encoding="utf-8")
 

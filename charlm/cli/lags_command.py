@@ -74,7 +74,9 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
         profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]), done)
     k1 = saved.config.truncation.k1
     if o["output"]:
-        _draw(profile, k1, o["bias_tolerance"], Path(o["output"]))
+        from ..plot import lags_figure, save
+
+        save(lags_figure(profile, k1, o["bias_tolerance"]), Path(o["output"]))
     if o["as_json"]:
         print_json(_as_json(profile, k1, o["bias_tolerance"]))
         return
@@ -89,21 +91,11 @@ def _shown(n: int) -> list[int]:
     return sorted({2**i for i in range(n.bit_length()) if 2**i < n} | {n - 1})
 
 
-def _layers(profile: "Profile") -> list[tuple[str, Any]]:
-    """(name, norms (W, n)) of each layer's h, and c where the cell has one."""
-    found = []
-    for layer in range(len(profile.h)):
-        found.append((f"h{layer + 1}", profile.h[layer]))
-        if profile.c[layer].any():
-            found.append((f"c{layer + 1}", profile.c[layer]))
-    return found
-
-
 def _table(profile: "Profile") -> list[str]:
     """Mean norms by lag, with the tenth and ninth decile of all layers together, and what k2 = lag leaves out."""
     import numpy as np
 
-    layers, bias = _layers(profile), profile.relative_bias()
+    layers, bias = profile.layers(), profile.relative_bias()
     low, high = np.quantile(profile.all, [0.1, 0.9], axis=0)
     lines = [
         "norm of d loss / d state by lag; relative bias of k1 = 1 with k2 = lag",
@@ -149,7 +141,7 @@ def _as_json(profile: "Profile", k1: int, tolerance: float) -> dict[str, Any]:
                 "mean": known(norms.mean(0)),
                 **{f"q{round(100 * q)}": known(np.quantile(norms, q, axis=0)) for q in levels},
             }
-            for name, norms in _layers(profile)
+            for name, norms in profile.layers()
         },
         "rate": profile.rate,
         "vanishes": profile.decays,
@@ -165,36 +157,3 @@ def _check_output(path: Path) -> None:
     require("matplotlib", "plot", "--output")
     if path.suffix not in (".svg", ".png"):
         raise ConfigurationError(f"--output {path}: give a name that ends in .svg or .png")
-
-
-def _draw(profile: "Profile", k1: int, tolerance: float, path: Path) -> None:
-    """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
-    import matplotlib
-    import numpy as np
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (top, bottom) = plt.subplots(2, 1, figsize=(8, 7), sharex=True, height_ratios=(2, 1), layout="constrained")
-    lags = np.arange(len(profile.phi))
-    for i, (name, norms) in enumerate(_layers(profile)):
-        low, high = np.quantile(norms, [0.1, 0.9], axis=0)
-        mean = norms.mean(0)
-        top.plot(lags, np.where(mean > 0, mean, np.nan), label=f"{name[0]}, layer {name[1:]}", color=f"C{i}")
-        top.fill_between(lags, low, high, alpha=0.15, color=f"C{i}", linewidth=0)
-    top.set(yscale="log", ylabel="norm of d loss / d state: mean, and 10 to 90 %")
-    positive = profile.phi[profile.phi > 0]
-    if len(positive):
-        top.set_ylim(max(positive.min() / 100, positive.max() * 1e-9), positive.max() * 3)
-    top.legend()
-    bias = profile.relative_bias(k1)
-    bottom.plot(np.arange(len(bias)), np.where(np.isfinite(bias), bias, np.nan), color="0.2")
-    bottom.axhline(tolerance, color="C3", linestyle="--", label=f"tolerance {tolerance:g}")
-    k2 = profile.recommended(tolerance, k1)
-    if k2 is not None:
-        bottom.axvline(k2, color="C3", label=f"k2 = {k2}")
-    bottom.set(yscale="log", xlabel="steps back", ylabel=f"relative bias of k1 = {k1}, k2")
-    bottom.legend()
-    for axis in (top, bottom):
-        axis.grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)

@@ -48,9 +48,12 @@ def command(run: tuple[str, ...], output: str | None, against: str, samples: boo
 
     found = [read_curves(find_run(name)) for name in run or (None,)]
     if output:
-        from ..plot import save
+        from ..plot import curves_figure, save, save_page
 
-        save(found, Path(output))
+        if output.endswith(".html"):
+            save_page(found, Path(output))
+        else:
+            save(curves_figure(found), Path(output))
     if samples:
         _print_samples(found, as_json)
     elif as_json:

@@ -248,6 +248,28 @@ def test_schedules_and_patience(run: Run, corpus: Path, schedule: str) -> None:
     assert losses.index(min(losses)) == len(losses) - 4
 
 
+def test_the_label_on_the_jar(run: Run, corpus: Path) -> None:
+    """What it is, of what, how good and how to use it; an estimate of time comes while training goes on."""
+    trained = train(run, "--minutes", 0.03, "--json")
+    summary = json.loads(trained.out)
+    estimate = re.search(
+        r"^estimate: ([\d.]+) s for ([\d,]+) updates, [\d.]+ epochs, at \d+k char/s$", trained.err, re.MULTILINE
+    )
+    assert estimate
+    assert float(estimate[1]) == pytest.approx(1.8, rel=0.2)
+    assert int(estimate[2].replace(",", "")) == pytest.approx(summary["updates"], rel=0.7)
+    label = dict(re.split(r"  +", line, maxsplit=1) for line in run("info").out.splitlines())
+    assert list(label) == ["contents", "weight", "alphabet", "made from", "made by", "made in", "quality", "serve with"]
+    assert label["contents"] == "a character model: lstm, 1 layer of 24"
+    assert label["weight"].startswith(f"{json.loads(run('info', '--json').out)['parameters']:,} parameters, ")
+    assert label["alphabet"].startswith(f"{len(set(TEXT))} characters ")
+    assert label["made from"].startswith("corpus.txt, read ")
+    assert "newest(k1=8, k2=8), reset epoch, 6 streams; adamw, lr 0.006" in label["made by"]
+    assert label["quality"].startswith(f"{summary['best_val_bits']:.4f} bits/char")
+    assert f"guessing takes {math.log2(len(set(TEXT))):.2f}" in label["quality"]
+    assert run(*label["serve with"].split()[1:], "-n", 3).code == 0
+
+
 def test_minutes(run: Run, corpus: Path) -> None:
     result = train(run, "--minutes", 0.02, "--json")
     assert 1.2 <= json.loads(result.out)["seconds"] < 2.0
@@ -285,7 +307,9 @@ BAD = [
     (("train", "corpus.txt", "--resume", "--force"), 2, "give one of them"),
     (("train", "-", "-"), 1, "only once"),
     (("train",), 2, "Missing argument"),
-    (("trian",), 2, "No such command"),
+    (("trian",), 2, "No such command 'trian'; did you mean 'train'?"),
+    (("frobnicate",), 2, "No such command 'frobnicate'"),
+    (("train", "corpus.txt", "--hiden", "3"), 2, "'--hidden'"),
     (("sample",), 1, "runs/ holds none"),
     (("sample", "nowhere"), 1, "no such run"),
     (("sample", "corpus.txt"), 1, "not a readable checkpoint"),

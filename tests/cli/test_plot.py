@@ -39,10 +39,10 @@ def test_pictures(run: Run, runs: Path) -> None:
 
 def test_the_lines_are_the_journals(run: Run, runs: Path) -> None:
     from charlm.curves import read_curves
-    from charlm.plot import figure
+    from charlm.plot import curves_figure
 
     curves = [read_curves(Path("runs/a")), read_curves(Path("runs/b"))]
-    drawn = figure(curves)
+    drawn = curves_figure(curves)
     lines = [json.loads(line) for line in Path("runs/a/metrics.jsonl").read_text().splitlines()]
     validation = [line for line in lines if "val_nats" in line]
     for panel, name in zip(drawn.axes[:3], ("updates", "chars", "seconds"), strict=True):

@@ -50,7 +50,7 @@ ALLOWED = {
     "tensorboard": {"events"},
     "export": {"__version__", "checkpoint", "config", "errors", "parameters", "vocabulary"},
     "curves": {"checkpoint", "errors"},
-    "plot": {"curves"},
+    "plot": {"curves", "lags"},
     "runs": {
         "checkpoint", "config", "corpus", "errors", "events", "fitting", "model", "settings", "tensorboard", "trainer",
     },
