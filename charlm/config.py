@@ -257,7 +257,7 @@ class DrawConfig:
 class DynamicConfig:
     """Dynamic evaluation: an update every k1 characters read; `decay` is the pull back to the trained parameters."""
 
-    learning_rate: float = 5e-4
+    learning_rate: float = 7e-4
     decay: float = 1e-3
     k1: int = 20
     k2: int = 20

@@ -193,7 +193,8 @@ class Request:
         """Raises ConfigurationError."""
         if self.resume and self.force:
             raise ConfigurationError("--resume continues a run and --force starts it over: give one of them")
-        configuration(self.settings, self.corpus)
+        if not self.resume:  # where what a run was made with decides what is allowed
+            configuration(self.settings, self.corpus)
 
 
 def default_run(corpus: str) -> Path:
@@ -206,6 +207,7 @@ def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> R
 
     Files may have other names than they had; that they hold the same text is for the trainer to see.
     """
+    _refuse_unknown(settings)
     stored: dict[str, Any] = {**settings_of(config)}
     changed: dict[str, Any] = {name: value for name, value in settings.items() if name != "streams"}
     if "k1" in changed and "k2" not in changed:
