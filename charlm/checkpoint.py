@@ -1,22 +1,25 @@
-"""Checkpoints: .npz files that are complete or not there. Temporary file, fsync, rename; never a pickle."""
+"""Checkpoints: .npz files that are complete or not there, never a pickle; and which of them a RUN means."""
 
 import json
+import math
 import os
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .archive import read_archive
 from .config import RunConfig
 from .errors import CharlmError, CheckpointError
+from .storage import write_atomically
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from .parameters import Parameters
 
 FORMAT = 1
+_COUNTS = ("updates", "epochs", "seconds", "chars_per_second")  # of progress, which an imported model has none of
 LAST, BEST, METRICS, CONFIG = "last.npz", "best.npz", "metrics.jsonl", "config.json"
 
 
@@ -33,31 +36,6 @@ class Checkpoint:
     parameters: "Parameters"
     progress: dict[str, Any]
     resume: dict[str, np.ndarray]
-
-
-def write_atomically(path: Path, write: Any) -> None:
-    """Has write(file) fill a temporary file beside `path`, forces it to the disk and renames it over `path`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_directory(path.parent)
-    except OSError as error:
-        raise CheckpointError(f"{path}: could not be written: {error.strerror or error}") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_directory(path: Path) -> None:
-    if os.name == "posix":
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def save(
@@ -78,48 +56,58 @@ def save(
 
 def load_meta(path: Path) -> tuple[dict[str, Any], int]:
     """A checkpoint's meta data and its number of parameters, without numba; raises CheckpointError."""
-    arrays = _read_arrays(path)
+    arrays = read_archive(path)
     meta = _meta(path, arrays)
+    meta["config"] = _understood(path, meta)[0].to_json()
     return meta, sum(array.size for name, array in arrays.items() if name.startswith("param/"))
-
-
-def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"{path}: not a readable checkpoint ({error}); it may be damaged") from None
 
 
 def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     try:
         meta = json.loads(str(arrays["meta"][()]))
         found = meta["format"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a charlm checkpoint ({error!r})") from None
     if found != FORMAT:
         raise CheckpointError(
-            f"{path}: checkpoint format {found}, this charlm reads {FORMAT}; use the version that wrote it"
+            f"{path}: checkpoint format {found!r}, this charlm reads {FORMAT}; use the version that wrote it"
         )
     return meta
 
 
-def load(path: Path) -> Checkpoint:
-    """Reads a checkpoint; raises CheckpointError naming the file and what is wrong with it."""
-    from .parameters import Parameters
-
-    arrays = _read_arrays(path)
-    meta = _meta(path, arrays)
+def _understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary, dict[str, Any]]:
+    """What the meta data says, as far as everything that reads it relies on it."""
     try:
         config = RunConfig.from_json(meta["config"])
         vocabulary = Vocabulary(None if meta["vocabulary"] == "bytes" else meta["vocabulary"])
         progress = dict(meta["progress"])
-    except (KeyError, TypeError, ValueError, CharlmError) as error:
-        raise CheckpointError(f"{path}: its meta data is not understood: {error}") from None
-    parameters = Parameters(config.model, len(vocabulary))
+        if len(vocabulary) == 0:
+            raise ValueError("no characters")
+        for name in _COUNTS if progress else ():
+            if not math.isfinite(progress[name]) or progress[name] < 0:
+                raise ValueError(f"{name} {progress[name]!r}")
+        if progress and progress["best_val_nats"] is not None and not math.isfinite(progress["best_val_nats"]):
+            raise ValueError(f"best_val_nats {progress['best_val_nats']!r}")
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, CharlmError) as error:
+        raise CheckpointError(f"{path}: its meta data is not understood: {error!r}") from None
+    return config, vocabulary, progress
+
+
+def load(path: Path) -> Checkpoint:
+    """Reads a checkpoint; raises CheckpointError naming the file and what is wrong with it."""
+    from .parameters import Parameters, pytorch_shapes
+
+    arrays = read_archive(path)
+    config, vocabulary, progress = _understood(path, _meta(path, arrays))
     named = {name.removeprefix("param/"): array for name, array in arrays.items() if name.startswith("param/")}
+    if config.model.layers > len(named):
+        raise CheckpointError(f"{path}: {len(named)} arrays are too few for {config.model.layers} layers")
+    for name, shape in pytorch_shapes(config.model, len(vocabulary)).items():  # before anything is made of their size
+        if name not in named:
+            raise CheckpointError(f"{path}: array {name} is missing")
+        if named[name].shape != shape:
+            raise CheckpointError(f"{path}: array {name} should be {shape}, the file has {named[name].shape}")
+    parameters = Parameters(config.model, len(vocabulary))
     parameters.load_pytorch(named, str(path))
     resume = {name.removeprefix("resume/"): array for name, array in arrays.items() if name.startswith("resume/")}
     return Checkpoint(path, config, vocabulary, parameters, progress, resume)

@@ -181,7 +181,8 @@ class ScheduleConfig:
 class RunConfig:
     """All that decides what a run computes (the number of threads and where it is kept do not).
 
-    once: the corpus is read a single time, and the sum of its losses is a code length.
+    once: the corpus is read a single time, and the sum of its losses is a code length. max_rollbacks: how often training
+    that diverged returns to its last good state with half the learning rate.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -192,6 +193,7 @@ class RunConfig:
     streams: int = 32
     seed: int = 0
     once: bool = False
+    max_rollbacks: int = 5
     use_bytes: bool = False
     corpus: tuple[str, ...] = ()
     val_file: str | None = None
@@ -199,6 +201,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _at_least("streams", self.streams, 1)
+        _at_least("max-rollbacks", self.max_rollbacks, 0)
         _seed(self.seed)
         _require(0.0 <= self.val_fraction < 1.0, f"val-fraction {self.val_fraction}: must be in [0, 1)")
 

@@ -54,7 +54,10 @@ class Adaptation:
 
 @dataclass(frozen=True)
 class Alarm:
-    """Something that the user should know. kind: explodes, vanishes, saturates or diverges; each comes once a run."""
+    """Something that the user should know.
+
+    kind: explodes, vanishes, saturates or diverges, each once a run; rolled back; unsaved, and saved when that is over.
+    """
 
     updates: int
     kind: str

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import Checkpoint, write_atomically
+from .checkpoint import Checkpoint
 from .config import ModelConfig, RunConfig
 from .errors import CheckpointError, ConfigurationError, CorpusError
 from .parameters import Parameters
+from .storage import write_atomically
 from .vocabulary import Vocabulary
 
 _META = "charlm"  # the key of our own meta data

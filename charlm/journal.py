@@ -6,10 +6,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import METRICS, write_atomically
+from .checkpoint import METRICS
 from .events import Alarm
 from .kernels.buffers import Plan, Reports
 from .network import Network
+from .storage import write_atomically
 from .truncation import Truncation
 from .watch import Watch, layer_norms, saturation
 
@@ -37,6 +38,7 @@ class Journal:
         self._tally = _Tally()
         self._complete_nats: float | None = None
         self.longest = 0  # block of the run so far, in steps
+        self._waiting = ""  # lines that could not be written
 
     @property
     def updates_left(self) -> int:
@@ -51,9 +53,26 @@ class Journal:
         return self._tally.nats / self._tally.chars if self._tally.chars else math.nan
 
     def append(self, record: dict[str, Any]) -> None:
-        """Writes a line."""
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Writes a line, and those that could not be written before; what cannot be written now waits for the next."""
+        self._waiting += json.dumps(record) + "\n"
+        self.flush()
+
+    def flush(self) -> None:
+        """Tries to write the lines that wait: all of them or, with the file as it was, none."""
+        if not self._waiting:
+            return
+        try:
+            with self._path.open("ab") as file:
+                size = file.tell()
+                try:
+                    file.write(self._waiting.encode())
+                    file.flush()
+                except OSError:
+                    file.truncate(size)
+                    raise
+        except OSError:
+            return
+        self._waiting = ""
 
     def add(
         self, plan: Plan, reports: Reports, chars: list[int], network: Network, truncation: Truncation, place: dict[str, Any]
@@ -112,10 +131,11 @@ class Journal:
         if not self._path.exists():
             return
         kept = []
-        for line in self._path.read_text(encoding="utf-8").splitlines(keepends=True):
+        self._waiting = ""
+        for line in self._path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
             try:
-                if line.endswith("\n") and json.loads(line)["updates"] <= updates:
-                    kept.append(line)
-            except (ValueError, KeyError, TypeError):
+                if json.loads(line)["updates"] <= updates:
+                    kept.append(line + "\n")
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue  # a torn line
         write_atomically(self._path, lambda file: file.write("".join(kept).encode()))

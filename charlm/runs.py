@@ -14,6 +14,7 @@ from .events import Event, Note
 from .fitting import adopt, fit_dropout, fit_streams, thread_count
 from .model import Model
 from .settings import Request, Settings, configuration, default_run, resumed, saving
+from .storage import Lock, remove_leftovers
 from .tensorboard import remove_events
 from .trainer import Trainer
 
@@ -25,6 +26,7 @@ def begin(
 
     say: is told what was found and decided. on_read: as for read_corpus. Raises CharlmError.
     """
+    lock = _lock(request)
     saved = _saved_run(request)
     config = (
         configuration(request.settings, request.corpus)
@@ -38,9 +40,12 @@ def begin(
     parameters = adopt(load_run(request.init_from), config, corpus) if started else None
     trainer = Trainer(config, corpus, request.run, thread_count(request.threads), request.saving, parameters)
     if saved is None:
+        request.run.mkdir(parents=True, exist_ok=True)
+        lock = lock or Lock(request.run)
         _clear(request.run)
     else:
         trainer.restore(saved)
+    trainer.lock = lock
     return trainer
 
 
@@ -94,10 +99,18 @@ def _saved_run(request: Request) -> Checkpoint | None:
     return None
 
 
+def _lock(request: Request) -> Lock | None:
+    """The directory, if it is there, held for this process alone; what a killed writer left there is removed."""
+    if not request.run.is_dir():
+        return None
+    lock = Lock(request.run)
+    remove_leftovers(request.run)
+    return lock
+
+
 def _clear(run: Path) -> None:
-    """Makes room for a new run."""
-    run.mkdir(parents=True, exist_ok=True)
-    for name in (LAST, BEST, METRICS, CONFIG):
+    """Makes room for a new run. The last checkpoint of an old one stays until that of the new one takes its place."""
+    for name in (BEST, METRICS, CONFIG):
         (run / name).unlink(missing_ok=True)
     remove_events(run)
 

@@ -66,6 +66,7 @@ class Settings(TypedDict, total=False):
     eval_every: int
     patience: int
     once: bool
+    max_rollbacks: int
     val_file: str | None
     val_fraction: float
     use_bytes: bool
@@ -109,6 +110,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
         streams=o["streams"],
         seed=o["seed"],
         once=o["once"],
+        max_rollbacks=o["max_rollbacks"],
         use_bytes=o["use_bytes"],
         corpus=corpus,
         val_file=o["val_file"],
@@ -161,7 +163,8 @@ def settings_of(config: RunConfig) -> Settings:
         "weight_decay": rule.weight_decay, "clip": rule.clip, "schedule": schedule.kind, "warmup": schedule.warmup,
         "epochs": schedule.epochs, "updates": schedule.updates, "minutes": schedule.minutes,
         "patience": schedule.patience, "eval_every": schedule.eval_every, "streams": config.streams,
-        "seed": config.seed, "once": config.once, "use_bytes": config.use_bytes, "val_file": config.val_file,
+        "seed": config.seed, "once": config.once,
+        "max_rollbacks": config.max_rollbacks, "use_bytes": config.use_bytes, "val_file": config.val_file,
         "val_fraction": config.val_fraction,
     })  # fmt: skip
 
@@ -214,7 +217,7 @@ def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> R
         changed["k2"] = stored["k2"] if changed["k1"] == stored["k1"] else changed["k1"]
     if set(settings) & set(ENDS):
         stored |= dict.fromkeys(ENDS)
-    free = {*ENDS, "patience", "eval_every", "val_file"}
+    free = {*ENDS, "patience", "eval_every", "val_file", "max_rollbacks"}
     for name in sorted(set(changed) - free):
         if changed[name] != stored.get(name):
             raise ConfigurationError(

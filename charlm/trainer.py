@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from .config import DrawConfig, RunConfig, SavingConfig
 from .corpus import Corpus
 from .errors import CheckpointError, CorpusError, DivergenceError
 from .evaluate import Evaluator
-from .events import Adaptation, Event, Progress, Validation
+from .events import Adaptation, Alarm, Event, Progress, Validation
 from .fitting import free_memory, require_memory
 from .journal import Journal
 from .kernels.buffers import Plan, Reports
@@ -25,13 +25,19 @@ from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
 from .sample import opening, sample
+from .storage import Lock, write_atomically
 from .truncation import MEASURED, Position, make_plan, method
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
+_HOPELESS = 1.2  # times the loss of guessing: what is worse is not saved over what was better
 _SAMPLE_CHARS, _SAMPLE_TEMPERATURE = 160, 0.8  # of the text that each validation keeps
+
+
+class _StoppedError(Exception):
+    """Training is to stop, in the middle of something that can be done later."""
 
 
 class Trainer:
@@ -65,7 +71,11 @@ class Trainer:
         self.best_val_nats, self.val_nats = math.inf, math.nan
         self._validations, self._worse, self._validated_at = 0, 0, -1
         self._dirty, self._saved_time = True, 0.0
+        self._unsaved = False  # whether the last attempt to save failed
+        self._rollbacks = 0
+        self._healthy = True  # whether the last losses are such that their parameters are worth keeping
         self._stop = self._out_of_patience = False
+        self.lock: Lock | None = None  # on the run's directory, given back when training ends
         self._evaluator = self._new_evaluator(threads)
         self._profiler = self._new_profiler(threads)
         measuring = self._profiler.bytes if self._profiler else 0
@@ -123,27 +133,61 @@ class Trainer:
     # --- the run -----------------------------------------------------------------------------------------------------
 
     def train(self) -> Iterator[Event]:
-        """Trains to the end of the schedule, yielding what happens; saves on the way and at the end.
+        """Trains to the end of the schedule, yielding what happens; saves at the beginning, on the way and at the end.
 
-        Raises DivergenceError when a gradient is not finite; the parameters and the files are then as before it.
+        Where a gradient is not finite it returns to the last good state with half the learning rate, and raises
+        DivergenceError when it has done so too often. A save that fails is tried again; raises CheckpointError if the
+        last one does.
         """
-        if self.updates == 0:
-            self._write_config()
-        self._saved_time = time.monotonic()
+        try:
+            if self.updates == 0:
+                self._write_config()
+                self.save()
+            self._saved_time = time.monotonic()
+            if self.updates > 0 and self._validated_at != self.updates and self._validation_is_due():
+                yield from self._validate()  # it was stopped in the middle of that
+            yield from self._train()
+            if not self._stop and self._evaluator is not None and self._validated_at != self.updates:
+                yield from self._validate()
+            if self._dirty:
+                self.save()
+        finally:
+            if self.lock:
+                self.lock.release()
+
+    def _train(self) -> Iterator[Event]:
+        """All updates."""
         untimed = True  # the first call compiles or loads the kernel
         while not self._done():
             if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
                 yield self._adapt(self._profiler, untimed)
-            yield from self._step(untimed)
+            try:
+                yield from self._step(untimed)
+            except DivergenceError as error:
+                yield from self._roll_back(error)
+                continue
             untimed = False
             if self._validation_is_due():
-                yield self._validate()
+                yield from self._validate()
             if self._saving_is_due():
-                self.save()
-        if not self._stop and self._evaluator is not None and self._validated_at != self.updates:
-            yield self._validate()
-        if self._dirty:
-            self.save()
+                yield from self._try_to_save()
+
+    def _roll_back(self, error: DivergenceError) -> Iterator[Alarm]:
+        """Returns to the last state that was saved, with half the learning rate."""
+        if self._rollbacks >= self.config.max_rollbacks:
+            raise DivergenceError(
+                f"{error}, after {self._rollbacks} returns to the last good state: try a lower --lr or --clip, or "
+                "--cell lstm or gru; what was saved last is kept"
+            )
+        factor, made = self.schedule.factor, self._rollbacks + 1
+        self.restore(checkpoint.load(self.run / checkpoint.LAST))
+        self.schedule.factor, self._rollbacks = 0.5 * min(factor, self.schedule.factor), made
+        self._healthy = self._dirty = True
+        yield Alarm(
+            self.updates, "rolled back",
+            f"{error}: back to update {self.updates:,}, with {self.schedule.factor:g} of the learning rate",
+        )  # fmt: skip
+        yield from self._try_to_save()
 
     def _done(self) -> bool:
         return self._stop or self._out_of_patience or self._share() >= 1.0
@@ -176,6 +220,8 @@ class Trainer:
         for n, nats in zip(chars.tolist(), reports.nats.sum(1).tolist(), strict=True):
             self._coded = [self._coded[0] + n, self._coded[1] + nats]
         self._at, self._dirty = after, True
+        nats = float(reports.nats.sum() / chars.sum())
+        self._healthy = nats <= _HOPELESS * math.log(len(self.corpus.vocabulary))
         alarms = self._journal.add(plan, reports, chars.tolist(), self.network, self.truncation, self._place())
         progress = Progress(
             updates=self.updates,
@@ -183,7 +229,7 @@ class Trainer:
             share=float(self._share()),
             seconds=self._seconds,
             chars_per_second=self.chars_per_second,
-            nats=float(reports.nats.sum() / chars.sum()),
+            nats=nats,
             learning_rate=float(plan.learning_rate[-1]),
             gradient_norm=float(reports.norm[-1]),
         )
@@ -205,13 +251,13 @@ class Trainer:
         return plan.steps * self.streams.count - np.where(plan.start + plan.steps == self.streams.steps, missing, 0)
 
     def _check(self, reports: Reports) -> None:
+        """Nothing that is not finite gets further than here."""
         failed = np.flatnonzero(reports.applied == 0)
-        if len(failed):
-            update = self.updates + int(failed[0]) + 1
-            raise DivergenceError(
-                f"training diverged: the gradient of update {update} is not finite; try a lower --lr or --clip, and go on "
-                "from the last checkpoint with --resume or start over with --force"
-            )
+        update = self.updates + (int(failed[0]) + 1 if len(failed) else len(reports.applied))
+        if len(failed) or not np.isfinite(reports.nats).all():
+            raise DivergenceError(f"training diverged: the gradient of update {update:,} is not finite")
+        if not np.isfinite(self.parameters.flat).all():
+            raise DivergenceError(f"training diverged: update {update:,} made parameters that are not finite")
 
     def _adapt(self, profiler: Profiler, untimed: bool) -> Adaptation:
         """Measures how far errors reach and lets the truncation choose."""
@@ -247,12 +293,17 @@ class Trainer:
         done = int(self._share() * _VALIDATIONS)
         return done > self._validations
 
-    def _validate(self) -> Validation:
+    def _validate(self) -> Iterator[Event]:
+        """Looks at the held-out text, unless training is to stop meanwhile; then it is looked at when it goes on."""
         assert self._evaluator is not None
+        held_out = self.corpus.validation[:_VALIDATION_CHARS]
+        try:
+            found = self._evaluator.evaluate(held_out, self.resets, self._leave_if_stopped)
+        except _StoppedError:
+            return
         self._dirty = True
         self._validations = int(self._share() * _VALIDATIONS)
-        held_out = self.corpus.validation[:_VALIDATION_CHARS]
-        self.val_nats = self._evaluator.evaluate(held_out, self.resets).nats_per_char
+        self.val_nats = found.nats_per_char
         improved = self.val_nats < self.best_val_nats
         self._worse = 0 if improved else self._worse + 1
         self.schedule.validated(improved)
@@ -260,13 +311,19 @@ class Trainer:
         self._out_of_patience = patience > 0 and self._worse >= patience
         self._validated_at = self.updates
         if improved:
-            self.best_val_nats = self.val_nats
-            self._save_best()
+            before, self.best_val_nats = self.best_val_nats, self.val_nats
+            yield from self._attempt(self._save_best)
+            if self._unsaved:
+                self.best_val_nats = before  # so that the next one that is as good is saved
         text = self._sample()
         self._journal.append({**self._place(), "val_nats": self.val_nats, "sample": text})
-        return Validation(
+        yield Validation(
             self.updates, self.epochs, self._journal.train_nats, self.val_nats, self.best_val_nats, improved, text
         )
+
+    def _leave_if_stopped(self, n: int) -> None:
+        if self._stop:
+            raise _StoppedError
 
     def _place(self) -> dict[str, Any]:
         """Where the run is, for the journal."""
@@ -283,7 +340,7 @@ class Trainer:
 
     def _write_config(self) -> None:
         text = json.dumps(self.config.to_json(), indent=2, ensure_ascii=False) + "\n"
-        checkpoint.write_atomically(self.run / checkpoint.CONFIG, lambda file: file.write(text.encode()))
+        write_atomically(self.run / checkpoint.CONFIG, lambda file: file.write(text.encode()))
 
     def summary(self) -> dict[str, Any]:
         """The numbers that a run ends with."""
@@ -326,8 +383,27 @@ class Trainer:
             return self.updates % self._saving.updates == 0
         return self._saving.seconds > 0 and time.monotonic() - self._saved_time >= self._saving.seconds
 
+    def _try_to_save(self) -> Iterator[Alarm]:
+        self._saved_time = time.monotonic()  # where it fails, the next attempt is as far away
+        if self._healthy:
+            yield from self._attempt(self.save)
+
+    def _attempt(self, save: Callable[[], None]) -> Iterator[Alarm]:
+        """Saves, if that is possible; says when it begins to be impossible, and when it is possible again."""
+        try:
+            save()
+        except CheckpointError as error:
+            if not self._unsaved:
+                yield Alarm(self.updates, "unsaved", f"not saved, training goes on and tries again: {error}")
+            self._unsaved = True
+            return
+        if self._unsaved:
+            yield Alarm(self.updates, "saved", "saved again")
+        self._unsaved = False
+
     def save(self) -> None:
-        """Writes last.npz: everything that exact continuation needs."""
+        """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
+        self._journal.flush()
         checkpoint.save(
             self.run / checkpoint.LAST, self.config, self.corpus.vocabulary, self.parameters, self._progress_data(),
             self._resume_arrays(),
@@ -348,6 +424,7 @@ class Trainer:
             "k2": self.truncation.k2,
             "timed_chars": self._timed_chars,
             "coded": self._coded,
+            "rollbacks": self._rollbacks,
             "journal": self._journal.state(),
             "schedule": [self.schedule.factor, self.schedule.stale],
             "validations": [self._validations, self._worse, self._validated_at],
@@ -372,7 +449,7 @@ class Trainer:
             self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
             self.schedule.factor, self.schedule.stale = p["schedule"]
             self._validations, self._worse, self._validated_at = p["validations"]
-            self._coded = p["coded"]
+            self._coded, self._rollbacks = p["coded"], p["rollbacks"]
             self._journal.restore(p["journal"])
             self.val_nats = math.nan if p["val_nats"] is None else p["val_nats"]
             self.best_val_nats = math.inf if p["best_val_nats"] is None else p["best_val_nats"]

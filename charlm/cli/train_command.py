@@ -104,6 +104,8 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
                  help="Share held out at the end; 0: none."),
     click.option("--eval-every", type=int, default=DEFAULTS["eval_every"], metavar="N",
                  help="Validate every N updates (default: 20 times)."),
+    click.option("--max-rollbacks", type=int, default=DEFAULTS["max_rollbacks"], show_default=True, metavar="N",
+                 help="Times that training which diverged returns to its last good state, with half the learning rate."),
     click.option("--patience", type=int, default=DEFAULTS["patience"], metavar="N",
                  help="Stop after N validations without improvement."),
 )  # fmt: skip

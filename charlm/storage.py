@@ -1,0 +1,98 @@
+"""Files that are whole or not there, and one writer a run."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from .errors import CheckpointError
+
+try:
+    import fcntl
+except ImportError:  # where there is no flock, nothing keeps two writers apart
+    fcntl = None  # type: ignore[assignment]
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Has write(file) fill a temporary file beside `path`, forces it to the disk and renames it over `path`.
+
+    Whatever happens in between, `path` is what it was before or what it is to be: SQLite's and every careful program's
+    order of steps. Raises CheckpointError.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        try:
+            with temporary.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)  # noqa: PTH105  one system call, by its name
+            _sync_directory(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise CheckpointError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def _sync_directory(path: Path) -> None:
+    """Forces the names in a directory to the disk."""
+    if os.name == "posix":
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Removes temporary files of writers that were killed; call it while no other writes there."""
+    for path in directory.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+class Lock:
+    """Holds a directory for one writer. It is the kernel's lock (flock), so it ends with its process, however that ends."""
+
+    def __init__(self, directory: Path) -> None:
+        """Raises CheckpointError that names the process, where another one holds it."""
+        self._handle = -1
+        if fcntl is None:
+            return
+        try:
+            self._handle = os.open(directory, os.O_RDONLY)
+        except OSError as error:
+            raise CheckpointError(f"{directory}: {error.strerror or error}") from None
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = _holder(self._handle)
+            self.release()
+            raise CheckpointError(
+                f"{directory} is being written by {holder}: wait for it or stop it, or name another directory with --run"
+            ) from None
+        except OSError:  # a file system without locks
+            self.release()
+
+    def release(self) -> None:
+        """Gives the directory back; more than once does nothing."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def __del__(self) -> None:
+        self.release()
+
+
+def _holder(handle: int) -> str:
+    """The process that locks what the handle stands for, where Linux says so."""
+    status = os.fstat(handle)
+    place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    try:
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return "another process"
+    for fields in map(str.split, lines):
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == place:
+            return f"process {fields[4]} on {socket.gethostname()}"
+    return "another process"
