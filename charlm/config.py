@@ -77,6 +77,11 @@ class TruncationConfig:
     max_k2: int = 0
     memory: int = 0
 
+    @property
+    def deepest(self) -> int:
+        """The largest k2 that there may be."""
+        return self.max_k2 if self.kind == "adaptive" else self.k2
+
     def __post_init__(self) -> None:
         _choice("truncation", self.kind, TRUNCATIONS)
         _at_least("k1", self.k1, 1)

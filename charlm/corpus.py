@@ -1,7 +1,8 @@
 """Files -> one memory-mapped sequence of ids, split into a training and a validation part.
 
 Text is read twice in pieces (which characters are there; their ids), so memory does not grow with the corpus. The ids
-are kept in the user's cache, keyed by the files' names, sizes and times; standard input and pipes are copied there.
+are kept in the user's cache, keyed by the files' names, sizes and times; standard input and pipes are copied there. An
+entry of the cache that is damaged is made anew, and what was not used for long is removed: see cache.py.
 """
 
 import codecs
@@ -12,19 +13,22 @@ import os
 import shutil
 import sys
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from . import cache
 from .errors import CorpusError
 from .vocabulary import Vocabulary, code_points, id_type
 
 _PIECE = 1 << 20  # bytes read at a time
 _CODE_POINTS = 0x110000
 STANDARD_INPUT = "-"
+_MARK = "\ufeff"  # at a file's start it says how it is encoded, and is none of its text
 
 
 @dataclass(frozen=True)
@@ -46,16 +50,14 @@ class Corpus:
 
         Without it the memory of a long run would grow to the size of the corpus.
         """
-        mapped = getattr(self.ids, "_mmap", None)
-        if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        _forget(self.ids)
 
 
-def cache_directory() -> Path:
-    """Where encoded corpora are kept: corpora/ in $CHARLM_CACHE, else in charlm/ under the user's cache directory."""
-    own = os.environ.get("CHARLM_CACHE")
-    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
-    return base / "corpora"
+def _forget(ids: np.ndarray) -> None:
+    """Gives back the memory of a mapped file's pages."""
+    mapped = getattr(ids, "_mmap", None)
+    if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def read_corpus(
@@ -75,15 +77,19 @@ def read_corpus(
     sources = (*paths, *([val_file] if val_file is not None else []))
     if sources.count(STANDARD_INPUT) > 1:
         raise CorpusError("standard input (-) can be read only once: name it once")
-    directory = cache_directory()
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directory = cache.private_directory("corpora")
     with tempfile.TemporaryDirectory(prefix="incoming-", dir=directory) as scratch:
         files = [_regular_file(name, Path(scratch) / str(i)) for i, name in enumerate(sources)]
         entry = directory / _key(files, Path(scratch), use_bytes)
-        if not (entry / "meta.json").exists():
-            _encode(files, sources, use_bytes, Path(scratch) / "entry", on_read)
+        found = _cached(entry)
+        if found is None:
+            _encode(files, sources, use_bytes, Path(scratch) / "entry", on_read, least_distinct)
             _install(Path(scratch) / "entry", entry)
-    return _open(entry, paths, val_file, val_fraction, least_distinct)
+            found = _cached(entry)
+            if found is None:
+                raise CorpusError(f"{entry}: the cache's file is damaged as soon as it is written: is the disk sound?")
+    cache.evict(directory, keep=entry)
+    return _split(*found, paths, val_file, val_fraction, least_distinct)
 
 
 def _regular_file(name: str, spool: Path) -> Path:
@@ -143,7 +149,8 @@ def _pieces(path: Path, name: str, use_bytes: bool, on_read: Callable[[int], Non
             else:
                 held = len(decoder.getstate()[0])  # bytes of a character that the last piece cut in two
                 try:
-                    codes = code_points(decoder.decode(raw, final=not raw))
+                    text = decoder.decode(raw, final=not raw)
+                    codes = code_points(text.removeprefix(_MARK) if offset == 0 else text)
                 except UnicodeDecodeError as error:
                     raise CorpusError(
                         f"{name}: not UTF-8 at byte {offset - held + error.start}; convert it (iconv), or train on its "
@@ -156,11 +163,17 @@ def _pieces(path: Path, name: str, use_bytes: bool, on_read: Callable[[int], Non
 
 
 def _encode(
-    files: list[Path], sources: tuple[str, ...], use_bytes: bool, target: Path, on_read: Callable[[int], None]
+    files: list[Path],
+    sources: tuple[str, ...],
+    use_bytes: bool,
+    target: Path,
+    on_read: Callable[[int], None],
+    least_distinct: int,
 ) -> None:
     """Writes ids.npy, one sequence over all files, and meta.json into the new directory `target`."""
     seen = np.zeros(_CODE_POINTS, bool)
     lengths, digest = [], hashlib.sha256()
+    before = [_state(path) for path in files]
     for path, name in zip(files, sources, strict=True):
         length = 0
         for raw, codes in _pieces(path, name, use_bytes, on_read):
@@ -170,13 +183,15 @@ def _encode(
         lengths.append(length)
         digest.update(b"\0%d" % length)
     known = np.flatnonzero(seen)
+    if not use_bytes and len(known) == 1 < least_distinct and sum(lengths) > 1:
+        raise CorpusError(f"{' '.join(sources)}: all characters are {chr(known[0])!r}; there is nothing to learn")
     characters = None if use_bytes else [chr(c) for c in known]
     size = 256 if use_bytes else len(known)
     table = np.arange(_CODE_POINTS) if use_bytes else np.cumsum(seen) - 1
     table = table.astype(id_type(size))
     target.mkdir(mode=0o700)
     total = sum(lengths)
-    at = 0
+    at = checksum = 0
     with (target / "ids.npy").open("wb") as out:  # not memory-mapped: pages written there would count as ours
         header = {"descr": np.lib.format.dtype_to_descr(table.dtype), "fortran_order": False, "shape": (total,)}
         np.lib.format.write_array_header_1_0(out, header)
@@ -184,32 +199,69 @@ def _encode(
             for _, codes in _pieces(path, name, use_bytes, on_read):
                 if at + len(codes) > total:
                     raise CorpusError(f"{name}: grew while it was read; run again when it is complete")
-                out.write(table[codes].tobytes())
+                ids = table[codes].tobytes()
+                out.write(ids)
+                checksum = zlib.crc32(ids, checksum)
                 at += len(codes)
+    for path, name, state in zip(files, sources, before, strict=True):
+        if _state(path) != state:
+            raise CorpusError(f"{name}: changed while it was read; run again when it is complete")
     if at != total:
         raise CorpusError(f"{sources[-1]}: shrank while it was read; run again when it is complete")
-    meta = {"characters": characters, "lengths": lengths, "digest": digest.hexdigest()}
+    meta = {"characters": characters, "lengths": lengths, "digest": digest.hexdigest(), "crc32": checksum}
     (target / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
+def _state(path: Path) -> tuple[int, int]:
+    """What changes when a file is written to."""
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
 def _install(built: Path, entry: Path) -> None:
-    """Moves a complete entry to its place; another process may have been first, which is as good."""
+    """Moves a complete entry to its place, in place of a damaged one; another process's that came first is as good."""
     try:
         built.rename(entry)
     except OSError:
-        if not (entry / "meta.json").exists():
-            raise
+        if _cached(entry) is None:
+            shutil.rmtree(entry, ignore_errors=True)
+            built.rename(entry)
 
 
-def _open(entry: Path, paths: tuple[str, ...], val_file: str | None, val_fraction: float, least_distinct: int) -> Corpus:
-    meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+def _cached(entry: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
+    """The ids, memory-mapped, and the meta data of a cache's entry; None where there is none or it is damaged."""
+    try:
+        meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+        ids = np.load(entry / "ids.npy", mmap_mode="r")
+        characters = meta["characters"]
+        size = 256 if characters is None else len(Vocabulary(characters))
+        sound = ids.dtype == id_type(size) and ids.ndim == 1 and len(ids) == sum(meta["lengths"])
+        if not sound or not isinstance(meta["digest"], str) or _checksum(ids) != meta["crc32"]:
+            return None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError, CorpusError):
+        return None
+    cache.touch(entry)
+    return ids, meta
+
+
+def _checksum(ids: np.ndarray) -> int:
+    found = 0
+    for at in range(0, len(ids), _PIECE):
+        found = zlib.crc32(ids[at : at + _PIECE].tobytes(), found)
+    _forget(ids)
+    return found
+
+
+def _split(
+    ids: np.ndarray, meta: dict[str, Any], paths: tuple[str, ...], val_file: str | None, val_fraction: float,
+    least_distinct: int,
+) -> Corpus:  # fmt: skip
     what = " ".join(paths)
     corpus_length = sum(meta["lengths"][: len(paths)])
     if corpus_length == 0:
         raise CorpusError(f"{what}: the corpus is empty; there is nothing to learn")
     if corpus_length == 1:
         raise CorpusError(f"{what}: the corpus is one character long; two are the least, one to read and one to predict")
-    ids = np.load(entry / "ids.npy", mmap_mode="r")
     held_out = 0 if val_file is not None else corpus_length - int(corpus_length * (1.0 - val_fraction))
     if held_out == 1:
         held_out = 0  # one character predicts nothing

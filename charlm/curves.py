@@ -37,7 +37,7 @@ def read_curves(run: Path) -> Curves:
     """The curves of a run directory, or of the one that a checkpoint lies in. Raises CheckpointError."""
     directory = run if run.is_dir() else run.parent
     try:
-        lines = (directory / METRICS).read_text(encoding="utf-8").splitlines()
+        lines = (directory / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
         raise CheckpointError(f"{directory / METRICS}: {error.strerror or error}; is this a run's directory?") from None
     records = [record for line in lines if (record := _record(line))]
@@ -47,10 +47,17 @@ def read_curves(run: Path) -> Curves:
     return found
 
 
+_PLACE = ("updates", "epochs", "chars", "seconds")
+_TRAIN = (*_PLACE, "train_nats", "learning_rate", "gradient_norm", "clipped")
+_VALIDATION = (*_PLACE, "val_nats")
+
+
 def _record(line: str) -> dict[str, Any]:
-    """A line's object; an empty one of a line that is torn, as one being written may be."""
+    """A line's object; an empty one of a line that is torn, as one being written may be, or not a curve's."""
     try:
         found = json.loads(line)
-    except ValueError:
+        numbers = [found[name] for name in (_TRAIN if "train_nats" in found else _VALIDATION)]
+        sound = all(math.isfinite(number) for number in numbers) and isinstance(found.get("sample", ""), str)
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return {}
-    return found if isinstance(found, dict) and "chars" in found else {}
+    return {"sample": "", **found} if sound else {}

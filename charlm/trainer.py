@@ -340,7 +340,9 @@ class Trainer:
 
     def _write_config(self) -> None:
         text = json.dumps(self.config.to_json(), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(self.run / checkpoint.CONFIG, lambda file: file.write(text.encode()))
+        # A file's name may hold lone surrogates; written with a backslash they are JSON's escapes.
+        data = text.encode("utf-8", "backslashreplace")
+        write_atomically(self.run / checkpoint.CONFIG, lambda file: file.write(data))
 
     def summary(self) -> dict[str, Any]:
         """The numbers that a run ends with."""
@@ -434,6 +436,13 @@ class Trainer:
         """The optimizer's memory, the carried state and, where errors reach past the block, the window."""
         return {"optimizer": self.optimizer.slots, **self.network.carried(self.truncation.reaches_back(self._at))}
 
+    def _check_place(self, p: dict[str, Any]) -> None:
+        """Whether a checkpoint's progress is one that this run can have; raises ValueError."""
+        names = ("updates", "epoch", "step", "epoch_base", "k2", "timed_chars", "rollbacks")
+        wrong = [name for name in names if not _is_count(p[name])]
+        if wrong or p["step"] >= self.streams.steps or not 1 <= p["k2"] <= self.config.truncation.deepest:
+            raise ValueError(", ".join(wrong) or f"step {p['step']}, k2 {p['k2']}")
+
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
         p = saved.progress
@@ -442,8 +451,11 @@ class Trainer:
                 f"{saved.path}: the corpus is not the one this run was trained on (its contents differ); "
                 "name the same files, or start over with --force"
             )
+        if saved.vocabulary != self.corpus.vocabulary:
+            raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
         self.parameters.flat[...] = saved.parameters.flat
         try:
+            self._check_place(p)
             self._at = Position(p["updates"], p["epoch"], p["step"], p["epoch_base"])
             self.truncation.k2 = p["k2"]
             self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
@@ -453,13 +465,17 @@ class Trainer:
             self._journal.restore(p["journal"])
             self.val_nats = math.nan if p["val_nats"] is None else p["val_nats"]
             self.best_val_nats = math.inf if p["best_val_nats"] is None else p["best_val_nats"]
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
         for name, array in self._resume_arrays().items():
             _copy_array(saved, name, array)
             self.network.carry(name, array, self.truncation.reaches_back(self._at))
         self._journal.drop_after(self.updates)
         self._dirty = False
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < 1 << 62
 
 
 def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:

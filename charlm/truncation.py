@@ -78,12 +78,7 @@ class Truncation:
     @property
     def window(self) -> int:
         """The most steps that errors reach back, the same."""
-        return min(self._deepest, self._streams.steps)
-
-    @property
-    def _deepest(self) -> int:
-        """The largest k2 that there may be."""
-        return self.config.k2
+        return min(self.config.deepest, self._streams.steps)
 
     @property
     def older_losses(self) -> int:
@@ -105,7 +100,7 @@ class Truncation:
         if self._blocks_stand_alone:
             return False
         next_block = min(self.config.k1, self._streams.steps - at.step)
-        return at.step > 0 and self._deepest > next_block
+        return at.step > 0 and self.config.deepest > next_block
 
     def first_reached(self, steps: np.ndarray) -> np.ndarray:
         """The first step of the epoch that the error of a loss at each of these steps reaches, with today's k2."""
@@ -222,10 +217,6 @@ class Adaptive(Truncation):
 
     Aicher, Foti & Fox 2019. Its first k2 is the configuration's, its largest max_k2, k1 stays.
     """
-
-    @property
-    def _deepest(self) -> int:
-        return self.config.max_k2
 
     @property
     def lags(self) -> int:

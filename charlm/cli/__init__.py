@@ -5,6 +5,7 @@ all to print a group's help, and numba alone takes longer than a user waits for 
 """
 
 import importlib
+import io
 import os
 import sys
 from typing import Any
@@ -90,6 +91,8 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the contract's codes; see the README."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are no UTF-8 go out as they came in
     try:
         group.main(arguments, prog_name="charlm", standalone_mode=False, auto_envvar_prefix="CHARLM")
         sys.stdout.flush()
@@ -112,6 +115,10 @@ def main(arguments: list[str] | None = None) -> None:
         _fail("out of memory: use a smaller --hidden, --layers, --streams or --k2")
     except OSError as error:
         _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+    except Exception as error:
+        if os.environ.get("CHARLM_DEBUG"):
+            raise
+        _fail(f"unexpected {type(error).__name__}: {error}: a defect of charlm's; CHARLM_DEBUG=1 shows where it is")
 
 
 def _fail(message: str, code: int = 1) -> Any:

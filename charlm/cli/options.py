@@ -58,7 +58,7 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
         return
     try:
         tables = tomllib.loads(Path(value).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise click.UsageError(f"--config {value}: {reason}") from None
     from . import COMMANDS

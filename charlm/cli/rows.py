@@ -1,5 +1,6 @@
 """`charlm eval --by` and `--html`: a row for each line or character of a text, as it comes, and a page of all."""
 
+import codecs
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -7,10 +8,13 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..errors import CorpusError
+
 if TYPE_CHECKING:
     from ..lines import Scored
 
 _PIECE = 1 << 18  # bytes read at a time, at most; less where less is there
+_LONGEST_LINE = 1 << 26  # bytes
 _SHOWN = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}  # characters in rows of their own
 
 
@@ -22,18 +26,30 @@ def _source(name: str) -> Any:
 def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator[list[str]]:
     """The lines of the files, in order as one text, with their ends: as many at a time as there are to be read.
 
-    Bytes that are no UTF-8 become lone surrogates, as Python has it for file names. on_read: is told the bytes read.
+    Bytes that are no UTF-8 become lone surrogates, as Python has it for file names; a file's byte order mark is none of
+    its text. on_read: is told the bytes read. Raises CorpusError for a line without end.
     """
-    rest = b""
+    rest, held, count = [b""], 0, 0  # what there is of a line that has not ended
     for name in names:
         with _source(name) as source:
+            at_start = True
             while piece := source.read1(_PIECE):
                 on_read(len(piece))
-                *whole, rest = (rest + piece).split(b"\n")
-                if whole:
+                if at_start:
+                    piece = piece.removeprefix(codecs.BOM_UTF8)
+                at_start = False
+                first, *others = piece.split(b"\n")
+                rest.append(first)
+                held += len(first)
+                if others:
+                    count += len(others)
+                    whole = [b"".join(rest), *others[:-1]]
+                    rest, held = [others[-1]], len(others[-1])
                     yield [line.decode("utf-8", "surrogateescape") + "\n" for line in whole]
-    if rest:
-        yield [rest.decode("utf-8", "surrogateescape")]
+                if held > _LONGEST_LINE:
+                    raise CorpusError(f"line {count + 1:,} has more than {_LONGEST_LINE:,} bytes: break it up (fold)")
+    if held:
+        yield [b"".join(rest).decode("utf-8", "surrogateescape")]
 
 
 def rows(scored: "Scored", by: str, as_json: bool, in_bytes: bool) -> Iterator[str]:
@@ -59,7 +75,7 @@ def page_file(path: Path) -> Iterator[IO[str]]:
     """A text file that is there under its name when all of it was written."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
             yield file
         temporary.replace(path)
     finally:
