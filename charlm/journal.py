@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,8 @@ class Journal:
         self._tally = _Tally()
         self._complete_nats: float | None = None
         self.longest = 0  # block of the run so far, in steps
-        self._waiting = ""  # lines that could not be written
+        self._lines = 0  # in the file
+        self._waiting: list[str] = []  # lines that could not be written
 
     @property
     def updates_left(self) -> int:
@@ -54,25 +56,27 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Writes a line, and those that could not be written before; what cannot be written now waits for the next."""
-        self._waiting += json.dumps(record) + "\n"
+        self._waiting.append(json.dumps(record) + "\n")
         self.flush()
 
-    def flush(self) -> None:
-        """Tries to write the lines that wait: all of them or, with the file as it was, none."""
-        if not self._waiting:
+    def flush(self, to_disk: bool = False) -> None:
+        """Tries to write the lines that wait: all of them or, with the file as it was, none. to_disk: forces them there."""
+        if not self._waiting and not to_disk:
             return
         try:
             with self._path.open("ab") as file:
                 size = file.tell()
                 try:
-                    file.write(self._waiting.encode())
+                    file.write("".join(self._waiting).encode())
                     file.flush()
                 except OSError:
                     file.truncate(size)
                     raise
+                if to_disk:
+                    os.fsync(file.fileno())
         except OSError:
             return
-        self._waiting = ""
+        self._lines, self._waiting = self._lines + len(self._waiting), []
 
     def add(
         self, plan: Plan, reports: Reports, chars: list[int], network: Network, truncation: Truncation, place: dict[str, Any]
@@ -120,22 +124,18 @@ class Journal:
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs."""
-        return {"tally": list(astuple(self._tally)), "complete_nats": self._complete_nats, "longest": self.longest}
+        return {
+            "tally": list(astuple(self._tally)), "complete_nats": self._complete_nats, "longest": self.longest,
+            "lines": self._lines, "waiting": self._waiting,
+        }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes on from a state."""
+        """Goes on from a state: lines that were written after it are removed, they will be made again."""
         self._tally, self._complete_nats, self.longest = _Tally(*state["tally"]), state["complete_nats"], state["longest"]
-
-    def drop_after(self, updates: int) -> None:
-        """Removes lines that were written after so many updates: the later ones will be made again."""
-        if not self._path.exists():
-            return
-        kept = []
-        self._waiting = ""
-        for line in self._path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]:
-            try:
-                if json.loads(line)["updates"] <= updates:
-                    kept.append(line + "\n")
-            except (ValueError, KeyError, TypeError, RecursionError):
-                continue  # a torn line
-        write_atomically(self._path, lambda file: file.write("".join(kept).encode()))
+        self._lines, self._waiting = state["lines"], list(state["waiting"])
+        if self._path.exists():
+            kept = self._path.read_bytes().split(b"\n")[:-1][: self._lines]
+            self._lines = len(kept)
+            write_atomically(self._path, lambda file: file.write(b"".join(line + b"\n" for line in kept)))
+        else:
+            self._lines = 0

@@ -405,7 +405,7 @@ class Trainer:
 
     def save(self) -> None:
         """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
-        self._journal.flush()
+        self._journal.flush(to_disk=True)
         checkpoint.save(
             self.run / checkpoint.LAST, self.config, self.corpus.vocabulary, self.parameters, self._progress_data(),
             self._resume_arrays(),
@@ -470,7 +470,6 @@ class Trainer:
         for name, array in self._resume_arrays().items():
             _copy_array(saved, name, array)
             self.network.carry(name, array, self.truncation.reaches_back(self._at))
-        self._journal.drop_after(self.updates)
         self._dirty = False
 
 
