@@ -9,6 +9,7 @@ import mmap
 import os
 import signal
 import struct
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -168,6 +169,7 @@ def _be_charlm(
         err = os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(err, 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # pytest's lead elsewhere
         step = Trainer._step
 
         def watched(trainer: Trainer, untimed: bool) -> Any:
@@ -182,6 +184,8 @@ def _be_charlm(
     except SystemExit as stop:
         code = int(stop.code or 0)
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(code)
 
 

@@ -1,0 +1,3 @@
+"""What the command line's tests have."""
+
+from ..cli.conftest import run  # noqa: F401  a fixture
