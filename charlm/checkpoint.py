@@ -58,7 +58,8 @@ def load_meta(path: Path) -> tuple[dict[str, Any], int]:
     """A checkpoint's meta data and its number of parameters, without numba; raises CheckpointError."""
     arrays = read_archive(path)
     meta = _meta(path, arrays)
-    meta["config"] = _understood(path, meta)[0].to_json()
+    config, _, progress = _understood(path, meta)
+    meta |= {"config": config.to_json(), "progress": progress}
     return meta, sum(array.size for name, array in arrays.items() if name.startswith("param/"))
 
 
@@ -79,6 +80,8 @@ def _understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary
     """What the meta data says, as far as everything that reads it relies on it."""
     try:
         config = RunConfig.from_json(meta["config"])
+        if meta["vocabulary"] != "bytes" and not isinstance(meta["vocabulary"], list):
+            raise ValueError(f"vocabulary {meta['vocabulary']!r}")
         vocabulary = Vocabulary(None if meta["vocabulary"] == "bytes" else meta["vocabulary"])
         progress = dict(meta["progress"])
         if len(vocabulary) == 0:
@@ -86,8 +89,9 @@ def _understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary
         for name in _COUNTS if progress else ():
             if not math.isfinite(progress[name]) or progress[name] < 0:
                 raise ValueError(f"{name} {progress[name]!r}")
-        if progress and progress["best_val_nats"] is not None and not math.isfinite(progress["best_val_nats"]):
-            raise ValueError(f"best_val_nats {progress['best_val_nats']!r}")
+        for name in ("best_val_nats", "code_bits_per_char"):
+            if progress.get(name) is not None and not math.isfinite(progress[name]):
+                raise ValueError(f"{name} {progress[name]!r}")
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError, CharlmError) as error:
         raise CheckpointError(f"{path}: its meta data is not understood: {error!r}") from None
     return config, vocabulary, progress

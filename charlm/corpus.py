@@ -117,7 +117,7 @@ def _copy(source: BinaryIO, spool: Path) -> Path:
 
 def _key(files: list[Path], scratch: Path, use_bytes: bool) -> str:
     """The cache entry's name: what identifies the files without reading them; copies in `scratch` by their content."""
-    digest = hashlib.sha256(f"charlm corpus 1 {use_bytes}".encode())
+    digest = hashlib.sha256(f"charlm corpus 2 {use_bytes}".encode())
     for path in files:
         if path.parent == scratch:
             with path.open("rb") as file:
@@ -208,8 +208,9 @@ def _encode(
             raise CorpusError(f"{name}: changed while it was read; run again when it is complete")
     if at != total:
         raise CorpusError(f"{sources[-1]}: shrank while it was read; run again when it is complete")
-    meta = {"characters": characters, "lengths": lengths, "digest": digest.hexdigest(), "crc32": checksum}
-    (target / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+    meta = json.dumps({"characters": characters, "lengths": lengths, "digest": digest.hexdigest(), "crc32": checksum})
+    # The first line is the checksum of the second.
+    (target / "meta.json").write_text(f"{zlib.crc32(meta.encode())}\n{meta}", encoding="utf-8")
 
 
 def _state(path: Path) -> tuple[int, int]:
@@ -231,12 +232,15 @@ def _install(built: Path, entry: Path) -> None:
 def _cached(entry: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     """The ids, memory-mapped, and the meta data of a cache's entry; None where there is none or it is damaged."""
     try:
-        meta = json.loads((entry / "meta.json").read_text(encoding="utf-8"))
+        checksum, _, text = (entry / "meta.json").read_text(encoding="utf-8").partition("\n")
+        if int(checksum) != zlib.crc32(text.encode()):
+            return None
+        meta = json.loads(text)
         ids = np.load(entry / "ids.npy", mmap_mode="r")
         characters = meta["characters"]
         size = 256 if characters is None else len(Vocabulary(characters))
         sound = ids.dtype == id_type(size) and ids.ndim == 1 and len(ids) == sum(meta["lengths"])
-        if not sound or not isinstance(meta["digest"], str) or _checksum(ids) != meta["crc32"]:
+        if not sound or not isinstance(meta["digest"], str) or _checksum(entry / "ids.npy", ids) != meta["crc32"]:
             return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, EOFError, RecursionError, CorpusError):
         return None
@@ -244,11 +248,13 @@ def _cached(entry: Path) -> tuple[np.ndarray, dict[str, Any]] | None:
     return ids, meta
 
 
-def _checksum(ids: np.ndarray) -> int:
+def _checksum(path: Path, ids: np.ndarray) -> int:
+    """CRC-32 of the numbers at the file's end: read, not mapped, since mapped pages would all count as ours."""
     found = 0
-    for at in range(0, len(ids), _PIECE):
-        found = zlib.crc32(ids[at : at + _PIECE].tobytes(), found)
-    _forget(ids)
+    with path.open("rb") as file:
+        file.seek(-ids.nbytes, os.SEEK_END)
+        while piece := file.read(_PIECE):
+            found = zlib.crc32(piece, found)
     return found
 
 

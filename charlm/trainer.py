@@ -442,6 +442,9 @@ class Trainer:
         wrong = [name for name in names if not _is_count(p[name])]
         if wrong or p["step"] >= self.streams.steps or not 1 <= p["k2"] <= self.config.truncation.deepest:
             raise ValueError(", ".join(wrong) or f"step {p['step']}, k2 {p['k2']}")
+        chars, nats = p["coded"]
+        if not _is_count(chars) or not math.isfinite(nats) or not math.isfinite(p["schedule"][0]):
+            raise ValueError("coded or schedule")
 
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""

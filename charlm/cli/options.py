@@ -73,6 +73,8 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
         if known is None:
             near = perhaps(key, [*by_option])
             raise click.UsageError(f"--config {value}: [{ctx.command.name}] has no option {key!r}{near}")
+        if not isinstance(given, str | int | float | bool):
+            raise click.UsageError(f"--config {value}: [{ctx.command.name}] {key} should be a text, a number, true or false")
         defaults[known] = given
     ctx.default_map = {**defaults, **(ctx.default_map or {})}
 
