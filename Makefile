@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
 
-.PHONY: train test lint bench bench-quick costs growth study peers clean
+.PHONY: train test lint bench bench-quick costs growth study torture peers clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -42,6 +42,10 @@ growth: $(VENV)/tested data/python.txt
 study: $(VENV)/tested
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.study
+
+# Kills, faults and damaged files, with figures; minutes.
+torture: $(VENV)/tested
+	$(BIN)/python -m tests.crash
 
 peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0

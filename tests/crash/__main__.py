@@ -1,0 +1,113 @@
+"""make torture: the campaign of kills, faults and damaged files, with figures."""
+
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from ..cli.conftest import TEXT
+from ..cli.test_resume import SETTINGS
+from .harness import ENOSPC, KILL, Fault, assert_resumable, assert_same, charlm_in_child
+from .test_hostile import flipped, refused, truncated
+from .test_kills import INTERVAL, command
+
+
+def kill_at_random(kills: int, chance: random.Random) -> Iterator[str]:
+    """Kills spread over all settings; each run is compared with the undisturbed one in the end."""
+    survived, worst, started = 0, 0.0, 0
+    names = list(SETTINGS)
+    for n, name in enumerate(names):
+        updates = 300 if name != "in pieces" else 120
+        for folder in ("straight", "killed"):
+            shutil.rmtree(folder, ignore_errors=True)
+        straight = charlm_in_child(command(name, "straight", updates))
+        assert straight.code == 0, straight.err
+        for _ in range(kills * (n + 1) // len(names) - kills * n // len(names)):
+            begun = (Path("killed") / "last.npz").exists()
+            if not begun:
+                shutil.rmtree("killed", ignore_errors=True)
+            wait = chance.uniform(0.02, straight.seconds)
+            ended = charlm_in_child(command(name, "killed", updates, begun), kill_after=wait)
+            started += 1
+            if ended.code == 0:  # it was through before the kill: once more from the beginning
+                assert_same("killed", "straight")
+                shutil.rmtree("killed")
+                continue
+            assert ended.code == -9, ended.err
+            assert_resumable("killed", ended.updates, INTERVAL)
+            survived += 1
+        begun = (Path("killed") / "last.npz").exists()
+        if not begun:
+            shutil.rmtree("killed", ignore_errors=True)
+        last = charlm_in_child(command(name, "killed", updates, begun))
+        assert last.code == 0, last.err
+        assert_same("killed", "straight")
+        worst = max(worst, last.seconds)
+        yield f"  {name}: the same bit for bit"
+    yield f"kills survived: {survived} of {started} starts; the longest way from a kill to the end of the run: {worst:.2f} s"
+
+
+def fault_at_every_step() -> Iterator[str]:
+    """Every step of the writing of one checkpoint, and of a run's last ones: killed there, and failed there."""
+    name, count = "long window", 0
+    shutil.rmtree("straight", ignore_errors=True)
+    straight = charlm_in_child(command(name, "straight", 20))
+    each = straight.steps // 5  # at the beginning, at 10 and 20, the best, and once more in the end
+    steps = [*range(each, 2 * each + 4), *range(straight.steps - 6, straight.steps)]
+    for kind in (KILL, ENOSPC):
+        for number in steps:
+            shutil.rmtree("killed", ignore_errors=True)
+            ended = charlm_in_child(command(name, "killed", 20), Fault(number, kind))
+            assert_resumable("killed", ended.updates, INTERVAL)
+            begun = (Path("killed") / "last.npz").exists()
+            if not begun:
+                shutil.rmtree("killed", ignore_errors=True)
+            again = charlm_in_child(command(name, "killed", 20, begun))
+            assert again.code == 0, again.err
+            if kind == KILL:
+                assert_same("killed", "straight")
+            count += 1
+    yield f"faults injected: {count}, at each of {len(steps)} steps of writing a kill and a full disk"
+
+
+def damage(truncations: int, flips: int, chance: random.Random) -> Iterator[str]:
+    """Damaged checkpoints: refused, or what is read is what was written."""
+    good = (Path("straight") / "last.npz").read_bytes()
+    path, count, missed = Path("damaged.npz"), 0, 0
+    for data in truncated(good, chance, truncations):
+        path.write_bytes(data)
+        assert refused(path)
+        count += 1
+    for data in flipped(good, chance, flips):
+        path.write_bytes(data)
+        missed += not refused(path)
+        count += 1
+    yield f"files damaged: {count:,}; {count - missed:,} refused, {missed} (flips without meaning) read as written"
+
+
+@click.command()
+@click.option("--kills", default=200, show_default=True)
+@click.option("--flips", default=5000, show_default=True)
+@click.option("--truncations", default=500, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+def torture(kills: int, flips: int, truncations: int, seed: int) -> None:
+    """Kills, faults, damaged files."""
+    chance, begun = random.Random(seed), time.monotonic()
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("charlm.journal._LOG_CHARS", 600)
+        Path("corpus.txt").write_text(TEXT, encoding="utf-8")
+        for lines in (kill_at_random(kills, chance), fault_at_every_step(), damage(truncations, flips, chance)):
+            for line in lines:
+                print(line, file=sys.stdout, flush=True)
+    print(f"{time.monotonic() - begun:.0f} s in all")
+
+
+if __name__ == "__main__":
+    torture()
