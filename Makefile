@@ -45,6 +45,7 @@ study: $(VENV)/tested
 
 # Kills, faults and damaged files, with figures; minutes.
 torture: $(VENV)/tested
+	$(BIN)/pip install --quiet atheris || true
 	$(BIN)/python -m tests.crash
 
 peers: $(VENV)/tested

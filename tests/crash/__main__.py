@@ -1,7 +1,10 @@
 """make torture: the campaign of kills, faults and damaged files, with figures."""
 
+import importlib.util
 import random
+import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -91,19 +94,38 @@ def damage(truncations: int, flips: int, chance: random.Random) -> Iterator[str]
     yield f"files damaged: {count:,}; {count - missed:,} refused, {missed} (flips without meaning) read as written"
 
 
+def fuzz(seconds: int) -> Iterator[str]:
+    """Coverage-guided, where atheris is installed."""
+    if importlib.util.find_spec("atheris") is None:
+        yield "not fuzzed: pip install atheris"
+        return
+    root = Path(__file__).parent.parent.parent
+    done = subprocess.run([sys.executable, "-m", "tests.crash.fuzz", str(seconds)], capture_output=True, text=True,
+                          check=False, cwd=root)  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    (runs,) = re.findall(r"^Done (\d+) runs in", done.stderr, re.MULTILINE)
+    yield f"files fuzzed by atheris in {seconds} s: {int(runs):,}, no finding"
+
+
 @click.command()
 @click.option("--kills", default=200, show_default=True)
 @click.option("--flips", default=5000, show_default=True)
 @click.option("--truncations", default=500, show_default=True)
+@click.option("--seconds", default=60, show_default=True, help="Of fuzzing.")
 @click.option("--seed", default=0, show_default=True)
-def torture(kills: int, flips: int, truncations: int, seed: int) -> None:
+def torture(kills: int, flips: int, truncations: int, seconds: int, seed: int) -> None:
     """Kills, faults, damaged files."""
     chance, begun = random.Random(seed), time.monotonic()
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("charlm.journal._LOG_CHARS", 600)
         Path("corpus.txt").write_text(TEXT, encoding="utf-8")
-        for lines in (kill_at_random(kills, chance), fault_at_every_step(), damage(truncations, flips, chance)):
+        for lines in (
+            kill_at_random(kills, chance),
+            fault_at_every_step(),
+            damage(truncations, flips, chance),
+            fuzz(seconds),
+        ):
             for line in lines:
                 print(line, file=sys.stdout, flush=True)
     print(f"{time.monotonic() - begun:.0f} s in all")
