@@ -1,32 +1,32 @@
 """Training as a generator of events: plan, run the kernel, look at its reports, validate, save. Prints nothing."""
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import checkpoint
 from .blocks import Resets, Streams
 from .checkpoint import Checkpoint
 from .config import DrawConfig, RunConfig, SavingConfig
 from .corpus import Corpus
-from .errors import CheckpointError, CorpusError, DivergenceError
+from .errors import CorpusError, DivergenceError
 from .evaluate import Evaluator
 from .events import Adaptation, Alarm, Event, Progress, Validation
 from .fitting import free_memory, require_memory
 from .journal import Journal
+from .keeper import Keeper, Parts
 from .kernels.buffers import Plan, Reports
 from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
 from .sample import opening, sample
-from .storage import Lock, write_atomically
-from .truncation import MEASURED, Position, make_plan, method
+from .standing import Standing
+from .storage import Lock
+from .truncation import MEASURED, make_plan, method
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
@@ -62,17 +62,13 @@ class Trainer:
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)
-        self._at = Position()
-        self._seconds = 0.0
-        self._timed_chars, self._seconds_per_update = 0, 0.0
-        self._coded = [0, 0.0]  # characters and nats of all updates, each before its update
+        self._now, self._seconds_per_update = Standing(), 0.0
         chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
         self._journal = Journal(run, chars_per_update, config.optimizer.clip, len(corpus.vocabulary))
-        self.best_val_nats, self.val_nats = math.inf, math.nan
-        self._validations, self._worse, self._validated_at = 0, 0, -1
-        self._dirty, self._saved_time = True, 0.0
-        self._unsaved = False  # whether the last attempt to save failed
-        self._rollbacks = 0
+        parts = Parts(
+            config, corpus, self.streams, self.parameters, self.network, self.optimizer, self.schedule, cut, self._journal
+        )
+        self._keeper = Keeper(run, saving, parts)
         self._healthy = True  # whether the last losses are such that their parameters are worth keeping
         self._stop = self._out_of_patience = False
         self.lock: Lock | None = None  # on the run's directory, given back when training ends
@@ -99,17 +95,17 @@ class Trainer:
     @property
     def updates(self) -> int:
         """Updates made so far."""
-        return self._at.updates
+        return self._now.at.updates
 
     @property
     def epochs(self) -> float:
         """Epochs made so far."""
-        return self._at.epoch + self._at.step / self.streams.steps
+        return self._now.at.epoch + self._now.at.step / self.streams.steps
 
     @property
     def chars_per_second(self) -> float:
         """Characters trained a second: training alone, without start-up, compilation, validation and saving."""
-        return self._timed_chars / self._seconds if self._seconds > 0 else 0.0
+        return self._now.chars_per_second
 
     def request_stop(self) -> None:
         """Ends training after the updates now being made; may be called from a signal handler."""
@@ -141,15 +137,15 @@ class Trainer:
         """
         try:
             if self.updates == 0:
-                self._write_config()
+                self._keeper.save_config()
                 self.save()
-            self._saved_time = time.monotonic()
-            if self.updates > 0 and self._validated_at != self.updates and self._validation_is_due():
+            self._keeper.begin()
+            if self.updates > 0 and self._now.validated_at != self.updates and self._validation_is_due():
                 yield from self._validate()  # it was stopped in the middle of that
             yield from self._train()
-            if not self._stop and self._evaluator is not None and self._validated_at != self.updates:
+            if not self._stop and self._evaluator is not None and self._now.validated_at != self.updates:
                 yield from self._validate()
-            if self._dirty:
+            if self._keeper.dirty:
                 self.save()
         finally:
             if self.lock:
@@ -169,25 +165,25 @@ class Trainer:
             untimed = False
             if self._validation_is_due():
                 yield from self._validate()
-            if self._saving_is_due():
-                yield from self._try_to_save()
+            if self._healthy and self._keeper.due(self.updates):
+                yield from self._keeper.attempt(self.updates, self.save)
 
     def _roll_back(self, error: DivergenceError) -> Iterator[Alarm]:
         """Returns to the last state that was saved, with half the learning rate."""
-        if self._rollbacks >= self.config.max_rollbacks:
+        if self._now.rollbacks >= self.config.max_rollbacks:
             raise DivergenceError(
-                f"{error}, after {self._rollbacks} returns to the last good state: try a lower --lr or --clip, or "
+                f"{error}, after {self._now.rollbacks} returns to the last good state: try a lower --lr or --clip, or "
                 "--cell lstm or gru; what was saved last is kept"
             )
-        factor, made = self.schedule.factor, self._rollbacks + 1
-        self.restore(checkpoint.load(self.run / checkpoint.LAST))
-        self.schedule.factor, self._rollbacks = 0.5 * min(factor, self.schedule.factor), made
-        self._healthy = self._dirty = True
+        factor, made = self.schedule.factor, self._now.rollbacks + 1
+        self.restore(self._keeper.load_last())
+        self.schedule.factor, self._now.rollbacks = 0.5 * min(factor, self.schedule.factor), made
+        self._healthy = self._keeper.dirty = True
         yield Alarm(
             self.updates, "rolled back",
             f"{error}: back to update {self.updates:,}, with {self.schedule.factor:g} of the learning rate",
         )  # fmt: skip
-        yield from self._try_to_save()
+        yield from self._keeper.attempt(self.updates, self.save)
 
     def _done(self) -> bool:
         return self._stop or self._out_of_patience or self._share() >= 1.0
@@ -198,13 +194,13 @@ class Trainer:
         if total is not None:
             return (self.updates + later) / total if total > 0 else 1.0
         seconds = 60.0 * (self.config.schedule.minutes or 0.0)
-        return (self._seconds + later * self._seconds_per_update) / seconds if seconds > 0 else 1.0
+        return (self._now.seconds + later * self._seconds_per_update) / seconds if seconds > 0 else 1.0
 
     def _step(self, untimed: bool) -> list[Event]:
         """Plans and makes some updates."""
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
-        plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._at, n, rates)
+        plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._now.at, n, rates)
         self.corpus.release()
         if plan.steps.max() > self.network.longest_block:
             self.network.reserve(int(plan.steps.max()), free_memory())
@@ -213,13 +209,10 @@ class Trainer:
         spent = time.perf_counter() - begun
         self._check(reports)
         chars = self._chars(plan)
+        self._now.trained(chars.tolist(), reports.nats.sum(1).tolist(), None if untimed else spent)
         if not untimed:
-            self._seconds += spent
-            self._timed_chars += int(chars.sum())
             self._seconds_per_update = spent / len(chars)
-        for n, nats in zip(chars.tolist(), reports.nats.sum(1).tolist(), strict=True):
-            self._coded = [self._coded[0] + n, self._coded[1] + nats]
-        self._at, self._dirty = after, True
+        self._now.at, self._keeper.dirty = after, True
         nats = float(reports.nats.sum() / chars.sum())
         self._healthy = nats <= _HOPELESS * math.log(len(self.corpus.vocabulary))
         alarms = self._journal.add(plan, reports, chars.tolist(), self.network, self.truncation, self._place())
@@ -227,7 +220,7 @@ class Trainer:
             updates=self.updates,
             epochs=self.epochs,
             share=float(self._share()),
-            seconds=self._seconds,
+            seconds=self._now.seconds,
             chars_per_second=self.chars_per_second,
             nats=nats,
             learning_rate=float(plan.learning_rate[-1]),
@@ -266,7 +259,7 @@ class Trainer:
         profile = profiler.measure(self.corpus.train, self.resets, MEASURED, random)
         bias = self.truncation.choose(profile)
         if not untimed:
-            self._seconds += time.perf_counter() - begun
+            self._now.seconds += time.perf_counter() - begun
         within = bias <= self.config.truncation.bias_tolerance
         found = Adaptation(self.updates, before, self.truncation.k2, bias, within, profile.rate)
         known = bias if math.isfinite(bias) else None
@@ -291,7 +284,7 @@ class Trainer:
         if every:
             return self.updates % every == 0
         done = int(self._share() * _VALIDATIONS)
-        return done > self._validations
+        return done > self._now.validations
 
     def _validate(self) -> Iterator[Event]:
         """Looks at the held-out text, unless training is to stop meanwhile; then it is looked at when it goes on."""
@@ -301,24 +294,24 @@ class Trainer:
             found = self._evaluator.evaluate(held_out, self.resets, self._leave_if_stopped)
         except _StoppedError:
             return
-        self._dirty = True
-        self._validations = int(self._share() * _VALIDATIONS)
-        self.val_nats = found.nats_per_char
-        improved = self.val_nats < self.best_val_nats
-        self._worse = 0 if improved else self._worse + 1
+        self._keeper.dirty = True
+        self._now.validations = int(self._share() * _VALIDATIONS)
+        self._now.val_nats = found.nats_per_char
+        improved = self._now.val_nats < self._now.best_val_nats
+        self._now.worse = 0 if improved else self._now.worse + 1
         self.schedule.validated(improved)
         patience = self.config.schedule.patience
-        self._out_of_patience = patience > 0 and self._worse >= patience
-        self._validated_at = self.updates
+        self._out_of_patience = patience > 0 and self._now.worse >= patience
+        self._now.validated_at = self.updates
         if improved:
-            before, self.best_val_nats = self.best_val_nats, self.val_nats
-            yield from self._attempt(self._save_best)
-            if self._unsaved:
-                self.best_val_nats = before  # so that the next one that is as good is saved
+            before, self._now.best_val_nats = self._now.best_val_nats, self._now.val_nats
+            yield from self._keeper.attempt(self.updates, self._save_best)
+            if self._keeper.failing:
+                self._now.best_val_nats = before  # so that the next one that is as good is saved
         text = self._sample()
-        self._journal.append({**self._place(), "val_nats": self.val_nats, "sample": text})
+        self._journal.append({**self._place(), "val_nats": self._now.val_nats, "sample": text})
         yield Validation(
-            self.updates, self.epochs, self._journal.train_nats, self.val_nats, self.best_val_nats, improved, text
+            self.updates, self.epochs, self._journal.train_nats, self._now.val_nats, self._now.best_val_nats, improved, text
         )
 
     def _leave_if_stopped(self, n: int) -> None:
@@ -327,7 +320,7 @@ class Trainer:
 
     def _place(self) -> dict[str, Any]:
         """Where the run is, for the journal."""
-        return {"updates": self.updates, "epochs": self.epochs, "chars": self._coded[0], "seconds": self._seconds}
+        return {"updates": self.updates, "epochs": self.epochs, "chars": self._now.chars, "seconds": self._now.seconds}
 
     def _sample(self) -> str:
         """A short text as the model now writes it, from the same draws each time."""
@@ -338,12 +331,6 @@ class Trainer:
 
     # --- records -----------------------------------------------------------------------------------------------------
 
-    def _write_config(self) -> None:
-        text = json.dumps(self.config.to_json(), indent=2, ensure_ascii=False) + "\n"
-        # A file's name may hold lone surrogates; written with a backslash they are JSON's escapes.
-        data = text.encode("utf-8", "backslashreplace")
-        write_atomically(self.run / checkpoint.CONFIG, lambda file: file.write(data))
-
     def summary(self) -> dict[str, Any]:
         """The numbers that a run ends with."""
         return {**self._results(), "window_bytes": self.network.window_bytes()}
@@ -351,18 +338,18 @@ class Trainer:
     def _results(self) -> dict[str, Any]:
         """Those that checkpoints keep too: they are the same however often the run was resumed."""
         known = lambda x: x if math.isfinite(x) else None  # noqa: E731
-        best = known(self.best_val_nats)
+        best = known(self._now.best_val_nats)
         return {
             "updates": self.updates,
             "epochs": self.epochs,
-            "seconds": self._seconds,
+            "seconds": self._now.seconds,
             "chars_per_second": self.chars_per_second,
             "train_nats": known(self._journal.train_nats),
-            "val_nats": known(self.val_nats),
+            "val_nats": known(self._now.val_nats),
             "best_val_nats": best,
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
-            **self.truncation.realised(self._at.epoch_base + self._at.step, self.updates, self._journal.longest),
+            **self.truncation.realised(self._now.at.epoch_base + self._now.at.step, self.updates, self._journal.longest),
             **(self._code() if self.config.once else {}),
         }
 
@@ -374,119 +361,19 @@ class Trainer:
         """
         vocabulary = self.corpus.vocabulary
         alphabet = 0 if vocabulary.uses_bytes else 8 * int(vocabulary.id_bytes().sum())
-        chars, nats = self._coded
+        chars, nats = self._now.chars, self._now.nats
         bits = nats / math.log(2) + math.log2(len(vocabulary)) + alphabet
         return {"code_chars": chars + 1, "code_bits": bits, "code_bits_per_char": bits / (chars + 1)}
 
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
-    def _saving_is_due(self) -> bool:
-        if self._saving.updates:
-            return self.updates % self._saving.updates == 0
-        return self._saving.seconds > 0 and time.monotonic() - self._saved_time >= self._saving.seconds
-
-    def _try_to_save(self) -> Iterator[Alarm]:
-        self._saved_time = time.monotonic()  # where it fails, the next attempt is as far away
-        if self._healthy:
-            yield from self._attempt(self.save)
-
-    def _attempt(self, save: Callable[[], None]) -> Iterator[Alarm]:
-        """Saves, if that is possible; says when it begins to be impossible, and when it is possible again."""
-        try:
-            save()
-        except CheckpointError as error:
-            if not self._unsaved:
-                yield Alarm(self.updates, "unsaved", f"not saved, training goes on and tries again: {error}")
-            self._unsaved = True
-            return
-        if self._unsaved:
-            yield Alarm(self.updates, "saved", "saved again")
-        self._unsaved = False
-
     def save(self) -> None:
         """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
-        self._journal.flush(to_disk=True)
-        checkpoint.save(
-            self.run / checkpoint.LAST, self.config, self.corpus.vocabulary, self.parameters, self._progress_data(),
-            self._resume_arrays(),
-        )  # fmt: skip
-        self._dirty, self._saved_time = False, time.monotonic()
+        self._keeper.save_last(self._now, self._results())
 
     def _save_best(self) -> None:
-        path = self.run / checkpoint.BEST
-        checkpoint.save(path, self.config, self.corpus.vocabulary, self.parameters, self._progress_data())
-
-    def _progress_data(self) -> dict[str, Any]:
-        return {
-            **self._results(),
-            "corpus_digest": self.corpus.digest,
-            "epoch": self._at.epoch,
-            "step": self._at.step,
-            "epoch_base": self._at.epoch_base,
-            "k2": self.truncation.k2,
-            "timed_chars": self._timed_chars,
-            "coded": self._coded,
-            "rollbacks": self._rollbacks,
-            "journal": self._journal.state(),
-            "schedule": [self.schedule.factor, self.schedule.stale],
-            "validations": [self._validations, self._worse, self._validated_at],
-        }
-
-    def _resume_arrays(self) -> dict[str, np.ndarray]:
-        """The optimizer's memory, the carried state and, where errors reach past the block, the window."""
-        return {"optimizer": self.optimizer.slots, **self.network.carried(self.truncation.reaches_back(self._at))}
-
-    def _check_place(self, p: dict[str, Any]) -> None:
-        """Whether a checkpoint's progress is one that this run can have; raises ValueError."""
-        names = ("updates", "epoch", "step", "epoch_base", "k2", "timed_chars", "rollbacks")
-        wrong = [name for name in names if not _is_count(p[name])]
-        if wrong or p["step"] >= self.streams.steps or not 1 <= p["k2"] <= self.config.truncation.deepest:
-            raise ValueError(", ".join(wrong) or f"step {p['step']}, k2 {p['k2']}")
-        chars, nats = p["coded"]
-        if not _is_count(chars) or not math.isfinite(nats) or not math.isfinite(p["schedule"][0]):
-            raise ValueError("coded or schedule")
+        self._keeper.save_best(self._now, self._results())
 
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
-        p = saved.progress
-        if p.get("corpus_digest") != self.corpus.digest:
-            raise CheckpointError(
-                f"{saved.path}: the corpus is not the one this run was trained on (its contents differ); "
-                "name the same files, or start over with --force"
-            )
-        if saved.vocabulary != self.corpus.vocabulary:
-            raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
-        self.parameters.flat[...] = saved.parameters.flat
-        try:
-            self._check_place(p)
-            self._at = Position(p["updates"], p["epoch"], p["step"], p["epoch_base"])
-            self.truncation.k2 = p["k2"]
-            self._seconds, self._timed_chars = p["seconds"], p["timed_chars"]
-            self.schedule.factor, self.schedule.stale = p["schedule"]
-            self._validations, self._worse, self._validated_at = p["validations"]
-            self._coded, self._rollbacks = p["coded"], p["rollbacks"]
-            self._journal.restore(p["journal"])
-            self.val_nats = math.nan if p["val_nats"] is None else p["val_nats"]
-            self.best_val_nats = math.inf if p["best_val_nats"] is None else p["best_val_nats"]
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
-        for name, array in self._resume_arrays().items():
-            _copy_array(saved, name, array)
-            self.network.carry(name, array, self.truncation.reaches_back(self._at))
-        self._dirty = False
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value < 1 << 62
-
-
-def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:
-    source = saved.resume.get(name)
-    if source is None:
-        raise CheckpointError(f"{saved.path}: array resume/{name} is missing; only last.npz can be resumed")
-    if source.shape != target.shape or source.dtype != target.dtype:
-        raise CheckpointError(
-            f"{saved.path}: array resume/{name} should be {target.dtype} {target.shape}, "
-            f"the file has {source.dtype} {source.shape}"
-        )
-    target[...] = source
+        self._now = self._keeper.restore(saved)

@@ -31,7 +31,8 @@ def kill_at_random(kills: int, chance: random.Random) -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
         straight = charlm_in_child(command(name, "straight", updates))
         assert straight.code == 0, straight.err
-        for _ in range(kills * (n + 1) // len(names) - kills * n // len(names)):
+        wanted = survived + kills * (n + 1) // len(names) - kills * n // len(names)
+        while survived < wanted:
             begun = (Path("killed") / "last.npz").exists()
             if not begun:
                 shutil.rmtree("killed", ignore_errors=True)

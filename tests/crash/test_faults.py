@@ -169,7 +169,7 @@ def test_parameters_that_are_not_finite_are_never_saved(run: Run, folder: Path, 
     check = Trainer._check
 
     def spoiled(trainer: Trainer, reports: Any) -> None:
-        if trainer.updates > 30 and trainer._rollbacks == 0:
+        if trainer.updates > 30 and trainer._now.rollbacks == 0:
             trainer.parameters.flat[0, 0] = np.inf
         check(trainer, reports)
 

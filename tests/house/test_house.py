@@ -24,6 +24,11 @@ ALLOWED = {
     "truncation": {"blocks", "config", "kernels", "lags"},
     "parameters": {"config", "errors", "kernels"},
     "reference": {"config"},
+    "standing": {"truncation"},
+    "keeper": {
+        "blocks", "checkpoint", "config", "corpus", "errors", "events", "journal", "network", "optimizer", "parameters",
+        "standing", "storage", "truncation",
+    },
     "watch": {"events", "parameters"},
     "journal": {"checkpoint", "storage", "events", "kernels", "network", "truncation", "watch"},
     "fitting": {"checkpoint", "config", "corpus", "errors", "parameters"},
@@ -47,8 +52,8 @@ ALLOWED = {
         "blocks", "checkpoint", "config", "dynamic", "errors", "evaluate", "fitting", "lines", "sample", "writer",
     },
     "trainer": {
-        "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "events", "fitting", "journal", "kernels",
-        "network", "optimizer", "parameters", "profiler", "sample", "storage", "truncation",
+        "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "events", "fitting", "journal", "keeper",
+        "kernels", "network", "optimizer", "parameters", "profiler", "sample", "standing", "storage", "truncation",
     },
     "tensorboard": {"events"},
     "export": {"storage", "__version__", "checkpoint", "config", "errors", "parameters", "vocabulary"},

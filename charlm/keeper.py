@@ -1,0 +1,151 @@
+"""What is kept of a run: its checkpoints, written when they are due or as soon as that is possible, and read back."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import checkpoint
+from .blocks import Streams
+from .checkpoint import Checkpoint
+from .config import RunConfig, SavingConfig
+from .corpus import Corpus
+from .errors import CheckpointError
+from .events import Alarm
+from .journal import Journal
+from .network import Network
+from .optimizer import Optimizer, Schedule
+from .parameters import Parameters
+from .standing import Standing
+from .storage import write_atomically
+from .truncation import Truncation
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a run consists of and that has a memory of its own."""
+
+    config: RunConfig
+    corpus: Corpus
+    streams: Streams
+    parameters: Parameters
+    network: Network
+    optimizer: Optimizer
+    schedule: Schedule
+    truncation: Truncation
+    journal: Journal
+
+
+class Keeper:
+    """Writes the checkpoints of one run, and brings its parts to where one of them was written."""
+
+    def __init__(self, run: Path, saving: SavingConfig, parts: Parts) -> None:
+        self._run, self._saving, self._parts = run, saving, parts
+        self.dirty = True  # whether something happened since last.npz was written
+        self.failing = False  # whether the last attempt to write something failed
+        self._last = time.monotonic()
+
+    def begin(self) -> None:
+        """From here on time is counted to the next save."""
+        self._last = time.monotonic()
+
+    def due(self, updates: int) -> bool:
+        """Whether last.npz is to be written."""
+        if self._saving.updates:
+            return updates % self._saving.updates == 0
+        return self._saving.seconds > 0 and time.monotonic() - self._last >= self._saving.seconds
+
+    def attempt(self, updates: int, write: Callable[[], None]) -> Iterator[Alarm]:
+        """Writes, if that is possible; says when it begins to be impossible, and when it is possible again."""
+        try:
+            write()
+        except CheckpointError as error:
+            if not self.failing:
+                yield Alarm(updates, "unsaved", f"not saved, training goes on and tries again: {error}")
+            self.failing = True
+            return
+        if self.failing:
+            yield Alarm(updates, "saved", "saved again")
+        self.failing = False
+
+    def save_config(self) -> None:
+        """Writes config.json. Raises CheckpointError."""
+        text = json.dumps(self._parts.config.to_json(), indent=2, ensure_ascii=False) + "\n"
+        # A file's name may hold lone surrogates; written with a backslash they are JSON's escapes.
+        data = text.encode("utf-8", "backslashreplace")
+        write_atomically(self._run / checkpoint.CONFIG, lambda file: file.write(data))
+
+    def save_last(self, now: Standing, results: dict[str, Any]) -> None:
+        """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
+        self._last = time.monotonic()  # also where it fails: the next attempt is as far away
+        self._parts.journal.flush(to_disk=True)
+        self._save(checkpoint.LAST, now, results, self._resume_arrays(now))
+        self.dirty = False
+
+    def save_best(self, now: Standing, results: dict[str, Any]) -> None:
+        """Writes best.npz: the model alone. Raises CheckpointError."""
+        self._save(checkpoint.BEST, now, results, {})
+
+    def _save(self, name: str, now: Standing, results: dict[str, Any], resume: dict[str, np.ndarray]) -> None:
+        parts = self._parts
+        progress = {
+            **results,
+            **now.to_json(),
+            "corpus_digest": parts.corpus.digest,
+            "k2": parts.truncation.k2,
+            "journal": parts.journal.state(),
+            "schedule": [parts.schedule.factor, parts.schedule.stale],
+        }
+        checkpoint.save(self._run / name, parts.config, parts.corpus.vocabulary, parts.parameters, progress, resume)
+
+    def _resume_arrays(self, now: Standing) -> dict[str, np.ndarray]:
+        """The optimizer's memory, the carried state and, where errors reach past the block, the window."""
+        network, reaches_back = self._parts.network, self._parts.truncation.reaches_back(now.at)
+        return {"optimizer": self._parts.optimizer.slots, **network.carried(reaches_back)}
+
+    def load_last(self) -> Checkpoint:
+        """What was saved last. Raises CheckpointError."""
+        return checkpoint.load(self._run / checkpoint.LAST)
+
+    def restore(self, saved: Checkpoint) -> Standing:
+        """Brings all parts to where `saved` (last.npz of the same run) was written; raises CheckpointError."""
+        parts, p = self._parts, saved.progress
+        if p.get("corpus_digest") != parts.corpus.digest:
+            raise CheckpointError(
+                f"{saved.path}: the corpus is not the one this run was trained on (its contents differ); "
+                "name the same files, or start over with --force"
+            )
+        if saved.vocabulary != parts.corpus.vocabulary:
+            raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
+        parts.parameters.flat[...] = saved.parameters.flat
+        try:
+            now = Standing.from_json(p, parts.streams.steps)
+            if not 1 <= p["k2"] <= parts.config.truncation.deepest or not math.isfinite(p["schedule"][0]):
+                raise ValueError(f"k2 {p['k2']}, schedule {p['schedule']}")
+            parts.truncation.k2 = p["k2"]
+            parts.schedule.factor, parts.schedule.stale = p["schedule"]
+            parts.journal.restore(p["journal"])
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
+        for name, array in self._resume_arrays(now).items():
+            _copy_array(saved, name, array)
+            parts.network.carry(name, array, parts.truncation.reaches_back(now.at))
+        self.dirty = False
+        return now
+
+
+def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:
+    source = saved.resume.get(name)
+    if source is None:
+        raise CheckpointError(f"{saved.path}: array resume/{name} is missing; only last.npz can be resumed")
+    if source.shape != target.shape or source.dtype != target.dtype:
+        raise CheckpointError(
+            f"{saved.path}: array resume/{name} should be {target.dtype} {target.shape}, "
+            f"the file has {source.dtype} {source.shape}"
+        )
+    target[...] = source
