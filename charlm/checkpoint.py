@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .archive import read_archive
-from .config import RunConfig
+from .config import ModelConfig, RunConfig
 from .errors import CharlmError, CheckpointError
 from .storage import write_atomically
 from .vocabulary import Vocabulary
@@ -58,7 +58,7 @@ def load_meta(path: Path) -> tuple[dict[str, Any], int]:
     """A checkpoint's meta data and its number of parameters, without numba; raises CheckpointError."""
     arrays = read_archive(path)
     meta = _meta(path, arrays)
-    config, _, progress = _understood(path, meta)
+    config, _, progress = understood(path, meta)
     meta |= {"config": config.to_json(), "progress": progress}
     return meta, sum(array.size for name, array in arrays.items() if name.startswith("param/"))
 
@@ -76,7 +76,7 @@ def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     return meta
 
 
-def _understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary, dict[str, Any]]:
+def understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary, dict[str, Any]]:
     """What the meta data says, as far as everything that reads it relies on it."""
     try:
         config = RunConfig.from_json(meta["config"])
@@ -99,22 +99,31 @@ def _understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary
 
 def load(path: Path) -> Checkpoint:
     """Reads a checkpoint; raises CheckpointError naming the file and what is wrong with it."""
+    arrays = read_archive(path)
+    config, vocabulary, progress = understood(path, _meta(path, arrays))
+    named = {name.removeprefix("param/"): array for name, array in arrays.items() if name.startswith("param/")}
+    parameters = parameters_of(path, config.model, len(vocabulary), named)
+    resume = {name.removeprefix("resume/"): array for name, array in arrays.items() if name.startswith("resume/")}
+    return Checkpoint(path, config, vocabulary, parameters, progress, resume)
+
+
+def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[str, np.ndarray]) -> "Parameters":
+    """The parameters that a file's arrays, by PyTorch's names, are; raises CheckpointError.
+
+    Their shapes are looked at before anything is made of the size that the configuration claims.
+    """
     from .parameters import Parameters, pytorch_shapes
 
-    arrays = read_archive(path)
-    config, vocabulary, progress = _understood(path, _meta(path, arrays))
-    named = {name.removeprefix("param/"): array for name, array in arrays.items() if name.startswith("param/")}
-    if config.model.layers > len(named):
-        raise CheckpointError(f"{path}: {len(named)} arrays are too few for {config.model.layers} layers")
-    for name, shape in pytorch_shapes(config.model, len(vocabulary)).items():  # before anything is made of their size
+    if model.layers > len(named):
+        raise CheckpointError(f"{path}: {len(named)} arrays are too few for {model.layers} layers")
+    for name, shape in pytorch_shapes(model, vocabulary).items():
         if name not in named:
             raise CheckpointError(f"{path}: array {name} is missing")
         if named[name].shape != shape:
             raise CheckpointError(f"{path}: array {name} should be {shape}, the file has {named[name].shape}")
-    parameters = Parameters(config.model, len(vocabulary))
+    parameters = Parameters(model, vocabulary)
     parameters.load_pytorch(named, str(path))
-    resume = {name.removeprefix("resume/"): array for name, array in arrays.items() if name.startswith("resume/")}
-    return Checkpoint(path, config, vocabulary, parameters, progress, resume)
+    return parameters
 
 
 def load_run(name: str | None) -> Checkpoint:

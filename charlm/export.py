@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, parameters_of, understood
 from .config import ModelConfig, RunConfig
 from .errors import CheckpointError, ConfigurationError, CorpusError
-from .parameters import Parameters
 from .storage import write_atomically
 from .vocabulary import Vocabulary
 
@@ -43,17 +42,17 @@ def load_safetensors(path: Path, vocabulary: Vocabulary | None, activation: str)
     """
     arrays, meta = _read_safetensors(path)
     if _META in meta and vocabulary is None:
-        own = json.loads(meta[_META])
-        config = RunConfig.from_json(own["config"])
-        known = Vocabulary(None if own["vocabulary"] == "bytes" else own["vocabulary"])
-        parameters = Parameters(config.model, len(known))
-        parameters.load_pytorch(arrays, str(path))
-        return Checkpoint(path, config, known, parameters, own["progress"], {})
+        try:
+            own = json.loads(meta[_META])
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError(f"{path}: its meta data is not understood: {error!r}") from None
+        config, known, progress = understood(path, own)
+        parameters = parameters_of(path, config.model, len(known), arrays)
+        return Checkpoint(path, config, known, parameters, progress, {})
     if vocabulary is None:
         raise ConfigurationError(f"{path}: says nothing of its characters: name them with --vocabulary, or give --bytes")
     named, model = _recognise(path, arrays, len(vocabulary), activation)
-    parameters = Parameters(model, len(vocabulary))
-    parameters.load_pytorch(named, str(path))
+    parameters = parameters_of(path, model, len(vocabulary), named)
     config = replace(RunConfig(), model=model, use_bytes=vocabulary.uses_bytes)
     return Checkpoint(path, config, vocabulary, parameters, {}, {})
 

@@ -56,7 +56,7 @@ ALLOWED = {
         "kernels", "network", "optimizer", "parameters", "profiler", "sample", "standing", "storage", "truncation",
     },
     "tensorboard": {"events"},
-    "export": {"storage", "__version__", "checkpoint", "config", "errors", "parameters", "vocabulary"},
+    "export": {"storage", "__version__", "checkpoint", "config", "errors", "vocabulary"},
     "curves": {"checkpoint", "errors"},
     "plot": {"curves", "lags"},
     "runs": {

@@ -35,7 +35,8 @@ def model(config: ModelConfig, vocabulary: Vocabulary = KNOWN) -> Checkpoint:
     random = np.random.default_rng(4)
     for _, view in parameters.named_views():
         view += 0.3 * random.standard_normal(view.shape)
-    return Checkpoint(Path("here"), RunConfig(model=config), vocabulary, parameters, {"updates": 7}, {})
+    progress = {"updates": 7, "epochs": 1.5, "seconds": 2.0, "chars_per_second": 3.0, "best_val_nats": None}
+    return Checkpoint(Path("here"), RunConfig(model=config), vocabulary, parameters, progress, {})
 
 
 def losses(saved: Checkpoint, ids: np.ndarray) -> np.ndarray:
@@ -143,6 +144,19 @@ def test_what_cannot_be_imported_is_named(tmp_path: Path) -> None:
     save_file(arrays | {"rnn.weight_ih_l0": arrays["rnn.weight_ih_l0"][:, :7].copy()}, path)
     with pytest.raises(CheckpointError, match=r"reads 7 numbers, .* no embedding \(10, 7\)"):
         load_safetensors(path, KNOWN, "tanh")
+
+
+def test_meta_data_that_is_not_to_be_believed(tmp_path: Path) -> None:
+    path, saved = tmp_path / "m.safetensors", model(MODELS[2])
+    arrays = saved.parameters.to_pytorch()
+    good = {"config": saved.config.to_json(), "vocabulary": KNOWN.characters, "progress": {}}
+    huge = {**good, "config": {**saved.config.to_json(), "model": {"hidden": 1 << 40}}}
+    for meta, message in (("{", "not understood"), ("[" * 99_999, "not understood"), ("3", "not understood"),
+                          (json.dumps({**good, "vocabulary": 3}), "not understood"), (json.dumps(huge), "should be"),
+                          (json.dumps({**good, "vocabulary": ["a"]}), "should be")):  # fmt: skip
+        save_file(arrays, path, {"charlm": meta})
+        with pytest.raises(CheckpointError, match=message):
+            load_safetensors(path, None, "tanh")
 
 
 @pytest.mark.parametrize(("content", "message"), [
