@@ -16,68 +16,31 @@ import pytest
 
 from ..cli.conftest import TEXT
 from ..cli.test_resume import SETTINGS
-from .harness import ENOSPC, KILL, Fault, assert_resumable, assert_same, charlm_in_child
+from .harness import ENOSPC, KILL, Fault, charlm_in_child
 from .test_hostile import flipped, refused, truncated
-from .test_kills import INTERVAL, command
+from .test_kills import command, fault_and_resume, kill_and_resume
 
 
 def kill_at_random(kills: int, chance: random.Random) -> Iterator[str]:
     """Kills spread over all settings; each run is compared with the undisturbed one in the end."""
-    survived, worst, started = 0, 0.0, 0
-    names = list(SETTINGS)
+    starts, worst, names = 0, 0.0, list(SETTINGS)
     for n, name in enumerate(names):
-        updates = 300 if name != "in pieces" else 120
-        for folder in ("straight", "killed"):
-            shutil.rmtree(folder, ignore_errors=True)
-        straight = charlm_in_child(command(name, "straight", updates))
-        assert straight.code == 0, straight.err
-        wanted = survived + kills * (n + 1) // len(names) - kills * n // len(names)
-        while survived < wanted:
-            begun = (Path("killed") / "last.npz").exists()
-            if not begun:
-                shutil.rmtree("killed", ignore_errors=True)
-            wait = chance.uniform(0.02, straight.seconds)
-            ended = charlm_in_child(command(name, "killed", updates, begun), kill_after=wait)
-            started += 1
-            if ended.code == 0:  # it was through before the kill: once more from the beginning
-                assert_same("killed", "straight")
-                shutil.rmtree("killed")
-                continue
-            assert ended.code == -9, ended.err
-            assert_resumable("killed", ended.updates, INTERVAL)
-            survived += 1
-        begun = (Path("killed") / "last.npz").exists()
-        if not begun:
-            shutil.rmtree("killed", ignore_errors=True)
-        last = charlm_in_child(command(name, "killed", updates, begun))
-        assert last.code == 0, last.err
-        assert_same("killed", "straight")
-        worst = max(worst, last.seconds)
+        started, seconds = kill_and_resume(name, kills * (n + 1) // len(names) - kills * n // len(names), chance)
+        starts, worst = starts + started, max(worst, seconds)
         yield f"  {name}: the same bit for bit"
-    yield f"kills survived: {survived} of {started} starts; the longest way from a kill to the end of the run: {worst:.2f} s"
+    yield f"kills survived: {kills}, of {starts} starts; the longest way from a last kill to the end of a run: {worst:.2f} s"
 
 
 def fault_at_every_step() -> Iterator[str]:
     """Every step of the writing of one checkpoint, and of a run's last ones: killed there, and failed there."""
-    name, count = "long window", 0
     shutil.rmtree("straight", ignore_errors=True)
-    straight = charlm_in_child(command(name, "straight", 20))
+    straight = charlm_in_child(command("long window", "straight", 20))
     each = straight.steps // 5  # at the beginning, at 10 and 20, the best, and once more in the end
     steps = [*range(each, 2 * each + 4), *range(straight.steps - 6, straight.steps)]
     for kind in (KILL, ENOSPC):
         for number in steps:
-            shutil.rmtree("killed", ignore_errors=True)
-            ended = charlm_in_child(command(name, "killed", 20), Fault(number, kind))
-            assert_resumable("killed", ended.updates, INTERVAL)
-            begun = (Path("killed") / "last.npz").exists()
-            if not begun:
-                shutil.rmtree("killed", ignore_errors=True)
-            again = charlm_in_child(command(name, "killed", 20, begun))
-            assert again.code == 0, again.err
-            if kind == KILL:
-                assert_same("killed", "straight")
-            count += 1
-    yield f"faults injected: {count}, at each of {len(steps)} steps of writing a kill and a full disk"
+            fault_and_resume("long window", 20, Fault(number, kind))
+    yield f"faults injected: {2 * len(steps)}, at each of {len(steps)} steps of writing a kill and a full disk"
 
 
 def damage(truncations: int, flips: int, chance: random.Random) -> Iterator[str]:
