@@ -24,6 +24,7 @@ SETTINGS = {
         "--momentum", 0.9, "--nesterov", "--k2", 16, "--schedule", "plateau", "--lr", 0.2,
     ),
     "adagrad, every": ("--optimizer", "adagrad", "--reset-every", 11, "--k2", 13, "--schedule", "constant"),
+    "adam, decayed": ("--optimizer", "adam", "--weight-decay", 0.01, "--layers", 1, "--reset", "block"),
     "artbp": ("--truncation", "artbp", "--mean-length", 6, "--tail", 4),
     "adaptive": ("--truncation", "adaptive", "--max-k2", 24, "--bias-tolerance", 0.3),
     "in pieces": ("--k1", 40, "--memory", 1, "--hidden", 40, "--layers", 2, "--dropout", 0.2),
