@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import tomllib
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,9 +98,15 @@ run_argument = click.argument("run", required=False, metavar="[RUN]", shell_comp
 
 def run_and_texts(run: str | None, texts: tuple[str, ...]) -> tuple[str | None, tuple[str, ...]]:
     """Which of the arguments [RUN] [TEXT...] are which: a RUN may be left out, and standard input or a text file is none."""
-    if run is not None and (run == "-" or (Path(run).is_file() and not zipfile.is_zipfile(run))):
+    if run is not None and (run == "-" or (Path(run).is_file() and not _looks_like_a_checkpoint(Path(run)))):
         return None, (run, *texts)
     return run, texts
+
+
+def _looks_like_a_checkpoint(path: Path) -> bool:
+    """By its name or how it begins, so that a damaged one is still called that."""
+    with path.open("rb") as file:
+        return path.suffix == ".npz" or file.read(2) == b"PK"
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")

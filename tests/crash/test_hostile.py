@@ -73,6 +73,16 @@ def test_truncated_anywhere(checkpoint: Path, tmp_path: Path) -> None:
         assert refused(path)
 
 
+def test_a_damaged_checkpoint_is_no_text(checkpoint: Path, run: Run) -> None:
+    Path("cut.npz").write_bytes(checkpoint.read_bytes()[:3000])
+    Path("renamed").write_bytes(checkpoint.read_bytes()[:3000])
+    for name in ("cut.npz", "renamed"):
+        for command in (("eval", name), ("eval", name, "corpus.txt"), ("lags", name), ("sample", name)):
+            result = run(*command)
+            assert (result.code, result.out) == (1, "")
+            assert f"{name}: not a readable checkpoint" in result.err
+
+
 def test_flipped_bits_are_noticed_or_do_not_matter(checkpoint: Path, tmp_path: Path) -> None:
     """What is read in spite of one is what was written."""
     path, original = tmp_path / "flipped.npz", checkpoint.read_bytes()
