@@ -152,10 +152,17 @@ def charlm_in_child(
     if pid == 0:
         _be_charlm(arguments, fault, updates, steps, errors)
     meanwhile(pid)
-    if kill_after:
-        time.sleep(max(0.0, kill_after - (time.monotonic() - begun)))
-        os.kill(pid, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    ended, status = 0, 0
+    while kill_after and not ended:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        left = kill_after - (time.monotonic() - begun)
+        if not ended and left <= 0:
+            os.kill(pid, signal.SIGKILL)
+            break
+        time.sleep(min(0.005, max(0.0, left)))
+    if not ended:
+        status = os.waitpid(pid, 0)[1]
+    code = os.waitstatus_to_exitcode(status)
     return Ended(code, updates.value, steps.value, time.monotonic() - begun, errors.read_text(errors="replace"))
 
 
