@@ -51,11 +51,28 @@ def evict(directory: Path, keep: Path) -> None:
     entries = []
     for path in directory.iterdir():
         try:
-            used = path.stat().st_mtime
-            size = sum(file.stat().st_size for file in path.iterdir()) if path.is_dir() else path.stat().st_size
+            files = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
+            entries.append((path.stat().st_mtime, sum(status.st_size for status in files), path))
         except OSError:
             continue  # another process has just removed it
-        entries.append((used, size, path))
+    _evict(entries, keep)
+
+
+def evict_kernels() -> None:
+    """Removes compiled code of versions that were not used for long: as far as the times of reading tell."""
+    entries = []
+    for path in (root() / "kernels").glob("*"):
+        try:
+            files = [file.stat() for file in path.iterdir()]
+            used = max((max(status.st_atime, status.st_mtime) for status in files), default=path.stat().st_mtime)
+            entries.append((used, sum(status.st_size for status in files), path))
+        except OSError:
+            continue
+    _evict(entries)
+
+
+def _evict(entries: list[tuple[float, int, Path]], keep: Path | None = None) -> None:
+    """entries: (last used, bytes, directory)."""
     oldest, total = time.time() - 86400 * _DAYS, sum(size for _, size, _ in entries)
     for used, size, path in sorted(entries):
         if path != keep and (used < oldest or total > _LARGEST):

@@ -89,6 +89,7 @@ def read_corpus(
             if found is None:
                 raise CorpusError(f"{entry}: the cache's file is damaged as soon as it is written: is the disk sound?")
     cache.evict(directory, keep=entry)
+    cache.evict_kernels()
     return _split(*found, paths, val_file, val_fraction, least_distinct)
 
 

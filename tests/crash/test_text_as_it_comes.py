@@ -191,6 +191,19 @@ def test_old_and_large_entries_go_first(folder: Path, monkeypatch: pytest.Monkey
     assert by_age[4] in left
 
 
+def test_compiled_code_of_old_versions_goes(folder: Path) -> None:
+    Path("t.txt").write_text(TEXT)
+    old, new, read = (folder / "cache" / "kernels" / name for name in ("old", "new", "read"))
+    long_ago = time.time() - 86400 * 61
+    for path in (old, new, read):
+        path.mkdir(parents=True)
+        (path / "kernel.nbc").write_bytes(b"code")
+    os.utime(old / "kernel.nbc", (long_ago, long_ago))
+    os.utime(read / "kernel.nbc", (time.time(), long_ago))
+    decoded("t.txt")
+    assert (old.exists(), new.exists(), read.exists()) == (False, True, True)
+
+
 def test_nothing_is_written_but_the_run_and_the_cache(folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("t.txt").write_text(TEXT)
     home = folder / "home"
