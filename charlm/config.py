@@ -19,7 +19,8 @@ def _require(condition: bool, message: str) -> None:
         raise ConfigurationError(message)
 
 
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises ConfigurationError for a value that is not among the allowed ones."""
     _require(value in allowed, f"{name} {value!r}: choose from {', '.join(allowed)}")
 
 
@@ -45,8 +46,8 @@ class ModelConfig:
     forget_bias: float | None = None  # the cell's own
 
     def __post_init__(self) -> None:
-        _choice("cell", self.cell, CELLS)
-        _choice("activation", self.activation, ACTIVATIONS)
+        choice("cell", self.cell, CELLS)
+        choice("activation", self.activation, ACTIVATIONS)
         _require(
             self.activation == "tanh" or self.cell == "rnn",
             f"activation {self.activation} belongs to the rnn cell; {self.cell} has its own",
@@ -83,7 +84,7 @@ class TruncationConfig:
         return self.max_k2 if self.kind == "adaptive" else self.k2
 
     def __post_init__(self) -> None:
-        _choice("truncation", self.kind, TRUNCATIONS)
+        choice("truncation", self.kind, TRUNCATIONS)
         _at_least("k1", self.k1, 1)
         _at_least("k2", self.k2, 1)
         _at_least("memory", self.memory, 0)
@@ -118,7 +119,7 @@ class ResetConfig:
     after: str = ""
 
     def __post_init__(self) -> None:
-        _choice("reset", self.policy, RESETS)
+        choice("reset", self.policy, RESETS)
         if self.policy == "every":
             _at_least("reset-every", self.every, 1)
         if self.policy == "after":
@@ -144,7 +145,7 @@ class OptimizerConfig:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
-        _choice("optimizer", self.rule, OPTIMIZERS)
+        choice("optimizer", self.rule, OPTIMIZERS)
         _require(math.isfinite(self.learning_rate) and self.learning_rate >= 0, f"lr {self.learning_rate}: must be >= 0")
         _require(0.0 <= self.momentum < 1.0, f"momentum {self.momentum}: must be in [0, 1)")
         _require(
@@ -173,7 +174,7 @@ class ScheduleConfig:
     eval_every: int = 0
 
     def __post_init__(self) -> None:
-        _choice("schedule", self.kind, SCHEDULES)
+        choice("schedule", self.kind, SCHEDULES)
         _at_least("warmup", self.warmup, 0)
         _at_least("patience", self.patience, 0)
         _at_least("eval-every", self.eval_every, 0)

@@ -10,9 +10,9 @@ import numpy as np
 
 from .blocks import Resets
 from .checkpoint import Checkpoint, load_run
-from .config import DrawConfig, DynamicConfig
+from .config import DrawConfig, DynamicConfig, choice
 from .dynamic import DynamicEvaluator
-from .errors import ConfigurationError, CorpusError
+from .errors import CorpusError
 from .evaluate import Evaluator
 from .fitting import thread_count
 from .lines import Escape, LineScorer, Scored
@@ -112,7 +112,7 @@ class Model:
 
     def line_scorer(self, reset: str | None = None, unknown: str = "error") -> LineScorer:
         """What `score` scores with, for lines that come in batches of the caller's."""
-        _choice("reset", reset or "line", ("line", "never"))
+        choice("reset", reset or "line", ("line", "never"))
         alone = (reset or self.checkpoint.config.reset.policy) == "line"
         return LineScorer(self.checkpoint, alone, _escapes(unknown), self._threads)
 
@@ -215,11 +215,6 @@ def load(run: str | Path | None = None, threads: int | None = None) -> Model:
     return Model(load_run(None if run is None else str(run)), threads)
 
 
-def _choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigurationError(f"{name} {value!r}: choose from {', '.join(allowed)}")
-
-
 def _escapes(unknown: str) -> bool:
-    _choice("unknown", unknown, ("error", "escape"))
+    choice("unknown", unknown, ("error", "escape"))
     return unknown == "escape"

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-from .checkpoint import BEST, CONFIG, LAST, METRICS, Checkpoint, load, load_run
+from .checkpoint import BEST, CONFIG, LAST, METRICS, Checkpoint, load, load_run, save
 from .config import RunConfig
 from .corpus import Corpus, read_corpus
 from .errors import CheckpointError, ConfigurationError
@@ -26,7 +26,7 @@ def begin(
 
     say: is told what was found and decided. on_read: as for read_corpus. Raises CharlmError.
     """
-    lock = _lock(request)
+    lock = _lock(request.run)
     saved = _saved_run(request)
     config = (
         configuration(request.settings, request.corpus)
@@ -93,18 +93,35 @@ def _saved_run(request: Request) -> Checkpoint | None:
         if not (run / LAST).exists():
             raise CheckpointError(f"{run}: holds no {LAST} to resume; leave out --resume to start a run there")
         return load(run / LAST)
-    if not request.force and any((run / name).exists() for name in (LAST, BEST, METRICS, CONFIG)):
+    if not request.force and _holds_a_run(run):
         raise CheckpointError(f"{run} already holds a run: continue it with --resume, start over with --force, "
                               "or name another directory with --run")  # fmt: skip
     return None
 
 
-def _lock(request: Request) -> Lock | None:
+def install(found: Checkpoint, run: Path, force: bool) -> None:
+    """Makes a run of a model that was not trained here. Raises CheckpointError where there is one, unless forced."""
+    if not force and _holds_a_run(run):
+        raise CheckpointError(f"{run} already holds a run: replace it with --force, or name another with --run")
+    run.mkdir(parents=True, exist_ok=True)
+    lock = _lock(run)
+    _clear(run)
+    (run / LAST).unlink(missing_ok=True)
+    save(run / BEST, found.config, found.vocabulary, found.parameters, found.progress)
+    if lock:
+        lock.release()
+
+
+def _holds_a_run(run: Path) -> bool:
+    return any((run / name).exists() for name in (LAST, BEST, METRICS, CONFIG))
+
+
+def _lock(run: Path) -> Lock | None:
     """The directory, if it is there, held for this process alone; what a killed writer left there is removed."""
-    if not request.run.is_dir():
+    if not run.is_dir():
         return None
-    lock = Lock(request.run)
-    remove_leftovers(request.run)
+    lock = Lock(run)
+    remove_leftovers(run)
     return lock
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from ..config import ACTIVATIONS
-from ..errors import CheckpointError, ConfigurationError
+from ..errors import ConfigurationError
 from .options import Command, json_option, print_json, quiet_option, require
 
 
@@ -36,19 +36,14 @@ def command(
     if vocabulary and use_bytes:
         raise ConfigurationError("--vocabulary and --bytes: give one of them")
     require("safetensors", "safetensors", "import")
-    from ..checkpoint import BEST, CONFIG, LAST, METRICS, save
     from ..export import load_safetensors, read_vocabulary
+    from ..runs import install
     from ..vocabulary import Vocabulary
 
     target = Path(run) if run else Path("runs") / Path(model).stem
-    if not force and any((target / name).exists() for name in (LAST, BEST, METRICS, CONFIG)):
-        raise CheckpointError(f"{target} already holds a run: replace it with --force, or name another with --run")
     known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None
     found = load_safetensors(Path(model), known, activation)
-    target.mkdir(parents=True, exist_ok=True)
-    for name in (LAST, BEST, METRICS, CONFIG):
-        (target / name).unlink(missing_ok=True)
-    save(target / BEST, found.config, found.vocabulary, found.parameters, found.progress)
+    install(found, target, force)
     network = found.config.model
     if as_json:
         print_json({"run": str(target), "cell": network.cell, "layers": network.layers, "hidden": network.hidden,

@@ -87,12 +87,15 @@ def test_a_directory_that_vanishes(folder: Path) -> None:  # noqa: F811
 def test_one_writer_a_run(folder: Path) -> None:  # noqa: F811
     """The second is refused and told who is there; the lock ends with its process, even one that is killed."""
     second: list[Any] = []
+    assert charlm_in_child(command(NAME, "other", 2)).code == 0
+    assert charlm_in_child(("export", "other", "m.safetensors")).code == 0
 
     def meet(pid: int) -> None:
         while not Path("one/last.npz").exists():
             time.sleep(0.01)
-        for more in (("--resume",), ("--force",)):
-            command_line = [sys.executable, "-m", "charlm", *map(str, command(NAME, "one", 9)), *more, "-q"]
+        for words in ((*command(NAME, "one", 9), "--resume"), (*command(NAME, "one", 9), "--force"),
+                      ("import", "m.safetensors", "--run", "one", "--force")):  # fmt: skip
+            command_line = [sys.executable, "-m", "charlm", *map(str, words), "-q"]
             second.append((pid, subprocess.run(command_line, capture_output=True, text=True, check=False)))
 
     ended = charlm_in_child(command(NAME, "one", 1_000_000), kill_after=1.0, meanwhile=meet)
