@@ -10,22 +10,32 @@ import numpy as np
 
 from .config import ResetConfig, RunConfig
 from .errors import CorpusError
+from .kernels.parallel import share
 from .vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
 class Streams:
-    """How N characters are split over S streams.
+    """How N characters are split over S streams, and which of them are read here: all, or those of one rank.
 
-    count: S. length: N. starts, targets: (S,) first character of each stream and the number of its targets.
+    length: N. count: S. first, own: the first stream that is read here, and how many are.
     """
 
     length: int
     count: int
+    first: int = 0
+    own: int = -1
 
     def __post_init__(self) -> None:
         if self.length - 1 < self.count:
             raise CorpusError(f"{self.length} characters are too few for {self.count} streams")
+        if self.own < 0:
+            object.__setattr__(self, "own", self.count)
+
+    def of_rank(self, rank: int, ranks: int) -> "Streams":
+        """The same with the share of one of `ranks` ranks only."""
+        first, last = share(self.count, rank, ranks)
+        return Streams(self.length, self.count, first, last - first)
 
     @property
     def steps(self) -> int:
@@ -34,23 +44,28 @@ class Streams:
 
     @property
     def starts(self) -> np.ndarray:
-        """The position of each stream's first character, (S,) int64."""
+        """The position of the first character of each stream that is read here, (own,) int64."""
         short, longer = divmod(self.length - 1, self.count)
-        index = np.arange(self.count)
+        index = np.arange(self.first, self.first + self.own)
         return index * short + np.minimum(index, longer)
 
     @property
     def targets(self) -> np.ndarray:
-        """The number of targets of each stream, (S,) int64; never increasing."""
+        """The number of their targets, (own,) int64; never increasing."""
         short, longer = divmod(self.length - 1, self.count)
-        return short + (np.arange(self.count) < longer)
+        return short + (np.arange(self.first, self.first + self.own) < longer)
+
+    @property
+    def shorter(self) -> int:
+        """How many of all S streams lack the target of an epoch's last step."""
+        return self.count * self.steps - (self.length - 1)
 
     def read(self, ids: np.ndarray, first: int, last: int) -> np.ndarray:
-        """Characters of steps [first, last) and the targets of the last one: (last - first + 1, S) int32.
+        """Characters of steps [first, last) and the targets of the last one: (last - first + 1, own) int32.
 
         Row i is what step first + i reads, row i + 1 what it should predict; -1 where a stream has ended before.
         """
-        out = np.empty((last - first + 1, self.count), np.int32)
+        out = np.empty((last - first + 1, self.own), np.int32)
         for s, (start, targets) in enumerate(zip(self.starts.tolist(), self.targets.tolist(), strict=True)):
             end = min(last, targets)
             out[: end - first + 1, s] = ids[start + first : start + end + 1]
@@ -90,9 +105,9 @@ class Resets:
         return cls(config, block, None if unknown else ids)
 
     def read(self, streams: Streams, ids: np.ndarray, first: int, last: int) -> np.ndarray:
-        """(last - first, S) uint8, 1 where the state is reset before the step; an epoch's first step always is,
+        """(last - first, own) uint8, 1 where the state is reset before the step; an epoch's first step always is,
         unless the policy is never."""
-        out = np.zeros((last - first, streams.count), np.uint8)
+        out = np.zeros((last - first, streams.own), np.uint8)
         if self._policy == "never":
             return out
         steps = np.arange(first, last)

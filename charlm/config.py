@@ -188,7 +188,8 @@ class RunConfig:
     """All that decides what a run computes (the number of threads and where it is kept do not).
 
     once: the corpus is read a single time, and the sum of its losses is a code length. max_rollbacks: how often training
-    that diverged returns to its last good state with half the learning rate.
+    that diverged returns to its last good state with half the learning rate. sync_every: 1, or how many updates the ranks
+    that train together make on their own before their parameters are averaged.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)
@@ -198,6 +199,7 @@ class RunConfig:
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig(minutes=3.0))
     streams: int = 32
     seed: int = 0
+    sync_every: int = 1
     once: bool = False
     max_rollbacks: int = 5
     use_bytes: bool = False
@@ -207,6 +209,7 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         _at_least("streams", self.streams, 1)
+        _at_least("sync-every", self.sync_every, 1)
         _at_least("max-rollbacks", self.max_rollbacks, 0)
         _seed(self.seed)
         _require(0.0 <= self.val_fraction < 1.0, f"val-fraction {self.val_fraction}: must be in [0, 1)")

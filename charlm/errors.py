@@ -2,7 +2,9 @@
 
 
 class CharlmError(Exception):
-    """The base of all of them."""
+    """The base of all of them. joint: whether all ranks of a job raise it together (see ranks.py)."""
+
+    joint = False
 
 
 class CorpusError(CharlmError):

@@ -1,11 +1,12 @@
 """How well a model predicts a text: nats per character, in order or over several streams at once."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from .blocks import Resets, Streams
+from .kernels.parallel import share
 from .network import Network
 from .parameters import Parameters
 
@@ -31,27 +32,50 @@ class Evaluation:
 class Evaluator:
     """Scores texts with the current values of some parameters; keeps its network from one text to the next."""
 
-    def __init__(self, parameters: Parameters, streams: int = 1, threads: int = 1) -> None:
-        self._net = Network(parameters, streams, _STEPS, threads=threads)
+    def __init__(
+        self, parameters: Parameters, streams: int = 1, threads: int = 1, rank: int = 0, ranks: int = 1
+    ) -> None:  # fmt: skip
+        """rank, ranks: whose share of the streams is read; the others' are left to others."""
+        self._streams, self._rank, self._ranks = streams, rank, ranks
+        first, last = share(streams, rank, ranks)
+        self._net = Network(parameters, max(1, last - first), _STEPS, threads=threads)
+
+    def prepare(self) -> None:
+        """Compiles what is needed, or loads it: reads nothing."""
+        self._net.score(np.zeros((1, self._net.streams), np.int32), np.zeros((0, self._net.streams), np.uint8))
 
     def evaluate(
         self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None] = lambda n: None
     ) -> Evaluation:  # fmt: skip
-        """Scores every character of ids but the first.
+        """Scores every character of ids but the first, as far as it lies in streams that are read here.
 
         With one stream the text is read in order. With more, each stream reads its part, after a warm-up on up to 512
         characters before it that are not counted. on_done is told how many characters more were read.
         """
-        nats = self.losses(ids, resets, on_done)
-        return Evaluation(len(nats[0]), float(nats[0].sum()), int(nats[1].sum()))
+        chars, nats, hits = 0, 0.0, 0
+        for _, losses, right in self._read(ids, resets, on_done):
+            chars, nats, hits = chars + len(losses), nats + float(losses.sum()), hits + int(right.sum())
+        return Evaluation(chars, nats, hits)
 
     def losses(
         self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None] = lambda n: None
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """(nats (N-1,) float64, hits (N-1,) uint8) of the characters 1 .. N-1 in their order."""
-        net, nats, hits = self._net, np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
-        streams = Streams(len(ids), net.streams)
-        warm_up = min(_WARM_UP, int(streams.starts[-1]))
+        nats, hits = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
+        for at, losses, right in self._read(ids, resets, on_done):
+            nats[at : at + len(losses)] = losses
+            hits[at : at + len(losses)] = right
+        return nats, hits
+
+    def _read(
+        self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None]
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:  # fmt: skip
+        """Reads the text a call at a time: (place of the first target, losses, hits) of each stream."""
+        net, whole = self._net, Streams(len(ids), self._streams)
+        streams = whole.of_rank(self._rank, self._ranks)
+        if streams.own == 0:
+            return
+        warm_up = min(_WARM_UP, int(whole.starts[-1]))
         net.clear_state()
         per_call = max(1, _CALL // (net.streams * _STEPS)) * _STEPS
         for first in range(-warm_up, streams.steps, per_call):
@@ -61,10 +85,8 @@ class Evaluator:
                 own = slice(max(0, first), min(last, targets))
                 if own.stop > own.start:
                     rows = slice(own.start - first, own.stop - first)
-                    nats[start + own.start : start + own.stop] = losses[rows, s]
-                    hits[start + own.start : start + own.stop] = right[rows, s]
+                    yield start + own.start, losses[rows, s], right[rows, s]
             on_done((last - first) * net.streams)
-        return nats, hits
 
 
 def _read(streams: Streams, resets: Resets, ids: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
@@ -74,8 +96,8 @@ def _read(streams: Streams, resets: Resets, ids: np.ndarray, first: int, last: i
     begins does not matter, since its state is reset there.
     """
     n, whole = last - first, Streams(len(ids), 1)
-    characters = np.full((n + 1, streams.count), ids[0], np.int32)
-    reset = np.zeros((n, streams.count), np.uint8)
+    characters = np.full((n + 1, streams.own), ids[0], np.int32)
+    reset = np.zeros((n, streams.own), np.uint8)
     for s, start in enumerate(streams.starts.tolist()):
         lo, hi = start + first, min(start + last, len(ids) - 1)
         before = max(0, -lo)

@@ -10,7 +10,7 @@ import numpy as np
 from .checkpoint import Checkpoint
 from .config import RunConfig
 from .corpus import Corpus
-from .errors import CheckpointError, ResourceError
+from .errors import CheckpointError, ConfigurationError, ResourceError
 from .parameters import Parameters
 
 # Dropout by the size of the training part, as measured (see the README): a small text is read again and again and
@@ -19,13 +19,26 @@ _SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
 _LARGE_CORPUS = 10_000_000
 
 
-def fit_streams(wanted: int, asked: bool, targets: int, k1: int) -> int:
+def fit_streams(wanted: int, asked: bool, targets: int, k1: int, ranks: int = 1) -> int:
     """The number of streams for a training part with `targets` targets.
 
     What was asked for is kept as long as every stream has a target; the default is lowered until a stream holds at
-    least eight update blocks.
+    least eight update blocks, and all ranks have equally many.
     """
-    return max(1, min(wanted, targets if asked else targets // (8 * k1)))
+    if asked:
+        return max(1, min(wanted, targets))
+    fitting = max(1, min(wanted, targets // (8 * k1)))
+    return fitting // ranks * ranks or min(wanted, ranks)
+
+
+def require_even(streams: int, ranks: int) -> None:
+    """Refuses streams that cannot be dealt out evenly: the longest share would keep all others waiting."""
+    if ranks > streams:
+        raise ConfigurationError(f"{ranks} ranks for {streams} streams: start at most {streams}, or ask for more --streams")
+    if streams % ranks:
+        raise ConfigurationError(
+            f"{streams} streams cannot be dealt out evenly to {ranks} ranks: use a multiple of {ranks} for --streams"
+        )
 
 
 def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
@@ -35,11 +48,15 @@ def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
     return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0
 
 
-def thread_count(asked: int | None = None) -> int:
-    """The number of threads to use: as many as there are processors for this process, unless asked otherwise."""
+def thread_count(asked: int | None = None, sharers: int = 1) -> int:
+    """The number of threads to use: as many as there are processors for this process, unless asked otherwise.
+
+    sharers: processes that have the same ones.
+    """
     if asked:
         return asked
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, found // sharers)
 
 
 def require_memory(needed: int) -> None:

@@ -11,6 +11,7 @@ from .checkpoint import METRICS
 from .events import Alarm
 from .kernels.buffers import Plan, Reports
 from .network import Network
+from .ranks import Ranks
 from .storage import write_atomically
 from .truncation import Truncation
 from .watch import Watch, layer_norms, saturation
@@ -33,8 +34,9 @@ class _Tally:
 class Journal:
     """Writes the lines of one run, and keeps what the next one will sum up."""
 
-    def __init__(self, run: Path, chars_per_update: float, clip: float, vocabulary: int) -> None:
-        self._path, self._clip, self._watch = run / METRICS, clip, Watch(clip, vocabulary)
+    def __init__(self, run: Path, chars_per_update: float, clip: float, vocabulary: int, ranks: Ranks) -> None:
+        """ranks: of which the first writes."""
+        self._path, self._clip, self._watch, self._ranks = run / METRICS, clip, Watch(clip, vocabulary), ranks
         self._every = max(1, int(_LOG_CHARS / chars_per_update))
         self._tally = _Tally()
         self._complete_nats: float | None = None
@@ -56,12 +58,13 @@ class Journal:
 
     def append(self, record: dict[str, Any]) -> None:
         """Writes a line, and those that could not be written before; what cannot be written now waits for the next."""
-        self._waiting.append(json.dumps(record) + "\n")
-        self.flush()
+        if self._ranks.first:
+            self._waiting.append(json.dumps(record) + "\n")
+            self.flush()
 
     def flush(self, to_disk: bool = False) -> None:
         """Tries to write the lines that wait: all of them or, with the file as it was, none. to_disk: forces them there."""
-        if not self._waiting and not to_disk:
+        if not self._ranks.first or (not self._waiting and not to_disk):
             return
         try:
             with self._path.open("ab") as file:
@@ -79,15 +82,16 @@ class Journal:
         self._lines, self._waiting = self._lines + len(self._waiting), []
 
     def add(
-        self, plan: Plan, reports: Reports, chars: list[int], network: Network, truncation: Truncation, place: dict[str, Any]
+        self, plan: Plan, reports: Reports, chars: list[int], nats: list[float], network: Network, truncation: Truncation,
+        place: dict[str, Any],
     ) -> list[Alarm]:  # fmt: skip
-        """Takes a plan's updates into account, the characters of each given; a line that is full is written.
+        """Takes a plan's updates into account, the characters and loss of each given; a line that is full is written.
 
         place: where the run is after the plan. Returns what is wrong by it.
         """
         tally, alarms = self._tally, []
-        for u, (nats, n) in enumerate(zip(reports.nats.sum(1).tolist(), chars, strict=True)):
-            tally.nats += nats
+        for u, (loss, n) in enumerate(zip(nats, chars, strict=True)):
+            tally.nats += loss
             tally.chars += n
             tally.updates += 1
             tally.clipped += int(0 < self._clip < reports.norm[u])
@@ -104,7 +108,7 @@ class Journal:
         place: dict[str, Any],
     ) -> list[Alarm]:  # fmt: skip
         nats, number = tally.nats / tally.chars, int(plan.number[u])
-        layers, gates = layer_norms(network.gradients), saturation(network.gate_values())
+        layers, gates = layer_norms(network.gradients), self._saturation(network)
         self._complete_nats = nats
         self.append(
             {
@@ -120,6 +124,11 @@ class Journal:
         )
         return self._watch.look(number, nats, reports.norm, layers, gates)
 
+    def _saturation(self, network: Network) -> list[list[float]]:
+        """Of all streams, wherever they are."""
+        own = saturation(network.gate_values())
+        return self._ranks.table(own.reshape(-1)).mean(0).reshape(own.shape).tolist()
+
     # --- going on where a checkpoint stopped --------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
@@ -133,6 +142,9 @@ class Journal:
         """Goes on from a state: lines that were written after it are removed, they will be made again."""
         self._tally, self._complete_nats, self.longest = _Tally(*state["tally"]), state["complete_nats"], state["longest"]
         self._lines, self._waiting = state["lines"], list(state["waiting"])
+        self._ranks.on_first(self._remove_later_lines)
+
+    def _remove_later_lines(self) -> None:
         if self._path.exists():
             kept = self._path.read_bytes().split(b"\n")[:-1][: self._lines]
             self._lines = len(kept)

@@ -21,6 +21,7 @@ from .journal import Journal
 from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
+from .ranks import Ranks
 from .standing import Standing
 from .storage import write_atomically
 from .truncation import Truncation
@@ -39,6 +40,7 @@ class Parts:
     schedule: Schedule
     truncation: Truncation
     journal: Journal
+    ranks: Ranks
 
 
 class Keeper:
@@ -74,17 +76,18 @@ class Keeper:
         self.failing = False
 
     def save_config(self) -> None:
-        """Writes config.json. Raises CheckpointError."""
+        """Writes config.json, as all files on the first rank. Raises CheckpointError."""
         text = json.dumps(self._parts.config.to_json(), indent=2, ensure_ascii=False) + "\n"
         # A file's name may hold lone surrogates; written with a backslash they are JSON's escapes.
         data = text.encode("utf-8", "backslashreplace")
-        write_atomically(self._run / checkpoint.CONFIG, lambda file: file.write(data))
+        self._parts.ranks.on_first(lambda: write_atomically(self._run / checkpoint.CONFIG, lambda file: file.write(data)))
 
     def save_last(self, now: Standing, results: dict[str, Any]) -> None:
         """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
         self._last = time.monotonic()  # also where it fails: the next attempt is as far away
         self._parts.journal.flush(to_disk=True)
-        self._save(checkpoint.LAST, now, results, self._resume_arrays(now))
+        carried = {name: self._all_streams(own) for name, own in self._carried(now).items()}
+        self._save(checkpoint.LAST, now, results, {"optimizer": self._parts.optimizer.slots, **carried})
         self.dirty = False
 
     def save_best(self, now: Standing, results: dict[str, Any]) -> None:
@@ -101,16 +104,22 @@ class Keeper:
             "journal": parts.journal.state(),
             "schedule": [parts.schedule.factor, parts.schedule.stale],
         }
-        checkpoint.save(self._run / name, parts.config, parts.corpus.vocabulary, parts.parameters, progress, resume)
+        path, vocabulary = self._run / name, parts.corpus.vocabulary
+        parts.ranks.on_first(lambda: checkpoint.save(path, parts.config, vocabulary, parts.parameters, progress, resume))
 
-    def _resume_arrays(self, now: Standing) -> dict[str, np.ndarray]:
-        """The optimizer's memory, the carried state and, where errors reach past the block, the window."""
-        network, reaches_back = self._parts.network, self._parts.truncation.reaches_back(now.at)
-        return {"optimizer": self._parts.optimizer.slots, **network.carried(reaches_back)}
+    def _carried(self, now: Standing) -> dict[str, np.ndarray]:
+        """This rank's state and, where errors reach past the block, window: (..., layers or steps, own streams, P)."""
+        return self._parts.network.carried(self._parts.truncation.reaches_back(now.at))
+
+    def _all_streams(self, own: np.ndarray) -> np.ndarray:
+        """What all ranks carry on the first one, as it is saved, whatever the ranks: (..., layers or steps S, P)."""
+        found = self._parts.ranks.gather(own)
+        whole = np.concatenate(found, axis=-2) if found else own
+        return whole.reshape(*whole.shape[:-3], -1, whole.shape[-1])
 
     def load_last(self) -> Checkpoint:
         """What was saved last. Raises CheckpointError."""
-        return checkpoint.load(self._run / checkpoint.LAST)
+        return self._parts.ranks.from_first(lambda: checkpoint.load(self._run / checkpoint.LAST))
 
     def restore(self, saved: Checkpoint) -> Standing:
         """Brings all parts to where `saved` (last.npz of the same run) was written; raises CheckpointError."""
@@ -132,20 +141,24 @@ class Keeper:
             parts.journal.restore(p["journal"])
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
-        for name, array in self._resume_arrays(now).items():
-            _copy_array(saved, name, array)
-            parts.network.carry(name, array, parts.truncation.reaches_back(now.at))
+        slots, reaches_back = parts.optimizer.slots, parts.truncation.reaches_back(now.at)
+        slots[...] = _array(saved, "optimizer", slots.shape, slots.dtype)
+        first, own, count = parts.streams.first, parts.streams.own, parts.streams.count
+        for name, mine in self._carried(now).items():
+            *outer, steps, _, width = mine.shape
+            whole = _array(saved, name, (*outer, steps * count, width), mine.dtype).reshape(*outer, steps, count, width)
+            parts.network.carry(name, whole[..., first : first + own, :], reaches_back)
         self.dirty = False
         return now
 
 
-def _copy_array(saved: Checkpoint, name: str, target: np.ndarray) -> None:
-    source = saved.resume.get(name)
-    if source is None:
+def _array(saved: Checkpoint, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """One of the arrays that exact continuation needs, if it is what it should be."""
+    found = saved.resume.get(name)
+    if found is None:
         raise CheckpointError(f"{saved.path}: array resume/{name} is missing; only last.npz can be resumed")
-    if source.shape != target.shape or source.dtype != target.dtype:
+    if found.shape != shape or found.dtype != dtype:
         raise CheckpointError(
-            f"{saved.path}: array resume/{name} should be {target.dtype} {target.shape}, "
-            f"the file has {source.dtype} {source.shape}"
+            f"{saved.path}: array resume/{name} should be {dtype} {shape}, the file has {found.dtype} {found.shape}"
         )
-    target[...] = source
+    return found

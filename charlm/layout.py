@@ -17,6 +17,7 @@ from .kernels.matmul import CHUNK, PANEL, Scratch
 from .kernels.parallel import GATE, Part, rehearse, share
 from .parameters import Parameters, aligned_zeros
 from .parameters import padded as roundup
+from .ranks import Exchange
 
 _LEAST_STREAMS = 2  # streams that are worth a thread of their own
 
@@ -80,29 +81,29 @@ class Layout:
         return found
 
     def collect(self, array: np.ndarray, steps: int, groups: int) -> np.ndarray:
-        """A copy with rows by step and stream and slices joined: (..., X steps S, groups U) -> (..., steps S, groups P).
+        """A copy with rows by step and stream and slices joined: (..., X steps S, groups U) -> (..., steps, S, groups P).
 
         steps: what the array holds of them; layers for a State. groups: numbers of units that a row holds, such as G; 0
         where a row is not divided, and every slice, if there is one for each, has a copy of all rows.
         """
-        rows = self.rows(steps).reshape(-1)
+        rows = self.rows(steps)
         if groups and self.slices > 1:
             *outer, _, width = array.shape
-            parted = array.reshape(*outer, self.slices, len(rows), groups, width // groups)
-            array = np.moveaxis(parted, -4, -2).reshape(*outer, len(rows), self.slices * width)
+            parted = array.reshape(*outer, self.slices, rows.size, groups, width // groups)
+            array = np.moveaxis(parted, -4, -2).reshape(*outer, rows.size, self.slices * width)
         return np.ascontiguousarray(array[..., rows, :])
 
     def spread(self, whole: np.ndarray, array: np.ndarray, steps: int, groups: int) -> None:
         """Writes what `collect` gave back into the array."""
-        rows = self.rows(steps).reshape(-1)
-        ordered = np.empty_like(whole)
-        ordered[..., rows, :] = whole
+        rows = self.rows(steps)
         *outer, _, width = array.shape
+        ordered = np.empty((*outer, rows.size, whole.shape[-1]), whole.dtype)
+        ordered[..., rows, :] = whole
         if groups and self.slices > 1:
-            parted = ordered.reshape(*outer, len(rows), groups, self.slices, width // groups)
+            parted = ordered.reshape(*outer, rows.size, groups, self.slices, width // groups)
             array[...] = np.moveaxis(parted, -2, -4).reshape(array.shape)
         else:
-            array.reshape(*outer, -1, len(rows), width)[...] = ordered[..., None, :, :]
+            array.reshape(*outer, -1, rows.size, width)[...] = ordered[..., None, :, :]
 
     def unit_runs(self, sizes: Sizes, groups: int) -> np.ndarray:
         """Runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see kernels/matmul.py."""
@@ -163,9 +164,22 @@ def meeting_seconds() -> float:
     return float(best)
 
 
-def run_together(kernel: Callable, arguments: tuple[Any, ...], parts: list[Part], pool: ThreadPoolExecutor) -> None:
-    """Calls a kernel on all parts at once, none on this thread, which can so handle a signal however long they take."""
+def run_together(
+    kernel: Callable,
+    arguments: tuple[Any, ...],
+    parts: list[Part],
+    pool: ThreadPoolExecutor,
+    exchange: Exchange | None = None,
+) -> None:
+    """Calls a kernel on all parts at once, none on this thread, which can so handle a signal however long they take.
+
+    exchange: sums gradients over the ranks meanwhile.
+    """
     parts[0].gate[:] = 0
+    if exchange is not None:
+        parts = [part._replace(bell=exchange.bell, answer=exchange.answer) for part in parts]
     running = [pool.submit(kernel, *arguments, part) for part in parts]
+    if exchange is not None:
+        exchange.serve(running)
     for part in running:
         part.result()

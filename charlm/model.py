@@ -16,10 +16,12 @@ from .errors import CorpusError
 from .evaluate import Evaluator
 from .fitting import thread_count
 from .lines import Escape, LineScorer, Scored
+from .ranks import Ranks
 from .sample import opening
 from .writer import Text, Writer
 
 _LINES = 4096  # scored at once
+_PIECE = 1 << 20  # characters counted at a time
 
 
 @dataclass(frozen=True)
@@ -74,10 +76,11 @@ class Model:
     reads and writes their UTF-8 form. What is read and written is reset as in training.
     """
 
-    def __init__(self, checkpoint: Checkpoint, threads: int | None = None) -> None:
-        """threads: default the processors there are; results do not depend on it."""
+    def __init__(self, checkpoint: Checkpoint, threads: int | None = None, ranks: Ranks | None = None) -> None:
+        """threads: default the processors there are; results do not depend on it. ranks: who scores texts together."""
         self.checkpoint = checkpoint
-        self._threads = thread_count(threads)
+        self._ranks = ranks or Ranks()
+        self._threads = thread_count(threads, self._ranks.sharers)
         self._resets = Resets.of_run(checkpoint.config, checkpoint.vocabulary)
         self._opening = opening(checkpoint.config, checkpoint.vocabulary)[-1:].astype(np.int64)
 
@@ -121,30 +124,38 @@ class Model:
     ) -> Score:  # fmt: skip
         """How well all characters but the first are predicted. ids: (N,) integers, -1 for unknown characters.
 
-        streams: places read side by side, each after a warm-up; 1 reads in order. on_done is told how many characters
-        more were read. Raises CorpusError for N < 2.
+        streams: places read side by side, each after a warm-up; 1 reads in order. Several ranks read at least one each.
+        on_done is told how many characters more were read. Raises CorpusError for N < 2.
         """
         if len(ids) < 2:
             raise CorpusError("a text of one character has none to predict")
         vocabulary = self.checkpoint.vocabulary
-        targets = np.asarray(ids[1:])
-        known, sizes = targets >= 0, vocabulary.id_bytes()
-        unknown = len(known) - int(known.sum())
+        chars, known, encoded = len(ids) - 1, 0, 0
+        for at in range(1, len(ids), _PIECE):
+            piece = ids[at : at + _PIECE]
+            piece = piece[piece >= 0]
+            known, encoded = known + len(piece), encoded + int(vocabulary.id_bytes()[piece].sum())
+        unknown = chars - known
         if unknown == 0 and ids[0] >= 0:
             read = ids
         else:
             first = ids[:1] if ids[0] >= 0 else self._opening
-            read = np.concatenate([first, targets[known]])
+            read = np.concatenate([first, ids[1:][ids[1:] >= 0]])
         nats, hits = 0.0, 0
         if len(read) > 1:
-            evaluator = Evaluator(self.checkpoint.parameters, min(streams, len(read) - 1), self._threads)
-            found = evaluator.evaluate(read, self._resets, on_done)
-            nats, hits = found.nats, found.hits
+            nats, hits = self._read(read, min(max(streams, self._ranks.size), len(read) - 1), on_done)
         if unknown:
             escape = Escape(len(vocabulary))
-            nats += (len(known) - unknown) * escape.known + unknown * escape.unknown
-        encoded = int(sizes[targets[known]].sum()) + unknown  # at least a byte each
-        return Score(len(targets), nats, hits, encoded, unknown)
+            nats += known * escape.known + unknown * escape.unknown
+        return Score(chars, nats, hits, encoded + unknown, unknown)  # what is unknown has at least a byte each
+
+    def _read(self, ids: np.ndarray, streams: int, on_done: Callable[[int], None]) -> tuple[float, int]:
+        """The loss of all characters but the first, and how many of them were the likeliest."""
+        ranks = self._ranks
+        evaluator = Evaluator(self.checkpoint.parameters, streams, self._threads, ranks.rank, ranks.size)
+        found = evaluator.evaluate(ids, self._resets, on_done)
+        nats, hits = ranks.table(np.array([found.nats, float(found.hits)])).sum(0).tolist()
+        return nats, int(hits)
 
     def dynamic_nats(
         self, ids: np.ndarray, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None

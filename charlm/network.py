@@ -15,6 +15,7 @@ from .kernels.score import score
 from .kernels.train import train
 from .layout import Layout, run_together
 from .parameters import Parameters, aligned_zeros, padded
+from .ranks import Exchange
 
 
 class Network:
@@ -26,6 +27,7 @@ class Network:
     memory: bytes that the window and the work on it may take, 0 for no limit; a block for which that is too little is
     made in pieces, see kernels/train.py.
     threads: how many may share the work. It decides who computes what and where it lies, not what comes out.
+    first: the number of its first stream, where other ranks have those before it.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Network:
         dropout_seed: int | None = 0,
         threads: int = 1,
         memory: int = 0,
+        first: int = 0,
     ) -> None:
         config = parameters.config
         self.parameters = parameters
@@ -60,7 +63,7 @@ class Network:
             capacity=capacity,
             loss_capacity=capacity if inject_window else block,
         )
-        self.passing = _passing(config, dropout_seed if self.trains else None)
+        self.passing = _passing(config, dropout_seed if self.trains else None, first)
         self.state = State(
             *(aligned_zeros((config.layers * streams * self._layout.slices, self.sizes.units)) for _ in State._fields)
         )
@@ -155,8 +158,8 @@ class Network:
             loss_runs=self._layout.time_runs(z, z.loss_capacity),
         )
 
-    def _run(self, kernel: Any, *arguments: Any) -> None:
-        run_together(kernel, arguments, self._layout.parts, self._pool)
+    def _run(self, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
+        run_together(kernel, arguments, self._layout.parts, self._pool, exchange)
 
     @property
     def longest_block(self) -> int:
@@ -172,10 +175,10 @@ class Network:
             self._divide_block(block, self._memory or memory)
             self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
 
-    def train(self, plan: Plan, rule: Rule, lags: int = 0) -> Reports:
+    def train(self, plan: Plan, rule: Rule, lags: int = 0, exchange: Exchange | None = None) -> Reports:
         """Makes the plan's updates; the gradient of the last one is left in `gradients`.
 
-        lags: for how many steps back the errors' norms are reported.
+        lags: for how many steps back the errors' norms are reported. exchange: sums each gradient over the ranks.
         """
         updates, layers = len(plan.start), self.sizes.layers if lags else 0
         reports = Reports(
@@ -184,7 +187,7 @@ class Network:
         )  # fmt: skip
         self._run(
             train, self.cell, self.sizes, self.passing, plan, self.parameters.weights, self.gradients.weights,
-            self.packed, self.window, self.state, self.work, rule, reports,
+            self.packed, self.window, self.state, self.work, rule, reports, exchange=exchange,
         )  # fmt: skip
         return reports
 
@@ -232,8 +235,7 @@ class Network:
     def choose_streams(self, chosen: np.ndarray) -> None:
         """Gives stream i the state that stream chosen[i] has."""
         for name, values in self.carried(window=False).items():
-            by_layer = values.reshape(self.sizes.layers, self.streams, -1)
-            self.carry(name, by_layer[:, chosen].reshape(values.shape), window=False)
+            self.carry(name, values[:, chosen], window=False)
 
     def gate_values(self) -> np.ndarray:
         """The sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1]; for a tanh cell (1 + h) / 2.
@@ -257,7 +259,7 @@ class Network:
     def carried(self, window: bool) -> dict[str, np.ndarray]:
         """Copies of the carried state and, if asked for, of the window's activations: what exact continuation needs.
 
-        Rows are by layer or step and stream, whatever the threads: state_h (L S, P), window_z (L, C S, G P) and so on.
+        By layer or step and stream, whatever the threads: state_h (L, S, P), window_z (L, C, S, G P) and so on.
         """
         return {name: self._layout.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
 
@@ -306,7 +308,7 @@ def _reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Pla
     )  # fmt: skip
 
 
-def _passing(config: ModelConfig, seed: int | None) -> Passing:
+def _passing(config: ModelConfig, seed: int | None, first: int) -> Passing:
     dropout = 0.0 if seed is None else config.dropout
     units = aligned_zeros((1, padded(config.hidden)))
     units[0, : config.hidden] = 1.0
@@ -316,5 +318,6 @@ def _passing(config: ModelConfig, seed: int | None) -> Passing:
         keep=int((1.0 - dropout) * 2**32),
         scale=1.0 / (1.0 - dropout),
         seed=seed or 0,
+        first=first,
         units=units,
     )

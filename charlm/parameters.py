@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,21 @@ class Parameters:
             found.append((at, len(self.flat)))
         return np.array(found, np.int64)
 
+    def by_layer(self) -> list[list[np.ndarray]]:
+        """Stretches (n,) of flat whose gradients a backward pass completes layer by layer, from the top; together all.
+
+        Matrices of a layer, the output's with the top one's; what is small comes last.
+        """
+        w, top = self.weights, self.config.layers - 1
+        found = [[w.w_hh[layer], w.w_ih[layer - 1] if layer else w.embed] for layer in range(top, -1, -1)]
+        found[0].append(w.out)
+        found[-1].append(self.flat[self.matrices :])
+        return [[array.reshape(-1) for array in arrays] for arrays in found]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is sent to another process: the views are made anew there."""
+        return _revived, (self.config, self.vocabulary, self.flat)
+
     def like(self) -> "Parameters":
         """Zeros of the same shape: a gradient."""
         return Parameters(self.config, self.vocabulary)
@@ -159,6 +175,12 @@ class Parameters:
             forget = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.forget_gate, : self.config.hidden]
             forget[...] = cell.forget_bias if bias is None else bias
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+
+
+def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray) -> Parameters:
+    parameters = Parameters(config, vocabulary)
+    parameters.flat[...] = flat
+    return parameters
 
 
 def _to_pytorch(name: str, view: np.ndarray) -> np.ndarray:

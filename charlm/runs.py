@@ -6,13 +6,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
+import numba
+import numpy as np
+
+from . import __version__
 from .checkpoint import BEST, CONFIG, LAST, METRICS, Checkpoint, load, load_run, save
 from .config import RunConfig
-from .corpus import Corpus, read_corpus
-from .errors import CheckpointError, ConfigurationError
+from .corpus import STANDARD_INPUT, Corpus, read_corpus
+from .errors import CheckpointError, ConfigurationError, CorpusError
 from .events import Event, Note
-from .fitting import adopt, fit_dropout, fit_streams, thread_count
+from .fitting import adopt, fit_dropout, fit_streams, require_even, thread_count
+from .kernels.jit import source_digest
+from .kernels.lanes import LANES
 from .model import Model
+from .ranks import Ranks
 from .settings import Request, Settings, configuration, default_run, resumed, saving
 from .storage import Lock, remove_leftovers
 from .tensorboard import remove_events
@@ -20,32 +27,40 @@ from .trainer import Trainer
 
 
 def begin(
-    request: Request, say: Callable[[str], object] = lambda note: None, on_read: Callable[[int], None] = lambda n: None
+    request: Request,
+    say: Callable[[str], object] = lambda note: None,
+    on_read: Callable[[int], None] = lambda n: None,
+    ranks: Ranks | None = None,
 ) -> Trainer:
     """A trainer that is ready to train. Nothing of an earlier run is removed unless everything asked for is possible.
 
-    say: is told what was found and decided. on_read: as for read_corpus. Raises CharlmError.
+    say: is told what was found and decided. on_read: as for read_corpus. ranks: who trains together; the first one writes
+    and needs the run's directory. Raises CharlmError.
     """
-    lock = _lock(request.run)
-    saved = _saved_run(request)
-    config = (
-        configuration(request.settings, request.corpus)
-        if saved is None
-        else resumed(saved.config, request.settings, request.corpus)
-    )
-    corpus = _read(config, say, on_read)
+    ranks = ranks or Ranks()
+    ranks.require_same("what is installed differs", _installed())
+    ranks.require_same("what is asked for differs", f"{request.corpus} {request.settings}")
+    lock = ranks.on_first(lambda: _lock(request.run))
+    saved = ranks.from_first(lambda: _saved_run(request))
+    config = ranks.everywhere(lambda: _configuration(request, saved))
+    corpus = ranks.everywhere(lambda: _read(config, say, on_read, ranks), node_first=True)
+    ranks.require_same("the corpus differs: its digest is", corpus.digest)
+    config = ranks.everywhere(lambda: _suited(config, None if saved else request.settings, corpus, say, ranks))
+    parameters = None
+    if request.init_from and saved is None:
+        source = request.init_from
+        parameters = ranks.from_first(lambda: adopt(load_run(source), config, corpus))
+    threads = thread_count(request.threads, ranks.sharers)
+    trainer = ranks.everywhere(
+        lambda: Trainer(config, corpus, request.run, threads, request.saving, parameters, ranks)
+    )  # fmt: skip
     if saved is None:
-        config = _fitted(config, request.settings, corpus, say)
-    started = request.init_from and saved is None
-    parameters = adopt(load_run(request.init_from), config, corpus) if started else None
-    trainer = Trainer(config, corpus, request.run, thread_count(request.threads), request.saving, parameters)
-    if saved is None:
-        request.run.mkdir(parents=True, exist_ok=True)
-        lock = lock or Lock(request.run)
-        _clear(request.run)
+        trainer.lock = ranks.on_first(lambda: _take(request.run, lock))
     else:
+        trainer.lock = lock
         trainer.restore(saved)
-    trainer.lock = lock
+    if ranks.size > 1:
+        ranks.everywhere(trainer.prepare, node_first=True)
     return trainer
 
 
@@ -86,6 +101,18 @@ def train(
     return Model(load_run(str(directory)), threads)
 
 
+def _installed() -> str:
+    """What the ranks of a job must have in common, or their results would drift apart."""
+    versions = f"charlm {__version__}, numba {numba.__version__}, numpy {np.__version__}"
+    return f"{versions}, kernels {source_digest()[:8]} for vectors of {LANES} numbers"
+
+
+def _configuration(request: Request, saved: Checkpoint | None) -> RunConfig:
+    if saved is None:
+        return configuration(request.settings, request.corpus)
+    return resumed(saved.config, request.settings, request.corpus)
+
+
 def _saved_run(request: Request) -> Checkpoint | None:
     """The checkpoint to go on from; refuses a directory that holds a run unless told what to do with it."""
     run = request.run
@@ -116,6 +143,14 @@ def _holds_a_run(run: Path) -> bool:
     return any((run / name).exists() for name in (LAST, BEST, METRICS, CONFIG))
 
 
+def _take(run: Path, lock: Lock | None) -> Lock:
+    """Makes the directory and holds it for a new run."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = lock or Lock(run)
+    _clear(run)
+    return lock
+
+
 def _lock(run: Path) -> Lock | None:
     """The directory, if it is there, held for this process alone; what a killed writer left there is removed."""
     if not run.is_dir():
@@ -132,7 +167,11 @@ def _clear(run: Path) -> None:
     remove_events(run)
 
 
-def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[int], None]) -> Corpus:
+def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[int], None], ranks: Ranks) -> Corpus:
+    sources = [*config.corpus, *([config.val_file] if config.val_file is not None else [])]
+    for name in sources if ranks.size > 1 else ():
+        if name == STANDARD_INPUT or (Path(name).exists() and not Path(name).is_file()):
+            raise CorpusError(f"{name}: only one rank could read it; name a file that all can")
     begun = time.monotonic()
     corpus = read_corpus(config.corpus, config.use_bytes, config.val_file, config.val_fraction, on_read)
     kind = "bytes" if config.use_bytes else "characters"
@@ -146,12 +185,25 @@ def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[in
     return corpus
 
 
-def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object]) -> RunConfig:
-    """The configuration with what the corpus's size decides where nothing was asked for."""
-    n = len(corpus.train)
-    streams = fit_streams(config.streams, "streams" in settings, n - 1, config.truncation.k1)
+def _suited(
+    config: RunConfig, settings: Settings | None, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
+) -> RunConfig:  # fmt: skip
+    """The configuration that these ranks can train. settings: None for a run that goes on."""
+    if settings is not None:
+        config = _fitted(config, settings, corpus, say, ranks)
+    require_even(config.streams, ranks.size)
+    return config
+
+
+def _fitted(
+    config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
+) -> RunConfig:  # fmt: skip
+    """The configuration with what the corpus's size and the ranks decide where nothing was asked for."""
+    n, k1, asked = len(corpus.train), config.truncation.k1, "streams" in settings
+    streams, alone = (fit_streams(config.streams, asked, n - 1, k1, size) for size in (ranks.size, 1))
     if streams < config.streams:
-        say(f"streams: {streams} instead of {config.streams}, since the corpus is small")
+        why = "since the corpus is small" if streams == alone else f"so that {ranks.size} ranks have equally many"
+        say(f"streams: {streams} instead of {config.streams}, {why}")
     dropout = fit_dropout(config.model.dropout, "dropout" in settings or config.once, n)
     if dropout != config.model.dropout:
         size = "large" if dropout < config.model.dropout else "small"

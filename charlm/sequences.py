@@ -21,7 +21,7 @@ class Sequences:
 
 def measure(streams: Streams, resets: Resets, ids: np.ndarray, truncation: Truncation) -> Sequences:
     """Counts what lies between two resets of a stream, and between one and the stream's end, over a whole epoch."""
-    begins = np.zeros(streams.count, np.int64)  # of the sequence that is not over yet
+    begins = np.zeros(streams.own, np.int64)  # of the sequence that is not over yet
     count = longest = cut = 0
     for first in range(0, streams.steps, _STEPS):
         last = min(streams.steps, first + _STEPS)

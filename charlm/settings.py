@@ -65,6 +65,7 @@ class Settings(TypedDict, total=False):
     minutes: float | None
     eval_every: int
     patience: int
+    sync_every: int
     once: bool
     max_rollbacks: int
     val_file: str | None
@@ -109,6 +110,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
         schedule=ScheduleConfig(o["schedule"], o["warmup"], **ends, patience=o["patience"], eval_every=o["eval_every"]),
         streams=o["streams"],
         seed=o["seed"],
+        sync_every=o["sync_every"],
         once=o["once"],
         max_rollbacks=o["max_rollbacks"],
         use_bytes=o["use_bytes"],
@@ -163,7 +165,7 @@ def settings_of(config: RunConfig) -> Settings:
         "weight_decay": rule.weight_decay, "clip": rule.clip, "schedule": schedule.kind, "warmup": schedule.warmup,
         "epochs": schedule.epochs, "updates": schedule.updates, "minutes": schedule.minutes,
         "patience": schedule.patience, "eval_every": schedule.eval_every, "streams": config.streams,
-        "seed": config.seed, "once": config.once,
+        "seed": config.seed, "sync_every": config.sync_every, "once": config.once,
         "max_rollbacks": config.max_rollbacks, "use_bytes": config.use_bytes, "val_file": config.val_file,
         "val_fraction": config.val_fraction,
     })  # fmt: skip

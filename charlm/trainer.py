@@ -1,5 +1,6 @@
 """Training as a generator of events: plan, run the kernel, look at its reports, validate, save. Prints nothing."""
 
+import contextlib
 import math
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from .blocks import Resets, Streams
 from .checkpoint import Checkpoint
 from .config import DrawConfig, RunConfig, SavingConfig
 from .corpus import Corpus
-from .errors import CorpusError, DivergenceError
+from .errors import CheckpointError, CorpusError, DivergenceError
 from .evaluate import Evaluator
 from .events import Adaptation, Alarm, Event, Progress, Validation
 from .fitting import free_memory, require_memory
@@ -23,12 +24,14 @@ from .network import Network
 from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
+from .ranks import Ranks
 from .sample import opening, sample
 from .standing import Standing
 from .storage import Lock
-from .truncation import MEASURED, make_plan, method
+from .truncation import MEASURED, Position, make_plan, method
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
+_PLAN_SECONDS_OF_RANKS = 0.05  # Open MPI's mpiexec kills a quarter of a second after it has asked to stop
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
@@ -45,37 +48,41 @@ class Trainer:
 
     def __init__(
         self, config: RunConfig, corpus: Corpus, run: Path, threads: int, saving: SavingConfig,
-        parameters: Parameters | None = None,
+        parameters: Parameters | None = None, ranks: Ranks | None = None,
     ) -> None:  # fmt: skip
-        """parameters: initial values of another run; drawn from the seed when left out."""
-        self.config, self.corpus, self.run = config, corpus, run
+        """parameters: initial values of another run; drawn from the seed when left out. ranks: who trains together."""
+        self.config, self.corpus, self.run, self.ranks = config, corpus, run, ranks or Ranks()
         self._saving = saving
         self.parameters = parameters or Parameters(config.model, len(corpus.vocabulary))
         if parameters is None:
             self.parameters.initialise(config.seed)
-        self.streams = Streams(len(corpus.train), config.streams)
+        self.streams = Streams(len(corpus.train), config.streams).of_rank(self.ranks.rank, self.ranks.size)
         self.truncation = cut = method(config.truncation, self.streams, config.seed)
         self.network = Network(
-            self.parameters, config.streams, cut.block, cut.window, cut.older_losses > 0, config.seed, threads,
-            memory=config.truncation.memory * 10**6,
+            self.parameters, self.streams.own, cut.block, cut.window, cut.older_losses > 0, config.seed, threads,
+            memory=config.truncation.memory * 10**6, first=self.streams.first,
         )  # fmt: skip
+        self._exchange = self.ranks.exchange(self.network.gradients) if config.sync_every == 1 else None
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)
         self._now, self._seconds_per_update = Standing(), 0.0
         chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
-        self._journal = Journal(run, chars_per_update, config.optimizer.clip, len(corpus.vocabulary))
+        self._journal = Journal(run, chars_per_update, config.optimizer.clip, len(corpus.vocabulary), self.ranks)
         parts = Parts(
-            config, corpus, self.streams, self.parameters, self.network, self.optimizer, self.schedule, cut, self._journal
-        )
+            config, corpus, self.streams, self.parameters, self.network, self.optimizer, self.schedule, cut, self._journal,
+            self.ranks,
+        )  # fmt: skip
         self._keeper = Keeper(run, saving, parts)
         self._healthy = True  # whether the last losses are such that their parameters are worth keeping
+        self._asked_to_stop = False  # here, which the other ranks have to hear of
         self._stop = self._out_of_patience = False
+        self._apart = False  # whether ranks have made updates of their own since their parameters were the same
         self.lock: Lock | None = None  # on the run's directory, given back when training ends
         self._evaluator = self._new_evaluator(threads)
         self._profiler = self._new_profiler(threads)
         measuring = self._profiler.bytes if self._profiler else 0
-        require_memory(self.network.all_bytes() + self.optimizer.slots.nbytes + measuring)
+        require_memory(self.ranks.sharers * (self.network.all_bytes() + self.optimizer.slots.nbytes + measuring))
 
     # --- what a run is made of ---------------------------------------------------------------------------------------
 
@@ -108,15 +115,28 @@ class Trainer:
         return self._now.chars_per_second
 
     def request_stop(self) -> None:
-        """Ends training after the updates now being made; may be called from a signal handler."""
-        self._stop = True
+        """Ends training, of all ranks, after the updates now being made; may be called from a signal handler."""
+        self._asked_to_stop = True
+
+    @property
+    def stopped(self) -> bool:
+        """Whether training ended because that was requested, of this rank or another."""
+        return self._stop
+
+    def prepare(self) -> None:
+        """Compiles what is needed, or loads it: makes no updates and reads nothing."""
+        one, at = np.zeros(1), Position()
+        plan, _ = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, at, 1, one)
+        self.network.train(plan._replace(start=plan.start[:0]), self.optimizer.rule)
+        if self._evaluator is not None:
+            self._evaluator.prepare()
 
     def _new_evaluator(self, threads: int) -> Evaluator | None:
         held_out = min(len(self.corpus.validation), _VALIDATION_CHARS)
         if held_out < 2:
             return None
         streams = max(1, min(_VALIDATION_STREAMS, held_out // 2048))
-        return Evaluator(self.parameters, streams, threads)
+        return Evaluator(self.parameters, streams, threads, self.ranks.rank, self.ranks.size)
 
     def _new_profiler(self, threads: int) -> Profiler | None:
         lags = self.truncation.lags
@@ -146,6 +166,7 @@ class Trainer:
             if not self._stop and self._evaluator is not None and self._now.validated_at != self.updates:
                 yield from self._validate()
             if self._keeper.dirty:
+                self._come_together()
                 self.save()
         finally:
             if self.lock:
@@ -165,13 +186,13 @@ class Trainer:
             untimed = False
             if self._validation_is_due():
                 yield from self._validate()
-            if self._healthy and self._keeper.due(self.updates):
+            if self._is_in_step() and self._healthy and self.ranks.from_first(lambda: self._keeper.due(self.updates)):
                 yield from self._keeper.attempt(self.updates, self.save)
 
     def _roll_back(self, error: DivergenceError) -> Iterator[Alarm]:
         """Returns to the last state that was saved, with half the learning rate."""
         if self._now.rollbacks >= self.config.max_rollbacks:
-            raise DivergenceError(
+            raise self._diverged(
                 f"{error}, after {self._now.rollbacks} returns to the last good state: try a lower --lr or --clip, or "
                 "--cell lstm or gru; what was saved last is kept"
             )
@@ -186,6 +207,7 @@ class Trainer:
         yield from self._keeper.attempt(self.updates, self.save)
 
     def _done(self) -> bool:
+        self._stop = self._stop or bool(self.ranks.table(np.array([float(self._asked_to_stop)])).any())
         return self._stop or self._out_of_patience or self._share() >= 1.0
 
     def _share(self, later: float | np.ndarray = 0.0) -> Any:
@@ -201,28 +223,32 @@ class Trainer:
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
         plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._now.at, n, rates)
+        if self._exchange is None:
+            plan = plan._replace(weight=plan.weight * self.ranks.size)  # each rank's update is of its own streams alone
         self.corpus.release()
         if plan.steps.max() > self.network.longest_block:
             self.network.reserve(int(plan.steps.max()), free_memory())
         begun = time.perf_counter()
-        reports = self.network.train(plan, self.optimizer.rule)
-        spent = time.perf_counter() - begun
-        self._check(reports)
+        reports = self.network.train(plan, self.optimizer.rule, exchange=self._exchange)
+        nats, spent = self._agree(reports, time.perf_counter() - begun)
         chars = self._chars(plan)
-        self._now.trained(chars.tolist(), reports.nats.sum(1).tolist(), None if untimed else spent)
+        self._now.trained(chars.tolist(), nats.tolist(), None if untimed else spent)
         if not untimed:
             self._seconds_per_update = spent / len(chars)
-        self._now.at, self._keeper.dirty = after, True
-        nats = float(reports.nats.sum() / chars.sum())
-        self._healthy = nats <= _HOPELESS * math.log(len(self.corpus.vocabulary))
-        alarms = self._journal.add(plan, reports, chars.tolist(), self.network, self.truncation, self._place())
+        self._now.at, self._keeper.dirty, self._apart = after, True, self._exchange is None
+        if self.updates % self.config.sync_every == 0:
+            self._come_together()
+        mean = float(nats.sum() / chars.sum())
+        self._healthy = mean <= _HOPELESS * math.log(len(self.corpus.vocabulary))
+        place = self._place()
+        alarms = self._journal.add(plan, reports, chars.tolist(), nats.tolist(), self.network, self.truncation, place)
         progress = Progress(
             updates=self.updates,
             epochs=self.epochs,
             share=float(self._share()),
             seconds=self._now.seconds,
             chars_per_second=self.chars_per_second,
-            nats=nats,
+            nats=mean,
             learning_rate=float(plan.learning_rate[-1]),
             gradient_norm=float(reports.norm[-1]),
         )
@@ -230,8 +256,10 @@ class Trainer:
 
     def _updates_at_once(self) -> int:
         """As many updates as fit the plan's time, not past the next point where something else is due."""
-        n = max(1, int(_PLAN_SECONDS / self._seconds_per_update)) if self._seconds_per_update > 0 else 2
-        for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every):
+        seconds = _PLAN_SECONDS if self.ranks.size == 1 else _PLAN_SECONDS_OF_RANKS
+        n = max(1, int(seconds / self._seconds_per_update)) if self._seconds_per_update > 0 else 2
+        alone = self.config.sync_every if self.ranks.size > 1 and self.config.sync_every > 1 else 0
+        for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every, alone):
             if every:
                 n = min(n, every - self.updates % every)
         n = min(n, self._journal.updates_left)
@@ -240,26 +268,53 @@ class Trainer:
 
     def _chars(self, plan: Plan) -> np.ndarray:
         """Targets in each of the plan's blocks (U,) int64: only the last step of an epoch can lack some."""
-        missing = int((self.streams.targets < self.streams.steps).sum())
-        return plan.steps * self.streams.count - np.where(plan.start + plan.steps == self.streams.steps, missing, 0)
+        ends = plan.start + plan.steps == self.streams.steps
+        return plan.steps * self.streams.count - np.where(ends, self.streams.shorter, 0)
 
-    def _check(self, reports: Reports) -> None:
-        """Nothing that is not finite gets further than here."""
+    def _agree(self, reports: Reports, spent: float) -> tuple[np.ndarray, float]:
+        """The loss of all ranks' streams in each update (U,) float64, and the time of the first one's that counts for all.
+
+        Nothing that is not finite anywhere gets further than here.
+        """
         failed = np.flatnonzero(reports.applied == 0)
-        update = self.updates + (int(failed[0]) + 1 if len(failed) else len(reports.applied))
-        if len(failed) or not np.isfinite(reports.nats).all():
-            raise DivergenceError(f"training diverged: the gradient of update {update:,} is not finite")
-        if not np.isfinite(self.parameters.flat).all():
-            raise DivergenceError(f"training diverged: update {update:,} made parameters that are not finite")
+        made = len(failed) == 0 and bool(np.isfinite(reports.nats).all())
+        wrong = math.inf if made else float(failed[0] if len(failed) else len(reports.applied) - 1)
+        sound = made and bool(np.isfinite(self.parameters.flat).all())
+        own = [spent, wrong, float(sound), *reports.nats.sum(1).tolist()]
+        times, first_wrong, all_sound, *nats = self.ranks.table(np.array(own)).T
+        if np.isfinite(first_wrong).any():
+            update = self.updates + int(first_wrong.min()) + 1
+            raise self._diverged(f"training diverged: the gradient of update {update:,} is not finite")
+        if not all_sound.all():
+            update = self.updates + len(nats)
+            raise self._diverged(f"training diverged: update {update:,} made parameters that are not finite")
+        return np.array(nats).sum(1), float(times[0])
+
+    def _diverged(self, how: str) -> DivergenceError:
+        return self.ranks.joint(DivergenceError(how))
+
+    def _is_in_step(self) -> bool:
+        """Whether all ranks have the same parameters now: only then are they worth keeping."""
+        return not self._apart or self.ranks.size == 1
+
+    def _come_together(self) -> None:
+        """Replaces what ranks made of parameters and optimizer on their own by the mean."""
+        if not self._is_in_step():
+            self.ranks.average(self.parameters.flat, self.optimizer.slots)
+        self._apart = False
 
     def _adapt(self, profiler: Profiler, untimed: bool) -> Adaptation:
         """Measures how far errors reach and lets the truncation choose."""
         begun, before = time.perf_counter(), self.truncation.k2
         random = np.random.default_rng([self.config.seed, self.updates])
-        profile = profiler.measure(self.corpus.train, self.resets, MEASURED, random)
+        profile, spent = self.ranks.from_first(
+            lambda: (
+                profiler.measure(self.corpus.train, self.resets, MEASURED, random), time.perf_counter() - begun
+            )
+        )  # fmt: skip
         bias = self.truncation.choose(profile)
         if not untimed:
-            self._now.seconds += time.perf_counter() - begun
+            self._now.seconds += spent
         within = bias <= self.config.truncation.bias_tolerance
         found = Adaptation(self.updates, before, self.truncation.k2, bias, within, profile.rate)
         known = bias if math.isfinite(bias) else None
@@ -288,15 +343,13 @@ class Trainer:
 
     def _validate(self) -> Iterator[Event]:
         """Looks at the held-out text, unless training is to stop meanwhile; then it is looked at when it goes on."""
-        assert self._evaluator is not None
-        held_out = self.corpus.validation[:_VALIDATION_CHARS]
-        try:
-            found = self._evaluator.evaluate(held_out, self.resets, self._leave_if_stopped)
-        except _StoppedError:
+        self._come_together()
+        nats = self._held_out_nats()
+        if nats is None:
             return
         self._keeper.dirty = True
         self._now.validations = int(self._share() * _VALIDATIONS)
-        self._now.val_nats = found.nats_per_char
+        self._now.val_nats = nats
         improved = self._now.val_nats < self._now.best_val_nats
         self._now.worse = 0 if improved else self._now.worse + 1
         self.schedule.validated(improved)
@@ -308,14 +361,25 @@ class Trainer:
             yield from self._keeper.attempt(self.updates, self._save_best)
             if self._keeper.failing:
                 self._now.best_val_nats = before  # so that the next one that is as good is saved
-        text = self._sample()
+        text = self._sample() if self.ranks.first else ""
         self._journal.append({**self._place(), "val_nats": self._now.val_nats, "sample": text})
         yield Validation(
             self.updates, self.epochs, self._journal.train_nats, self._now.val_nats, self._now.best_val_nats, improved, text
         )
 
+    def _held_out_nats(self) -> float | None:
+        """The held-out text's loss per character, read by all ranks; None where training is to stop meanwhile."""
+        assert self._evaluator is not None
+        held_out, chars, nats = self.corpus.validation[:_VALIDATION_CHARS], 0, 0.0
+        with contextlib.suppress(_StoppedError):
+            found = self._evaluator.evaluate(held_out, self.resets, self._leave_if_stopped)
+            chars, nats = found.chars, found.nats
+        asked, chars_of, nats_of = self.ranks.table(np.array([float(self._asked_to_stop), chars, nats])).T
+        self._stop = bool(asked.any())
+        return None if self._stop else float(nats_of.sum() / chars_of.sum())
+
     def _leave_if_stopped(self, n: int) -> None:
-        if self._stop:
+        if self._asked_to_stop:
             raise _StoppedError
 
     def _place(self) -> dict[str, Any]:
@@ -333,7 +397,12 @@ class Trainer:
 
     def summary(self) -> dict[str, Any]:
         """The numbers that a run ends with."""
-        return {**self._results(), "window_bytes": self.network.window_bytes()}
+        return {**self._results(), "window_bytes": self.window_bytes}
+
+    @property
+    def window_bytes(self) -> int:
+        """Memory of the window of stored activations, on all ranks together."""
+        return self.ranks.size * self.network.window_bytes()
 
     def _results(self) -> dict[str, Any]:
         """Those that checkpoints keep too: they are the same however often the run was resumed."""
@@ -376,4 +445,7 @@ class Trainer:
 
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
-        self._now = self._keeper.restore(saved)
+        try:
+            self._now, self._apart = self._keeper.restore(saved), False
+        except CheckpointError as error:
+            raise self.ranks.joint(error) from None

@@ -25,9 +25,9 @@ def layer_norms(gradients: Parameters) -> dict[str, float]:
     return {group: math.sqrt(total) for group, total in squares.items()}
 
 
-def saturation(gates: np.ndarray) -> list[list[float]]:
-    """The share of values near 0 or 1 for each layer's gates, from their values (L, S, G, H) in [0, 1]."""
-    return ((gates < _SATURATED) | (gates > 1 - _SATURATED)).mean((1, 3)).tolist()
+def saturation(gates: np.ndarray) -> np.ndarray:
+    """The share of values near 0 or 1 for each layer's gates, (L, G) float64, from their values (L, S, G, H) in [0, 1]."""
+    return ((gates < _SATURATED) | (gates > 1 - _SATURATED)).mean((1, 3))
 
 
 class Watch:

@@ -14,6 +14,7 @@ import click
 
 from .. import __version__
 from ..errors import CharlmError, ConfigurationError
+from ..launch import joined, launched
 from .options import perhaps
 
 COMMANDS = {
@@ -99,7 +100,8 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        error.show()
+        if launched()[0] == 0:  # all ranks were given the same
+            error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
@@ -107,10 +109,8 @@ def main(arguments: list[str] | None = None) -> None:
         # Nobody reads any more; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except ConfigurationError as error:
-        _fail(str(error), 2)
     except CharlmError as error:
-        _fail(str(error))
+        _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1, error.joint)
     except MemoryError:
         _fail("out of memory: use a smaller --hidden, --layers, --streams or --k2")
     except OSError as error:
@@ -121,6 +121,12 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"unexpected {type(error).__name__}: {error}: a defect of charlm's; CHARLM_DEBUG=1 shows where it is")
 
 
-def _fail(message: str, code: int = 1) -> Any:
-    click.echo(f"Error: {message}", err=True)
+def _fail(message: str, code: int = 1, joint: bool = False) -> Any:
+    """Says what failed, once, and exits. joint: whether all ranks of a job fail at it; else the others are stopped, too."""
+    ranks, (rank, size) = joined(), launched()
+    everywhere = joint or (ranks is None and code == 2)  # wrong usage is the same for all
+    if rank == 0 or not everywhere:
+        click.echo(f"Error: {message}" if everywhere or size == 1 else f"Error: rank {rank}: {message}", err=True)
+    if ranks is not None and not everywhere:
+        ranks.abort(code)
     sys.exit(code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ..config import CELLS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from ..launch import join
 from ..settings import DEFAULTS, Request, Settings, default_run, saving
 from .options import (
     Command,
@@ -116,6 +117,8 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
                  help="Updates or seconds between saves."),
     click.option("--resume", is_flag=True, help="Continue the run exactly where it was saved."),
     click.option("--force", is_flag=True, help="Start over in a directory that holds a run."),
+    click.option("--sync-every", type=int, default=DEFAULTS["sync_every"], show_default=True, metavar="N",
+                 help="With several ranks (mpiexec), updates that each makes on its own before parameters are averaged."),
     click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to the run directory, too."),
     click.option("--bytes", "use_bytes", is_flag=True, help="Model bytes, of any file, instead of characters."),
 )  # fmt: skip
@@ -132,14 +135,15 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       charlm train corpus.txt --k1 64 --k2 128 --cell gru --minutes 10
       cat *.log | charlm train - --run runs/logs --bytes
     """
-    quiet, asked = options["quiet"], _request(ctx, options)
+    asked, ranks = _request(ctx, options), join()
+    options["quiet"] = quiet = options["quiet"] or not ranks.first
     if options["tensorboard"]:
         require("tensorboard", "tensorboard", "--tensorboard")
     announce_compilation(quiet)
     from ..runs import begin
 
     with reading(asked.corpus, quiet) as on_read:
-        trainer = begin(asked, lambda message: note(message, quiet), on_read)
+        trainer = begin(asked, lambda message: note(message, quiet), on_read, ranks)
     _describe(trainer, quiet)
     _train(trainer, options, quiet)
 
@@ -166,10 +170,19 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     note(f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
          f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
-         f"{trainer.network.threads} threads", quiet)  # fmt: skip
-    note(contract(config.truncation, config.reset.policy, trainer.network.window_bytes()), quiet)
+         f"{_workers(trainer)}", quiet)  # fmt: skip
+    note(contract(config.truncation, config.reset.policy, trainer.window_bytes), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))
+
+
+def _workers(trainer: "Trainer") -> str:
+    """Threads, and ranks where there are several."""
+    threads = f"{trainer.network.threads} thread{'s' * (trainer.network.threads > 1)}"
+    if trainer.ranks.size == 1:
+        return threads
+    every = trainer.config.sync_every
+    return f"{trainer.ranks.size} ranks of {threads}" + (f", in step every {every} updates" if every > 1 else "")
 
 
 def _end(trainer: "Trainer") -> str:
@@ -198,29 +211,34 @@ def _sequences(trainer: "Trainer") -> str:
 
 
 @contextmanager
-def _listeners(run: Path, options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
+def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
     """Who is told what happens."""
     with display(options["quiet"]) as shown:
-        if not options["tensorboard"]:
+        if not options["tensorboard"] or not trainer.ranks.first:
             yield [shown.show]
             return
         from ..tensorboard import TensorBoard
 
-        with closing(TensorBoard(run)) as board:
+        with closing(TensorBoard(trainer.run)) as board:
             yield [shown.show, board]
 
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     """Runs to the end or a signal, shows what happens, prints the summary."""
-    with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer.run, options) as listeners:
+    import numpy as np
+
+    with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, options) as listeners:
         for event in trainer.train():
             for tell in listeners:
                 tell(event)
-    if signals:
+    number = int(trainer.ranks.table(np.array([float(max(signals, default=0))])).max())
+    if number and trainer.stopped:
         again = " ".join(["charlm train", *trainer.config.corpus, "--run", str(trainer.run), "--resume"])
         note(f"stopped at update {trainer.updates:,}; saved, continue with: {again}", quiet)
-        sys.exit(128 + signals[0])
+        sys.exit(128 + number)
     summary = trainer.summary()
+    if not trainer.ranks.first:
+        return
     if options["as_json"]:
         print_json(summary)
         return

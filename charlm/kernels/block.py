@@ -17,7 +17,7 @@ from .matmul import (
     product,
     skip_rows,
 )  # fmt: skip
-from .parallel import Part, barrier, divide, meet, own_rows, share
+from .parallel import Part, announce, barrier, divide, meet, own_rows, share
 from .passing import norm_gradient, pass_down, pass_up
 from .recurrence import (
     add_part,
@@ -283,13 +283,14 @@ def _sum_rows(copied, k, panel, bias, layer, at):
 @inner
 def backward(
     cell, sizes: Sizes, part: Part, passing: Passing, weights: Weights, gradients: Weights, packed: Packed, window: Window,
-    work: Work, end, reach, injected, base, arrives, leaves, lags,
+    work: Work, end, reach, injected, base, arrives, leaves, complete, lags,
 ):  # fmt: skip
     """All gradients, from work.error (see `losses`) down: errors by parts, then gradients by rows, layer by layer.
 
     Errors reach `reach` steps back from `end`; the output side learns from all `injected` losses, also where k2 < k1
     and the cells do not hear of them. `base` is the dropout position of the ring's step 0. arrives, leaves, lags: see
-    backward_layer. Ends with every gradient complete for every thread.
+    backward_layer. complete: whether nothing more is added to the gradients after this, so that they are announced layer
+    by layer, from the top. Ends with every gradient complete for every thread.
     """
     for layer in range(sizes.layers - 1, -1, -1):
         rows = max(reach, injected) if layer == sizes.layers - 1 else reach
@@ -310,6 +311,8 @@ def backward(
                 norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
         layer_gradient(cell, sizes, part, window, work, gradients, layer, end, reach)
         barrier(part)
+        if complete:
+            announce(part)
         if layer > 0:
             for piece in range(2):
                 slot, length = piece_of_ring(end, reach, sizes.capacity, piece)

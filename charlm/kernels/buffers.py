@@ -111,6 +111,7 @@ class Passing(NamedTuple):
     keep: int  # dropout keeps a unit whose 32-bit hash is below this; 2**32 keeps all
     scale: float  # 1 / (1 - dropout)
     seed: int  # uint64, of the dropout masks
+    first: int  # number of stream 0 among all streams, where other ranks have some: it decides about dropout
     units: np.ndarray  # (1, P) float32, 1 for a real unit, 0 for padding
 
 

@@ -5,6 +5,10 @@ parts, only who computes it, so results are the same bit for bit for any number 
 divide a pass over a block. With enough streams every thread takes some of them through time and needs nobody else.
 With few streams all threads take all of them, each computes a slice of every layer's units, and they meet at each step.
 
+Where several processes make an update together, MPI's ranks, the threads of each sum its own gradients, and a thread of
+Python's sums these over the ranks. It sleeps until the kernel rings, and the kernel until it answers: through pipes, since
+neither may keep a processor busy that the other needs.
+
 Two processors that write to neighbouring memory hold each other up, even 16 KiB apart, since each one's prefetching
 takes lines from the other. So every thread's activations lie together: an array with a row for each step and stream
 holds the rows of the first thread's streams, in order of time, then those of the second thread's; or the first slice
@@ -41,6 +45,8 @@ class Part(NamedTuple):
     own: np.ndarray  # (pieces, 2) int64: the rows of the flat buffer that it updates
     scratch: Scratch
     gate: np.ndarray  # (ranks * GATE,) int64, the same array for all threads, zeros at the start
+    bell: int = -1  # pipe that the first thread writes to when more of the gradient is complete; -1: nobody listens
+    answer: int = -1  # pipe that it reads from before the gradient is used; a byte for each update
 
 
 def _read(array: np.ndarray, index: int) -> int:
@@ -55,6 +61,16 @@ def _write(array: np.ndarray, index: int, value: int) -> None:
 
 def _give_way() -> None:
     """Lets another thread have the processor, where the system can."""
+
+
+def _ring(pipe: int) -> None:
+    """Writes a byte to a pipe."""
+    os.write(pipe, b"g")
+
+
+def _listen(pipe: int) -> None:
+    """Waits for a byte from a pipe, or for its end."""
+    os.read(pipe, 1)
 
 
 def _address(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -98,6 +114,41 @@ def _lower_give_way(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return context.get_dummy_value()
 
 
+@type_callable(_ring)
+@type_callable(_listen)
+def _type_pipe(context: Any) -> Callable:
+    return lambda pipe: types.void
+
+
+def _call_pipe(builder: Any, name: str, pipe: Any) -> Any:
+    """write(pipe, "g", 1) or read(pipe, buffer, 1) of the C library; what it returns."""
+    byte, long = ir.IntType(8), ir.IntType(64)
+    buffer = cgutils.alloca_once_value(builder, ir.Constant(byte, ord("g")))
+    kind = ir.FunctionType(long, [ir.IntType(32), byte.as_pointer(), long])
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [builder.trunc(pipe, ir.IntType(32)), buffer, ir.Constant(long, 1)])
+
+
+@lower_builtin(_ring, types.Integer)
+def _lower_ring(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    if os.name == "posix":
+        _call_pipe(builder, "write", args[0])
+    return context.get_dummy_value()
+
+
+@lower_builtin(_listen, types.Integer)
+def _lower_listen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    if os.name == "posix":
+        again, done = builder.append_basic_block("listen"), builder.append_basic_block("heard")
+        builder.branch(again)
+        builder.position_at_end(again)
+        found = _call_pipe(builder, "read", args[0])
+        # Less than 0: a signal's handler ran on this thread meanwhile.
+        builder.cbranch(builder.icmp_signed("<", found, ir.Constant(found.type, 0)), again, done)
+        builder.position_at_end(done)
+    return context.get_dummy_value()
+
+
 @inner
 def barrier(part: Part) -> None:
     """Waits until all threads have come here. Each counts its arrivals in its own place and looks at the others'."""
@@ -112,6 +163,22 @@ def barrier(part: Part) -> None:
             spins += 1
             if spins > _SPINS:
                 _give_way()
+
+
+@inner
+def announce(part: Part) -> None:
+    """Tells whoever sums over the ranks that the gradients of one more layer are complete; after a barrier."""
+    if part.rank == 0 and part.bell >= 0:
+        _ring(part.bell)
+
+
+@inner
+def await_sum(part: Part) -> None:
+    """Waits until the gradient is that of all ranks."""
+    if part.answer >= 0:
+        if part.rank == 0:
+            _listen(part.answer)
+        barrier(part)
 
 
 @kernel

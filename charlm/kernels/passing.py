@@ -59,7 +59,7 @@ def pass_up(sizes: Sizes, part: Part, passing: Passing, weights: Weights, window
             mean, inverse = _statistics(sizes, part, passing, h, row)
             window.stats[layer, row, 0] = mean
             window.stats[layer, row, 1] = inverse
-        key = row_key(passing.seed, layer, position + i // part.n, part.lo + i % part.n)
+        key = row_key(passing.seed, layer, position + i // part.n, passing.first + part.lo + i % part.n)
         for piece in range(part.slices):
             at, column = row + piece * sizes.capacity * sizes.streams, piece * sizes.units
             for j in range(0, sizes.units, LANES):
@@ -86,7 +86,7 @@ def pass_down(
     first, last = own_rows(part, steps)
     for i in range(first, last):
         row = common_row(part, sizes.capacity, slot) + i
-        key = row_key(passing.seed, layer, position + i // part.n, part.lo + i % part.n)
+        key = row_key(passing.seed, layer, position + i // part.n, passing.first + part.lo + i % part.n)
         for piece in range(part.slices):
             at = row + piece * sizes.capacity * sizes.streams
             for j in range(0, sizes.units, LANES):

@@ -5,7 +5,7 @@ import math
 from .block import backward, forward, losses, pack_backward, pack_forward, sum_losses
 from .buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Weights, Window, Work
 from .jit import inner, kernel
-from .parallel import Part, barrier
+from .parallel import Part, await_sum, barrier
 from .recurrence import fill_row, sliced_row
 from .update import apply, clear, norm, sum_squares
 
@@ -64,7 +64,7 @@ def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, w
             losses(sizes, part, weights, packed, window, work, at + n, reach, injected, plan.weight[u])
             backward(
                 cell, sizes, part, passing, weights, gradients, packed, window, work, at + n, reach, injected, base,
-                turn > last, leaves, reports.lags[u],
+                turn > last, leaves, border == 0, reports.lags[u],
             )  # fmt: skip
             if part.rank == 0:
                 sum_losses(sizes, window, work, at % piece, n, reports.nats[u])
@@ -74,10 +74,12 @@ def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, w
 def _one_update(
     cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports
 ):  # fmt: skip
+    """Gradient, its sum over the ranks where there are several, and the rule's step."""
     clear(rule, part)
     pack_forward(sizes, part, weights, packed)
     pack_backward(sizes, part, weights, packed)
     _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports)
+    await_sum(part)
     sum_squares(rule, part)
     barrier(part)
     norm_now = norm(rule)

@@ -170,14 +170,14 @@ def test_divergence_is_given_up_with_advice(run: Run, folder: Path) -> None:  # 
 
 def test_parameters_that_are_not_finite_are_never_saved(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """Also where every gradient was finite."""
-    check = Trainer._check
+    agree = Trainer._agree
 
-    def spoiled(trainer: Trainer, reports: Any) -> None:
+    def spoiled(trainer: Trainer, reports: Any, spent: float) -> Any:
         if trainer.updates > 30 and trainer._now.rollbacks == 0:
             trainer.parameters.flat[0, 0] = np.inf
-        check(trainer, reports)
+        return agree(trainer, reports, spent)
 
-    monkeypatch.setattr(Trainer, "_check", spoiled)
+    monkeypatch.setattr(Trainer, "_agree", spoiled)
     result = run("train", "corpus.txt", *SMALL[:-2], "--updates", 60, "--save-every", 10, "--run", "runs/x")
     assert result.code == 0
     assert "made parameters that are not finite: back to update 30, with 0.5 of the learning rate" in result.err

@@ -17,7 +17,10 @@ ALLOWED = {
     "vocabulary": {"errors"},
     "cache": {"errors"},
     "corpus": {"cache", "errors", "vocabulary"},
-    "blocks": {"config", "errors", "vocabulary"},
+    "ranks": {"errors", "parameters"},
+    "mpi": {"errors", "parameters", "ranks"},
+    "launch": {"mpi", "ranks"},
+    "blocks": {"config", "errors", "kernels", "vocabulary"},
     "lags": set(),
     "contract": {"config"},
     "events": set(),
@@ -27,21 +30,21 @@ ALLOWED = {
     "standing": {"truncation"},
     "keeper": {
         "blocks", "checkpoint", "config", "corpus", "errors", "events", "journal", "network", "optimizer", "parameters",
-        "standing", "storage", "truncation",
+        "ranks", "standing", "storage", "truncation",
     },
     "watch": {"events", "parameters"},
-    "journal": {"checkpoint", "storage", "events", "kernels", "network", "truncation", "watch"},
+    "journal": {"checkpoint", "storage", "events", "kernels", "network", "ranks", "truncation", "watch"},
     "fitting": {"checkpoint", "config", "corpus", "errors", "parameters"},
     "texts": {"checkpoint", "corpus", "errors", "vocabulary"},
-    "layout": {"kernels", "parameters"},
-    "network": {"config", "errors", "kernels", "layout", "parameters"},
+    "layout": {"kernels", "parameters", "ranks"},
+    "network": {"config", "errors", "kernels", "layout", "parameters", "ranks"},
     "optimizer": {"config", "kernels", "parameters"},
     "checkpoint": {"archive", "storage", "config", "errors", "parameters", "vocabulary"},
     "lines": {"checkpoint", "errors", "network"},
     "settings": {"config", "errors"},
     "compressors": set(),
     "heatmap": {"lines"},
-    "evaluate": {"blocks", "network", "parameters"},
+    "evaluate": {"blocks", "kernels", "network", "parameters"},
     "profiler": {"blocks", "config", "kernels", "lags", "network", "optimizer", "parameters"},
     "sample": {"blocks", "config", "network", "parameters", "vocabulary"},
     "sequences": {"blocks", "truncation"},
@@ -49,19 +52,20 @@ ALLOWED = {
     "writer": {"beam", "blocks", "checkpoint", "config", "errors", "sample"},
     "dynamic": {"blocks", "config", "errors", "kernels", "network", "optimizer", "parameters", "sample", "truncation"},
     "model": {
-        "blocks", "checkpoint", "config", "dynamic", "errors", "evaluate", "fitting", "lines", "sample", "writer",
+        "blocks", "checkpoint", "config", "dynamic", "errors", "evaluate", "fitting", "lines", "ranks", "sample",
+        "writer",
     },
     "trainer": {
         "blocks", "checkpoint", "config", "corpus", "errors", "evaluate", "events", "fitting", "journal", "keeper",
-        "kernels", "network", "optimizer", "parameters", "profiler", "sample", "standing", "storage", "truncation",
+        "kernels", "network", "optimizer", "parameters", "profiler", "ranks", "sample", "standing", "storage", "truncation",
     },
     "tensorboard": {"events"},
     "export": {"storage", "__version__", "checkpoint", "config", "errors", "vocabulary"},
     "curves": {"checkpoint", "errors"},
     "plot": {"curves", "lags"},
     "runs": {
-        "checkpoint", "config", "corpus", "errors", "events", "fitting", "model", "settings", "storage", "tensorboard",
-        "trainer",
+        "__version__", "checkpoint", "config", "corpus", "errors", "events", "fitting", "kernels", "model", "ranks",
+        "settings", "storage", "tensorboard", "trainer",
     },
     "bench": {"config", "kernels", "network", "optimizer", "parameters"},
     "__init__": {"errors", "events", "lines", "model", "runs", "settings", "writer"},
@@ -112,7 +116,7 @@ def test_only_the_command_line_prints_and_exits() -> None:
 
 def test_commands_import_only_light_modules_at_the_top() -> None:
     """numpy and numba load only inside functions, so --help does not wait for them."""
-    light = {"config", "errors", "settings", "cli"}
+    light = {"config", "errors", "launch", "settings", "cli"}
     for path in sorted((PACKAGE / "cli").glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         top = ast.Module([node for node in tree.body if not isinstance(node, ast.If)], [])

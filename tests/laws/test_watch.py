@@ -49,7 +49,7 @@ def test_gates_are_those_of_the_cell(cell: str, activation: str) -> None:
 
 def test_saturation_counts_both_ends() -> None:
     gates = np.array([0.0, 0.049, 0.051, 0.5, 0.949, 0.951, 1.0, 0.3]).reshape(1, 2, 1, 4)
-    assert saturation(gates) == [[0.5]]
+    assert saturation(gates).tolist() == [[0.5]]
 
 
 def test_alarms_come_once_and_name_what_to_try() -> None:
