@@ -2,9 +2,7 @@
 
 
 class CharlmError(Exception):
-    """The base of all of them. joint: whether all ranks of a job raise it together (see ranks.py)."""
-
-    joint = False
+    """The base of all of them."""
 
 
 class CorpusError(CharlmError):

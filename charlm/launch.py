@@ -44,3 +44,8 @@ def join() -> "Ranks":
 
             _joined = Ranks()
     return _joined
+
+
+def is_joint(error: Exception) -> bool:
+    """Whether all ranks raise this error, at the same place: see Ranks.joint."""
+    return getattr(error, "joint", False)

@@ -102,6 +102,18 @@ class LineScorer:
         if problem:
             raise problem
 
+    def jump(self, lines: int, before: str) -> None:
+        """Goes on at another place of the text: after so many lines, whose last characters are `before`.
+
+        Lines that are not scored alone have the state that these characters leave, as eval's streams have theirs.
+        """
+        self._lines = lines
+        if not self._alone:
+            self._narrow.clear_state()
+            self._last = self._newline
+            ids = self._vocabulary.look_up(before)
+            self._in_order(ids[ids >= 0])
+
     def _encode(self, line: str, number: int) -> np.ndarray:
         ids = self._vocabulary.look_up(line)
         if self._escape is None and (ids < 0).any():

@@ -131,10 +131,11 @@ class Model:
             raise CorpusError("a text of one character has none to predict")
         vocabulary = self.checkpoint.vocabulary
         chars, known, encoded = len(ids) - 1, 0, 0
+        sizes = vocabulary.id_bytes()
         for at in range(1, len(ids), _PIECE):
             piece = ids[at : at + _PIECE]
             piece = piece[piece >= 0]
-            known, encoded = known + len(piece), encoded + int(vocabulary.id_bytes()[piece].sum())
+            known, encoded = known + len(piece), encoded + int(sizes[piece].sum())
         unknown = chars - known
         if unknown == 0 and ids[0] >= 0:
             read = ids

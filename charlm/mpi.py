@@ -52,6 +52,7 @@ class MPIRanks(Ranks):
         self._names: list[str] = self._world.allgather(self.name)
 
     def from_first(self, make: Callable[[], T]) -> T:
+        """A broadcast: of the result, or of the error."""
         result, error = _tried(make) if self.first else (None, None)
         result, error = self._world.bcast((result, error))
         if error is not None:
@@ -59,6 +60,7 @@ class MPIRanks(Ranks):
         return result
 
     def on_first(self, do: Callable[[], T]) -> T | None:
+        """A broadcast of the error only."""
         result, error = _tried(do) if self.first else (None, None)
         error = self._world.bcast(error)
         if error is not None:
@@ -66,8 +68,9 @@ class MPIRanks(Ranks):
         return result
 
     def everywhere(self, do: Callable[[], T], node_first: bool = False) -> T:
+        """Everybody hears of everybody's error; one of the first rank is told as it is, another with its place."""
         result: Any = None
-        error: CharlmError | None = None
+        error: Exception | None = None
         for turn in (True, False) if node_first else (None,):
             if turn is None or turn == (self._node.rank == 0):
                 result, error = _tried(do)
@@ -78,32 +81,39 @@ class MPIRanks(Ranks):
         return result
 
     def table(self, numbers: np.ndarray) -> np.ndarray:
+        """An Allgather."""
         found = np.empty((self.size, len(numbers)))
         self._world.Allgather(np.ascontiguousarray(numbers, np.float64), found)
         return found
 
     def gather(self, value: T) -> list[T]:
+        """A gather of whatever it is; NumPy's arrays go without being pickled."""
         return self._world.gather(value) or []
 
     def scatter(self, values: list[T] | None) -> T:
+        """A scatter of whatever it is."""
         return self._world.scatter(values)
 
     def average(self, *arrays: np.ndarray) -> None:
+        """An Allreduce, in place."""
         for array in arrays:
             if array.size:
                 self._world.Allreduce(self._mpi.IN_PLACE, array.reshape(-1))
                 array *= np.float32(1 / self.size)
 
     def exchange(self, gradients: Parameters) -> Exchange:
+        """See _Summing."""
         return _Summing(self._mpi, self._world, gradients)
 
     def require_same(self, what: str, value: Any) -> None:
+        """Compares what all have with what the first has."""
         first, *others = self._world.allgather(value)
         for name, other in zip(self._names[1:], others, strict=True):
             if other != first:
                 raise self.joint(ResourceError(f"{what}: {first} on {self._names[0]}, {other} on {name}"))
 
     def abort(self, code: int) -> None:
+        """MPI_Abort."""
         self._mpi.COMM_WORLD.Abort(code)
 
 
@@ -118,6 +128,7 @@ class _Summing:
         self.answer, self._answers = os.pipe()
 
     def serve(self, running: Sequence[Future]) -> None:
+        """Rings come once a layer and update; the end of the kernel rings differently."""
         running[0].add_done_callback(lambda done: os.write(self.bell, _END))
         complete = 0
         under_way: list[Any] = []
@@ -145,11 +156,11 @@ class _Summing:
             os.close(pipe)
 
 
-def _tried(do: Callable[[], T]) -> tuple[T | None, CharlmError | None]:
+def _tried(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
     """The result, or the error that is meant for users; others are defects of ours, and end the job."""
     try:
         return do(), None
-    except CharlmError as error:
+    except (CharlmError, OSError) as error:
         return None, error
 
 

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
 
-from .errors import CharlmError
-
 if TYPE_CHECKING:
     from .parameters import Parameters
 
 T = TypeVar("T")
-E = TypeVar("E", bound=CharlmError)
+E = TypeVar("E", bound=Exception)
 
 
 class Exchange(Protocol):
@@ -79,7 +77,7 @@ class Ranks:
 
     def joint(self, error: E) -> E:
         """An error that all ranks raise, at the same place: it is told once, and nobody waits for anybody."""
-        error.joint = True
+        error.joint = True  # type: ignore[attr-defined]
         return error
 
     def abort(self, code: int) -> None:

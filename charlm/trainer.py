@@ -223,7 +223,7 @@ class Trainer:
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
         plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._now.at, n, rates)
-        if self._exchange is None:
+        if self.config.sync_every > 1:
             plan = plan._replace(weight=plan.weight * self.ranks.size)  # each rank's update is of its own streams alone
         self.corpus.release()
         if plan.steps.max() > self.network.longest_block:
@@ -235,7 +235,7 @@ class Trainer:
         self._now.trained(chars.tolist(), nats.tolist(), None if untimed else spent)
         if not untimed:
             self._seconds_per_update = spent / len(chars)
-        self._now.at, self._keeper.dirty, self._apart = after, True, self._exchange is None
+        self._now.at, self._keeper.dirty, self._apart = after, True, self.config.sync_every > 1
         if self.updates % self.config.sync_every == 0:
             self._come_together()
         mean = float(nats.sum() / chars.sum())

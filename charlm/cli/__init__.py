@@ -14,7 +14,7 @@ import click
 
 from .. import __version__
 from ..errors import CharlmError, ConfigurationError
-from ..launch import joined, launched
+from ..launch import is_joint, joined, launched
 from .options import perhaps
 
 COMMANDS = {
@@ -110,11 +110,11 @@ def main(arguments: list[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except CharlmError as error:
-        _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1, error.joint)
+        _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1, is_joint(error))
     except MemoryError:
         _fail("out of memory: use a smaller --hidden, --layers, --streams or --k2")
     except OSError as error:
-        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        _fail(f"{error.filename or 'input or output'}: {error.strerror or error}", joint=is_joint(error))
     except Exception as error:
         if os.environ.get("CHARLM_DEBUG"):
             raise

@@ -1,16 +1,13 @@
 """charlm eval"""
 
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..config import DynamicConfig
 from ..errors import CharlmError, ConfigurationError
+from ..launch import join
 from .options import (
     Command,
     announce_compilation,
@@ -28,8 +25,8 @@ from .progress import bar, reading
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..lines import Scored
     from ..model import Model
+    from ..ranks import Ranks
     from ..texts import Reading
 
 _DYNAMIC = DynamicConfig()
@@ -83,16 +80,19 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
     """
     run, text = run_and_texts(run, text)
     _check(ctx, text, o)
+    ranks = join()
+    o["quiet"] = o["quiet"] or not ranks.first
     announce_compilation(o["quiet"])
-    from ..model import load
+    from ..checkpoint import load_run
+    from ..model import Model
+    from .by_line import by_line
 
-    model = load(run, o["threads"])
-    if o["by"] or o["html"]:
-        bits_per_char = _by_line(model, text, o)
-    else:
-        bits_per_char = _whole(model, text, o)
+    if ranks.size > 1:
+        _require_divisible(text, o, ranks)
+    model = Model(ranks.from_first(lambda: load_run(run)), o["threads"], ranks)
+    bits_per_char = by_line(model, text, o, ranks) if o["by"] or o["html"] else _whole(model, text, o, ranks)
     if o["fail_above"] is not None and bits_per_char > o["fail_above"]:
-        raise CharlmError(f"{bits_per_char:.4f} bits/char are more than --fail-above {o['fail_above']:g}")
+        raise ranks.joint(CharlmError(f"{bits_per_char:.4f} bits/char are more than --fail-above {o['fail_above']:g}"))
 
 
 def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None:
@@ -118,13 +118,16 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
             raise ConfigurationError(f"--compare {name!r}: choose from {', '.join(COMPRESSORS)}")
 
 
-def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any]) -> float:
+def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
     """Prints what the text as a whole takes; returns bits/char."""
     from ..texts import read_text
 
     with reading(text or model.checkpoint.config.corpus, o["quiet"]) as on_read:
-        read = read_text(model.checkpoint, text, o["unknown"] == "escape", on_read)
-    with bar("evaluating", len(read.ids), " characters", o["quiet"]) as on_done:
+        read = ranks.everywhere(
+            lambda: read_text(model.checkpoint, text, o["unknown"] == "escape", on_read), node_first=True
+        )  # fmt: skip
+    ranks.require_same("the text differs: its characters are", len(read.ids))
+    with bar("evaluating", len(read.ids) // ranks.size, " characters", o["quiet"]) as on_done:
         found = model.score_ids(read.ids, o["streams"], on_done)
     result: dict[str, Any] = {
         "chars": found.chars,
@@ -140,16 +143,28 @@ def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any]) -> float:
         f"{found.chars:,} characters{unknown}, {found.nats_per_char:.4f} nats/char, {found.bits_per_char:.4f} bits/char, "
         f"perplexity {found.perplexity:.3f}, accuracy {100 * found.accuracy:.1f} %"
     ]
-    for more in (_dynamic(model, read.ids, o), _compared(read, o)):
+    for more in (_dynamic(model, read.ids, o), _compared(read, o) if ranks.first else {}):
         for name, values in more.items():
             result[name] = values
             lines += [f"{label}: {bits:.4f} bits/char" for label, bits in _labelled(name, values)]
     best = result["dynamic"]["bits_per_char"] if o["dynamic"] else found.bits_per_char
+    if not ranks.first:
+        return float(best)
     if o["as_json"]:
         print_json(result)
     else:
         click.echo("\n".join(lines))
     return float(best)
+
+
+def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> None:
+    """Refuses what ranks cannot read side by side; says that reading starts in several places."""
+    if o["dynamic"]:
+        raise ranks.joint(ConfigurationError("--dynamic learns from all that comes before: run it without mpiexec"))
+    if "-" in text:  # nor does Open MPI's mpiexec tell that one when it has ended
+        raise ranks.joint(ConfigurationError("standard input reaches one rank only: name a file"))
+    if not (o["by"] or o["html"]) and o["streams"] < ranks.size:
+        note(f"read in {ranks.size} places, each after a warm-up (--streams)", o["quiet"])
 
 
 def _labelled(name: str, values: dict[str, float]) -> Iterator[tuple[str, float]]:
@@ -178,63 +193,3 @@ def _compared(read: "Reading", o: dict[str, Any]) -> dict[str, Any]:
 
     sizes = code_lengths(read.encoded(), o["compare"].split(","))
     return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}
-
-
-@dataclass
-class _Tally:
-    """What the lines so far came to."""
-
-    lines: int = 0
-    chars: int = 0
-    unknown: int = 0
-    bits: float = 0.0
-
-    @property
-    def bits_per_char(self) -> float:
-        return self.bits / max(1, self.chars)
-
-    def add(self, scored: "Scored") -> None:
-        self.lines += 1
-        self.chars += scored.chars
-        self.unknown += scored.unknown
-        self.bits += scored.bits
-
-
-def _by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any]) -> float:
-    """Rows on stdout or a page or both, a summary on stderr; returns bits/char."""
-    from .. import heatmap
-    from .rows import incoming, page_file
-
-    scorer, tally = model.line_scorer(o["reset"], o["unknown"]), _Tally()
-    with ExitStack() as stack:
-        page = stack.enter_context(page_file(Path(o["html"]))) if o["html"] else None
-        if page:
-            page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
-        among_rows = o["by"] and sys.stdout.isatty()
-        on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
-        for batch in incoming(names, on_read):
-            done: list[Scored] = []
-            try:
-                for each in scorer.score(batch):
-                    tally.add(each)
-                    done.append(each)
-            finally:  # of a batch that cannot be scored whole, what comes before that
-                _show(done, page, model, o)
-        if page:
-            page.write(heatmap.closing(tally.lines, tally.chars, tally.bits))
-    unknown = f", {tally.unknown:,} unknown" if tally.unknown else ""
-    note(f"{tally.lines:,} lines, {tally.chars:,} characters{unknown}, {tally.bits_per_char:.4f} bits/char", o["quiet"])
-    return tally.bits_per_char
-
-
-def _show(done: "list[Scored]", page: IO[str] | None, model: "Model", o: dict[str, Any]) -> None:
-    from .. import heatmap
-    from .rows import rows
-
-    in_bytes = model.checkpoint.vocabulary.uses_bytes
-    if o["by"]:
-        text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes))
-        sys.stdout.buffer.write(text.encode("utf-8", "surrogateescape"))
-        sys.stdout.buffer.flush()
-    if page:
-        page.writelines(heatmap.line(each, in_bytes) for each in done)

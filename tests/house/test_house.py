@@ -17,7 +17,7 @@ ALLOWED = {
     "vocabulary": {"errors"},
     "cache": {"errors"},
     "corpus": {"cache", "errors", "vocabulary"},
-    "ranks": {"errors", "parameters"},
+    "ranks": {"parameters"},
     "mpi": {"errors", "parameters", "ranks"},
     "launch": {"mpi", "ranks"},
     "blocks": {"config", "errors", "kernels", "vocabulary"},

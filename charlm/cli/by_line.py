@@ -1,0 +1,126 @@
+"""`charlm eval --by` and `--html`: lines that are scored as they come, in batches dealt out to the ranks, in their order."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ..errors import CorpusError
+from .options import note
+from .progress import reading
+
+if TYPE_CHECKING:
+    from ..lines import LineScorer
+    from ..model import Model
+    from ..ranks import Ranks
+
+_WARM_UP = 512  # characters that a rank reads before a batch where lines are not scored alone, as eval's streams do
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some lines, the number of those before them, and the last characters of these."""
+
+    lines: list[str]
+    number: int
+    before: str
+
+
+@dataclass
+class _Result:
+    """What became of a batch: what is to be written of it, its sums, and what is wrong with the line after it."""
+
+    rows: bytes = b""
+    page: str = ""
+    lines: int = 0
+    chars: int = 0
+    unknown: int = 0
+    bits: float = 0.0
+    problem: CorpusError | None = None
+
+    @property
+    def bits_per_char(self) -> float:
+        return self.bits / max(1, self.chars)
+
+    def add(self, other: "_Result") -> None:
+        """Adds another one's sums."""
+        self.lines += other.lines
+        self.chars += other.chars
+        self.unknown += other.unknown
+        self.bits += other.bits
+
+
+def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
+    """Rows on stdout or a page or both, a summary on stderr; returns bits/char."""
+    from .. import heatmap
+    from .rows import incoming, page_file
+
+    scorer, whole = model.line_scorer(o["reset"], o["unknown"]), _Result()
+    with ExitStack() as stack:
+        page = stack.enter_context(page_file(Path(o["html"]))) if o["html"] and ranks.first else None
+        if page:
+            page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
+        among_rows = o["by"] and sys.stdout.isatty()
+        on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
+        batches = _batches(incoming(names, on_read))
+        over = False
+        while not over:
+            dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
+            own = ranks.scatter(None if dealt is None else [*dealt, *[None] * (ranks.size - len(dealt))])
+            results = ranks.gather(_scored(scorer, own, model, o, ranks) if own else None)
+            over = ranks.from_first(partial(_write, results, whole, page))
+        if page:
+            page.write(heatmap.closing(whole.lines, whole.chars, whole.bits))
+    unknown = f", {whole.unknown:,} unknown" if whole.unknown else ""
+    note(f"{whole.lines:,} lines, {whole.chars:,} characters{unknown}, {whole.bits_per_char:.4f} bits/char", o["quiet"])
+    return ranks.from_first(lambda: whole.bits_per_char)
+
+
+def _batches(incoming: Iterator[list[str]]) -> Iterator[_Batch]:
+    """What comes in, with what a rank must know of what came before."""
+    number, before = 0, ""
+    for lines in incoming:
+        yield _Batch(lines, number, before)
+        number += len(lines)
+        for line in lines[-_WARM_UP:]:
+            before = (before + line[-_WARM_UP:])[-_WARM_UP:]
+
+
+def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:
+    from .. import heatmap
+    from .rows import rows
+
+    in_bytes, done, found = model.checkpoint.vocabulary.uses_bytes, [], _Result()
+    try:
+        if ranks.size > 1:
+            scorer.jump(batch.number, batch.before)
+        for each in scorer.score(batch.lines):
+            found.add(_Result(lines=1, chars=each.chars, unknown=each.unknown, bits=each.bits))
+            done.append(each)
+    except CorpusError as error:  # what comes before it in the batch is shown
+        found.problem = error
+    if o["by"]:
+        text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes))
+        found.rows = text.encode("utf-8", "surrogateescape")
+    if o["html"]:
+        found.page = "".join(heatmap.line(each, in_bytes) for each in done)
+    return found
+
+
+def _write(results: list[_Result | None], whole: _Result, page: IO[str] | None) -> bool:
+    """Writes what became of a round's batches, in order; whether there were none. Raises CorpusError."""
+    for result in results:
+        if result is None:
+            break
+        sys.stdout.buffer.write(result.rows)
+        sys.stdout.buffer.flush()
+        if page:
+            page.write(result.page)
+        whole.add(result)
+        if result.problem:
+            raise result.problem
+    return results[0] is None

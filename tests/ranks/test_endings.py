@@ -1,0 +1,165 @@
+"""What ends a job of several ranks: refusals, signals, a rank that dies. One error, a state to go on from, no hanging."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from charlm.checkpoint import load
+
+from .conftest import CHARLM, ENVIRONMENT, SMALL, TEXT, Mpi, command
+
+TRAIN = (CHARLM, "train", "corpus.txt", *SMALL)
+LONG = (*TRAIN, "--run", "runs/x", "--minutes", 10, "--save-every", "1s")
+# Starts charlm with something changed first; `rank` is there.
+PATCHED = "import os, charlm\nrank = os.environ['OMPI_COMM_WORLD_RANK']\n{}\nfrom charlm.cli import main\nmain()"
+
+
+def refusal(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """The only line of error; mpiexec adds its own about a process that failed."""
+    assert done.returncode == code, done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert "Traceback" not in done.stderr
+    assert not Path("runs").exists()
+    return line
+
+
+def test_uneven_shares_are_refused(mpi: Mpi, folder: Path) -> None:
+    line = refusal(mpi(CHARLM, "train", "corpus.txt", "--streams", 7, "--hidden", 8), 2)
+    assert "7 streams cannot be dealt out evenly to 2 ranks: use a multiple of 2 for --streams" in line
+    line = refusal(mpi(CHARLM, "train", "corpus.txt", "--streams", 2, "--hidden", 8, ranks=3), 2)
+    assert "3 ranks for 2 streams" in line
+
+
+def test_what_is_wrong_everywhere_is_said_once(mpi: Mpi, folder: Path) -> None:
+    assert "k1 0: must be at least 1" in refusal(mpi(CHARLM, "train", "corpus.txt", "--k1", 0), 2)
+    assert "gone.txt: no such file" in refusal(mpi(CHARLM, "train", "gone.txt"), 1)
+    assert "-: only one rank could read it" in refusal(mpi(CHARLM, "train", "-", input="text"), 1)
+    done = mpi(CHARLM, "train", "corpus.txt", "--hiden", 8)
+    assert (done.returncode, done.stderr.count("No such option")) == (2, 1)
+
+
+def test_ranks_that_differ_are_refused(mpi: Mpi, folder: Path) -> None:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        (folder / name / "corpus.txt").write_text(TEXT.replace("rain", f"rain {name}"), encoding="utf-8")
+    train = ("train", "corpus.txt", "--run", str(folder / "runs/x"))
+    done = mpi("--wdir", folder / "a", CHARLM, *train, ":", "-n", 1, "--wdir", folder / "b", CHARLM, *train, ranks=1)
+    line = refusal(done, 1)
+    assert "the corpus differs: its digest is" in line
+    assert "on rank 0 on" in line
+    assert "on rank 1 on" in line
+    done = mpi(CHARLM, *train, "--lr", 1e-3, ":", "-n", 1, CHARLM, *train, "--lr", 2e-3, ranks=1)
+    assert "what is asked for differs: " in refusal(done, 1)
+    code = PATCHED.format("charlm.__version__ += rank")
+    line = refusal(mpi(sys.executable, "-c", code, *train), 1)
+    assert "what is installed differs: charlm 0.1.00" in line
+    assert "charlm 0.1.01" in line
+
+
+def test_a_file_that_one_rank_lacks(mpi: Mpi, folder: Path) -> None:
+    (folder / "b").mkdir()
+    train = ("train", "corpus.txt", "--run", str(folder / "runs/x"), "--val", "corpus.txt")
+    done = mpi(CHARLM, *train, ":", "-n", 1, "--wdir", folder / "b", CHARLM, *train, ranks=1)
+    line = refusal(done, 1)
+    assert line.startswith("Error: rank 1 on ")
+    assert "corpus.txt: no such file" in line
+
+
+@pytest.fixture
+def started(mpi: Mpi, folder: Path) -> "subprocess.Popen[str]":
+    """A long run on two ranks that has saved something."""
+    job = subprocess.Popen(command(*LONG), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    deadline = time.monotonic() + 120
+    while not _saved_since_the_start():
+        assert job.poll() is None, job.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    return job
+
+
+def _saved_since_the_start() -> bool:
+    return Path("runs/x/last.npz").exists() and load(Path("runs/x/last.npz")).progress["updates"] > 0
+
+
+def _ranks(job: "subprocess.Popen[str]") -> list[int]:
+    """The processes that mpiexec started."""
+    found = []
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            name, _, rest = status.read_text().partition(") ")
+        except OSError:
+            continue
+        if int(rest.split()[1]) == job.pid and "charlm" in name:
+            found.append(int(status.parent.name))
+    return sorted(found)
+
+
+def _goes_on(mpi: Mpi) -> None:
+    """The state that is left can be resumed, by other ranks too."""
+    updates = load(Path("runs/x/last.npz")).progress["updates"]
+    assert updates > 0
+    resume = (CHARLM, "train", "corpus.txt", "--run", "runs/x", "--resume", "--updates", updates + 5, "-q")
+    for ranks in (2, 1):
+        assert mpi(*resume, ranks=ranks).returncode == 0
+    assert load(Path("runs/x/last.npz")).progress["updates"] == updates + 5
+
+
+@pytest.mark.parametrize("dies", [0, 1])
+def test_a_rank_that_is_killed_ends_the_job(mpi: Mpi, started: "subprocess.Popen[str]", dies: int) -> None:
+    begun = time.monotonic()
+    os.kill(_ranks(started)[dies], signal.SIGKILL)
+    _, err = started.communicate(timeout=30)
+    assert started.returncode not in (0, None)
+    assert time.monotonic() - begun < 20
+    assert "signal 9" in err, "mpiexec says which process"
+    assert "Traceback" not in err
+    _goes_on(mpi)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_one_rank_stops_all(mpi: Mpi, started: "subprocess.Popen[str]", number: int) -> None:
+    before = load(Path("runs/x/last.npz")).progress["updates"]
+    os.kill(_ranks(started)[1], number)
+    _, err = started.communicate(timeout=30)
+    assert started.returncode == 128 + number
+    assert "Traceback" not in err
+    assert load(Path("runs/x/last.npz")).progress["updates"] > before
+    _goes_on(mpi)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_mpiexec_reaches_all(mpi: Mpi, started: "subprocess.Popen[str]", number: int) -> None:
+    """Open MPI's gives them a quarter of a second to save; where that is too little, what was saved before is left."""
+    started.send_signal(number)
+    _, err = started.communicate(timeout=30)
+    assert started.returncode not in (0, None)
+    assert "Traceback" not in err
+    _goes_on(mpi)
+
+
+def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None:
+    patch = (
+        "from charlm.trainer import Trainer\n"
+        "step = Trainer._step\n"
+        "def failing(self, untimed):\n"
+        "    if rank == '1' and self.updates > 20: raise MemoryError\n"
+        "    return step(self, untimed)\n"
+        "Trainer._step = failing"
+    )
+    done = mpi(sys.executable, "-c", PATCHED.format(patch), *LONG[1:], "--save-every", 10)
+    assert done.returncode not in (0, None)
+    assert done.stderr.count("Error: rank 1: out of memory") == 1
+    assert "Traceback" not in done.stderr
+    _goes_on(mpi)
+
+
+def test_an_mpiexec_that_is_not_mpi4pys(mpi: Mpi, folder: Path) -> None:
+    foreign = {**ENVIRONMENT, "PMI_RANK": "0", "PMI_SIZE": "2"}
+    done = subprocess.run(TRAIN[:3], capture_output=True, text=True, env=foreign, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "2 processes were started by an mpiexec that mpi4py's MPI (Open MPI" in done.stderr

@@ -1,0 +1,72 @@
+"""Evaluation by ranks: the rows of one process, in their order."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from .conftest import CHARLM, SMALL, Mpi
+
+
+@pytest.fixture
+def big(folder: Path) -> Path:
+    """A text of several batches, and a model of lines."""
+    train = (CHARLM, "train", "corpus.txt", *SMALL, "--reset", "line", "--updates", 30, "--run", "runs/x")
+    subprocess.run(list(map(str, train)), check=True)
+    random = np.random.default_rng(0)
+    words = ["It", "was", "day", "like", "any", "other", "and", "the", "rain", "fell", "on", "roof", "number", "12", "87"]
+    lines = (" ".join(random.choice(words, random.integers(3, 14))) + ".\n" for _ in range(40_000))
+    (folder / "big.txt").write_text("".join(lines), encoding="utf-8")
+    return folder / "big.txt"
+
+
+def rows(mpi: Mpi, ranks: int, *more: object, code: int = 0) -> str:
+    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--threads", 1, *more, ranks=ranks)
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count(" lines, ") <= 1
+    return str(done.stdout)
+
+
+def test_rows_are_those_of_one_process(mpi: Mpi, big: Path) -> None:
+    one = rows(mpi, 1, "--by", "line")
+    assert len(one.splitlines()) == 40_000
+    assert big.stat().st_size > 4 * (1 << 18), "more batches than ranks"
+    assert rows(mpi, 2, "--by", "line") == one
+    assert rows(mpi, 3, "--by", "line") == one
+    assert rows(mpi, 2, "--html", "two.html") == rows(mpi, 1, "--html", "one.html") == ""
+    assert Path("two.html").read_text() == Path("one.html").read_text()
+
+
+def test_lines_with_state_are_read_after_a_warm_up(mpi: Mpi, big: Path) -> None:
+    one, two = (rows(mpi, ranks, "--by", "line", "--reset", "never", "--json").splitlines() for ranks in (1, 2))
+    found = np.array([[json.loads(a)["bits"], json.loads(b)["bits"]] for a, b in zip(one, two, strict=True)])
+    assert np.abs(found[:, 0] - found[:, 1]).max() < 1e-2
+    assert np.allclose(found[:, 0], found[:, 1], rtol=1e-3)
+
+
+def test_an_error_names_the_line_and_ends_all(mpi: Mpi, big: Path) -> None:
+    lines = big.read_text().splitlines(keepends=True)
+    lines[30_000] = "a ☃\n"
+    lines[35_000] = "another ☃\n"
+    big.write_text("".join(lines), encoding="utf-8")
+    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--by", "line", "-q")
+    assert done.returncode == 1
+    assert len(done.stdout.splitlines()) == 30_000
+    assert done.stderr.count("Error: ") == 1
+    assert "line 30,001" in done.stderr
+
+
+def test_a_whole_text_is_read_in_several_places(mpi: Mpi, big: Path) -> None:
+    one, two = (json.loads(rows(mpi, ranks, "--json", "--streams", 6, "--compare", "gzip")) for ranks in (1, 2))
+    assert two.keys() == one.keys()
+    assert two["chars"] == one["chars"]
+    assert two["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-9)
+    assert json.loads(rows(mpi, 2, "--json"))["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-3)
+    assert rows(mpi, 2, "--fail-above", 0.01, code=1)
+    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--dynamic")
+    assert (done.returncode, done.stderr.count("Error: --dynamic learns from all that comes before")) == (2, 1)
+    for more in ((), ("--by", "line")):
+        done = mpi(CHARLM, "eval", "runs/x", "-", *more, input="text")
+        assert (done.returncode, done.stderr.count("Error: standard input reaches one rank only")) == (2, 1)

@@ -1,0 +1,155 @@
+"""What each rank does of one run, without MPI: shares that add up, and ranks that go their own way for some updates."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.blocks import Streams
+from charlm.config import (
+    ModelConfig,
+    OptimizerConfig,
+    ResetConfig,
+    RunConfig,
+    SavingConfig,
+    ScheduleConfig,
+    TruncationConfig,
+)  # fmt: skip
+from charlm.corpus import Corpus, read_corpus
+from charlm.errors import ConfigurationError, ResourceError
+from charlm.evaluate import Evaluator
+from charlm.fitting import fit_streams, require_even
+from charlm.launch import launched
+from charlm.parameters import Parameters
+from charlm.ranks import Ranks
+from charlm.trainer import Trainer
+
+from .same_as_one import Rank
+
+MODEL = ModelConfig("lstm", hidden=20, layers=2, dropout=0.3)
+FROZEN = RunConfig(
+    MODEL, TruncationConfig(8, 20), ResetConfig("line"), OptimizerConfig("sgd", learning_rate=0.0), ScheduleConfig(epochs=2),
+    streams=6,
+)  # fmt: skip
+
+
+@pytest.fixture
+def corpus(folder: Path) -> Corpus:
+    return read_corpus(("corpus.txt",))
+
+
+def trainer(config: RunConfig, corpus: Corpus, ranks: Ranks) -> Trainer:
+    run = Path(f"run{ranks.rank}of{ranks.size}")
+    run.mkdir(exist_ok=True)
+    return Trainer(config, corpus, run, 1, SavingConfig(), ranks=ranks)
+
+
+@pytest.mark.parametrize("size", [2, 3, 6])
+def test_gradients_of_the_shares_add_up(corpus: Corpus, size: int) -> None:
+    """Also where the last step of an epoch lacks targets of some ranks only, and after it."""
+    whole = trainer(FROZEN, corpus, Ranks())
+    parts = [trainer(FROZEN, corpus, Rank(rank, size)) for rank in range(size)]
+    assert 0 < whole.streams.shorter < 6
+    while whole.epochs < 1.2:
+        for each in (whole, *parts):
+            each._step(True)
+        expected, found = whole.network.gradients.flat, sum(part.network.gradients.flat for part in parts)
+        assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
+    assert sum(part._now.nats for part in parts) == pytest.approx(whole._now.nats, rel=1e-6)
+    assert all(part._now.chars == whole._now.chars for part in parts), "characters are counted as one process counts them"
+
+
+def test_shares_of_streams() -> None:
+    for count, size in ((8, 2), (7, 3), (2, 5)):
+        whole = Streams(101, count)
+        parts = [whole.of_rank(rank, size) for rank in range(size)]
+        assert np.array_equal(np.concatenate([part.starts for part in parts]), whole.starts)
+        assert np.array_equal(np.concatenate([part.targets for part in parts]), whole.targets)
+        assert whole.shorter == (whole.targets < whole.steps).sum()
+        ids = np.arange(101)
+        read = np.concatenate([part.read(ids, 2, 9) for part in parts], axis=1)
+        assert np.array_equal(read, whole.read(ids, 2, 9))
+
+
+def test_each_layers_gradients_are_sent_once() -> None:
+    for layers in (1, 3):
+        parameters = Parameters(replace(MODEL, layers=layers, layer_norm=True), 31)
+        parameters.flat[...] = 0
+        pieces = parameters.by_layer()
+        assert len(pieces) == layers
+        for piece in [piece for layer in pieces for piece in layer]:
+            assert piece.base is not None
+            piece += 1
+        assert (parameters.flat == 1).all()
+
+
+def test_updates_on_their_own_are_those_of_the_share_alone(corpus: Corpus) -> None:
+    """Plain gradient descent: as if the share's streams were all there are, with the loss averaged over them."""
+    config = replace(FROZEN, sync_every=3, optimizer=OptimizerConfig("sgd", learning_rate=0.1, clip=0.0))
+    one = trainer(config, corpus, Rank(1, 2))
+    one._step(True)
+    alone = trainer(replace(config, sync_every=1), corpus, Rank(1, 2))
+    alone._step(True)
+    assert np.array_equal(one.network.gradients.flat, 2 * alone.network.gradients.flat)
+
+
+def test_evaluation_in_shares(corpus: Corpus) -> None:
+    parameters = Parameters(MODEL, len(corpus.vocabulary))
+    parameters.initialise(1)
+    resets = trainer(FROZEN, corpus, Ranks()).resets
+    whole = Evaluator(parameters, 5).evaluate(corpus.ids, resets)
+    parts = [Evaluator(parameters, 5, 1, rank, 3).evaluate(corpus.ids, resets) for rank in range(3)]
+    assert sum(part.chars for part in parts) == whole.chars == len(corpus.ids) - 1
+    assert sum(part.hits for part in parts) == whole.hits
+    assert sum(part.nats for part in parts) == pytest.approx(whole.nats, rel=1e-9)
+    assert Evaluator(parameters, 2, 1, 0, 3).evaluate(corpus.ids, resets).chars == 0, "more ranks than streams"
+
+
+def test_streams_that_ranks_can_share() -> None:
+    assert fit_streams(32, False, 10**6, 64, 3) == 30
+    assert fit_streams(32, False, 8 * 64 * 5, 64, 2) == 4
+    assert fit_streams(32, True, 10**6, 64, 3) == 32
+    require_even(32, 8)
+    with pytest.raises(ConfigurationError, match="32 streams cannot be dealt out evenly to 3 ranks"):
+        require_even(32, 3)
+    with pytest.raises(ConfigurationError, match="64 ranks for 32 streams"):
+        require_even(32, 64)
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        ({}, (0, 1)),
+        ({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}, (1, 4)),
+        ({"PMI_RANK": "2", "PMI_SIZE": "3"}, (2, 3)),
+        ({"PMIX_RANK": "5", "SLURM_STEP_NUM_TASKS": "6"}, (5, 6)),
+        ({"PMIX_RANK": "5"}, (0, 1)),
+        ({"PMI_RANK": "x", "PMI_SIZE": ""}, (0, 1)),
+    ],
+)
+def test_who_started_this(names: dict[str, str], found: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    assert launched() == found
+
+
+def test_without_mpiexec_mpi_is_not_touched(folder: Path) -> None:
+    code = (
+        "import sys; from charlm.cli import main\n"
+        "try: main(['train', 'corpus.txt', '--hidden', '8', '--updates', '2', '--quiet'])\n"
+        "finally: assert 'mpi4py' not in sys.modules and 'charlm.mpi' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_mpi4py_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    from charlm.mpi import MPIRanks
+
+    monkeypatch.setitem(sys.modules, "mpi4py", None)
+    with pytest.raises(ResourceError, match=r"started as 4 processes, which takes mpi4py, .*: pip install 'charlm\[mpi\]'"):
+        MPIRanks(4)

@@ -1,0 +1,92 @@
+"""Training on two ranks of MPI: the same as one process, one run directory, and going on with other ranks."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charlm.checkpoint import load
+
+from .conftest import CHARLM, SMALL, Mpi
+from .same_as_one import WAYS
+
+TRAIN = (CHARLM, "train", "corpus.txt", *SMALL, "--save-every", 0)
+
+
+def parameters(run: str) -> np.ndarray:
+    return load(Path(run) / "last.npz").parameters.flat
+
+
+def test_every_truncation_is_as_on_one_process(mpi: Mpi, folder: Path) -> None:
+    import sys
+
+    done = mpi(sys.executable, "-m", "tests.ranks.same_as_one", folder)
+    assert done.returncode == 0, done.stderr
+    found = re.findall(r"^(.*), (?:lstm|gru): (\S+) (\S+)$", done.stdout, re.MULTILINE)
+    assert [way for way, _, _ in found] == list(WAYS)
+    for way, gradient, loss in found:
+        assert float(gradient) < 1e-6, way
+        assert float(loss) < 1e-3, way
+    ((difference, moved),) = re.findall(r"^apart: (\S+) (\S+)$", done.stdout, re.MULTILINE)
+    assert float(difference) < 1e-6 < 1e-3 < float(moved), "the mean of what ranks came to on their own"
+
+
+def test_one_run_comes_of_it(mpi: Mpi, folder: Path) -> None:
+    arguments = [a for a in TRAIN if a != "--quiet"]
+    done = mpi(*arguments, "--run", "runs/x", "--updates", 30, "--json")
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["updates"] == 30
+    assert done.stderr.count("corpus: ") == 1
+    assert "; 2 ranks of 1 thread" in done.stderr
+    assert sorted(path.name for path in Path("runs/x").iterdir()) == ["best.npz", "config.json", "last.npz", "metrics.jsonl"]
+    lines = [json.loads(line) for line in Path("runs/x/metrics.jsonl").read_text().splitlines()]
+    updates = [line["updates"] for line in lines]
+    assert updates == sorted(updates)
+    assert sum("val_nats" in line for line in lines) == done.stderr.count("validation ") - 1  # one names the split
+    refused = mpi(*arguments, "--run", "runs/x")
+    assert refused.returncode == 1
+    assert refused.stderr.count("Error: runs/x already holds a run") == 1
+
+
+def test_going_on_is_exact_with_the_same_ranks(mpi: Mpi, folder: Path) -> None:
+    more = ("--k2", 20, "--dropout", 0.3, "--schedule", "constant")
+    assert mpi(*TRAIN, *more, "--run", "runs/whole", "--updates", 40).returncode == 0
+    assert mpi(*TRAIN, *more, "--run", "runs/parts", "--updates", 17).returncode == 0
+    assert mpi(CHARLM, "train", "corpus.txt", "--run", "runs/parts", "--resume", "--updates", 40, "-q").returncode == 0
+    assert np.array_equal(parameters("runs/whole"), parameters("runs/parts"))
+
+
+@pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1), (2, 4)])
+def test_going_on_with_other_ranks(mpi: Mpi, folder: Path, first: int, then: int) -> None:
+    """State and window are by stream: what the next update's gradient is made of is the same."""
+    more = ("--k2", 20, "--dropout", 0.3, "--schedule", "constant", "--optimizer", "sgd", "--lr", 0.5)
+    assert mpi(*TRAIN, *more, "--run", "runs/whole", "--updates", 25, ranks=1).returncode == 0
+    assert mpi(*TRAIN, *more, "--run", "runs/parts", "--updates", 17, ranks=first).returncode == 0
+    resume = (CHARLM, "train", "corpus.txt", "--run", "runs/parts", "--resume", "--updates", 25, "-q")
+    assert mpi(*resume, ranks=then).returncode == 0
+    whole, parts = parameters("runs/whole"), parameters("runs/parts")
+    assert np.abs(whole - parts).max() < 1e-5
+
+
+def test_on_their_own_for_some_updates(mpi: Mpi, folder: Path) -> None:
+    """It learns, differs from training in step, and a run that was stopped in between goes on."""
+    for every in (1, 4):
+        run = f"runs/{every}"
+        done = mpi(*TRAIN, "--run", run, "--sync-every", every, "--updates", 60, "--eval-every", 7, "--json")
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["best_val_nats"] < 3.1
+    assert not np.allclose(parameters("runs/1"), parameters("runs/4"), atol=1e-3)
+    resume = (CHARLM, "train", "corpus.txt", "--run", "runs/4", "--resume", "--updates", 70, "-q", "--json")
+    assert json.loads(mpi(*resume).stdout)["updates"] == 70
+
+
+def test_divergence_is_found_by_all(mpi: Mpi, folder: Path) -> None:
+    arguments = (*TRAIN, "--run", "runs/x", "--updates", 200, "--cell", "rnn", "--activation", "relu", "--clip", 0)
+    done = mpi(*arguments, "--optimizer", "sgd", "--lr", 1e18, "--max-rollbacks", 2)
+    assert done.returncode == 1
+    assert done.stderr.count("Error: training diverged") == 1
+    assert "after 2 returns to the last good state" in done.stderr
+    assert np.isfinite(parameters("runs/x")).all()
