@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
 
-.PHONY: train test lint bench bench-quick costs growth study torture peers clean
+.PHONY: train test lint bench bench-quick costs growth scaling study torture peers clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -37,6 +37,10 @@ costs: $(VENV)/tested data/python.txt
 growth: $(VENV)/tested data/python.txt
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.bench.growth
+
+# What ranks cost and gain, and the README's table for clusters; hosts of network namespaces take root. About ten minutes.
+scaling: $(VENV)/tested data/python.txt
+	$(BIN)/python -m tests.bench.scaling
 
 # What truncation does: tests/study/results.md and the README's picture, in about 40 minutes; goes on where it was stopped.
 study: $(VENV)/tested

@@ -95,7 +95,8 @@ def peak(threads: int, seconds: float = 0.2) -> float:
 class Job:
     """A row's work, made ready: `once` does a piece of it on random text."""
 
-    def __init__(self, row: Row, threads: int) -> None:
+    def __init__(self, row: Row, threads: int, characters: int = _CALL_CHARACTERS) -> None:
+        """characters: of a piece, roughly; at least two blocks."""
         self.row = row
         model = ModelConfig(row.cell, hidden=row.hidden, layers=row.layers, dropout=0.0)
         parameters = Parameters(model, row.vocabulary)
@@ -103,7 +104,7 @@ class Job:
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
         self._net = Network(parameters, row.streams, block, row.k2 if trains else 0, threads=row.threads or threads)
-        blocks = max(2, _CALL_CHARACTERS // (row.streams * block)) if row.mode != "sample" else 512
+        blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else 512
         self._steps = blocks * block
         random = np.random.default_rng(0)
         self._ids = random.integers(0, row.vocabulary, (self._steps + 1, row.streams)).astype(np.int32)

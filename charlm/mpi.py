@@ -48,6 +48,7 @@ class MPIRanks(Ranks):
         self._node = pkl5.Intracomm(MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))
         mine = _processors()
         self.sharers = sum(bool(mine & other) for other in self._node.allgather(mine))
+        self.first_on_node = self._node.rank == 0
         self.name = f"rank {self.rank} on {platform.node()}"
         self._names: list[str] = self._world.allgather(self.name)
 
@@ -72,7 +73,7 @@ class MPIRanks(Ranks):
         result: Any = None
         error: Exception | None = None
         for turn in (True, False) if node_first else (None,):
-            if turn is None or turn == (self._node.rank == 0):
+            if turn is None or turn == self.first_on_node:
                 result, error = _tried(do)
             failed = [(name, each) for name, each in zip(self._names, self._world.allgather(error), strict=True) if each]
             if failed:

@@ -34,6 +34,7 @@ class Ranks:
     rank = 0
     size = 1
     sharers = 1  # ranks that have the same processors
+    first_on_node = True  # whether it is the first rank of its machine, which has the caches checked and filled
 
     @property
     def first(self) -> bool:

@@ -173,7 +173,8 @@ def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[in
         if name == STANDARD_INPUT or (Path(name).exists() and not Path(name).is_file()):
             raise CorpusError(f"{name}: only one rank could read it; name a file that all can")
     begun = time.monotonic()
-    corpus = read_corpus(config.corpus, config.use_bytes, config.val_file, config.val_fraction, on_read)
+    named = config.corpus, config.use_bytes, config.val_file, config.val_fraction
+    corpus = read_corpus(*named, on_read, verify=ranks.first_on_node)
     kind = "bytes" if config.use_bytes else "characters"
     n, v, train = len(corpus.ids), len(corpus.validation), len(corpus.train)
     if config.val_file is not None:

@@ -32,17 +32,21 @@ class Reading:
 
 
 def read_text(
-    saved: Checkpoint, names: tuple[str, ...], escape: bool = False, on_read: Callable[[int], None] = lambda n: None
+    saved: Checkpoint,
+    names: tuple[str, ...],
+    escape: bool = False,
+    on_read: Callable[[int], None] = lambda n: None,
+    verify: bool = True,
 ) -> Reading:
     """The named files' text; what the run held out where none is named.
 
     escape: whether characters that the model does not know are allowed; without it they are a CorpusError that names the
-    first. on_read: as for read_corpus.
+    first. on_read, verify: as for read_corpus.
     """
     if not names:
-        held_out = _validation_ids(saved, on_read)
+        held_out = _validation_ids(saved, on_read, verify)
         return Reading(held_out, held_out, saved.vocabulary)
-    corpus = read_corpus(names, saved.vocabulary.uses_bytes, None, 0.0, on_read, least_distinct=1)
+    corpus = read_corpus(names, saved.vocabulary.uses_bytes, None, 0.0, on_read, least_distinct=1, verify=verify)
     if corpus.vocabulary == saved.vocabulary:
         return Reading(corpus.ids, corpus.ids, corpus.vocabulary)
     table = saved.vocabulary.encode_each(corpus.vocabulary)
@@ -59,25 +63,28 @@ def read_text(
     return Reading(table[corpus.ids], corpus.ids, corpus.vocabulary)
 
 
-def _validation_ids(saved: Checkpoint, on_read: Callable[[int], None]) -> np.ndarray:
+def _validation_ids(saved: Checkpoint, on_read: Callable[[int], None], verify: bool) -> np.ndarray:
     """The held-out part that the run was validated on."""
-    corpus = training_corpus(saved, "name a text to evaluate", on_read)
+    corpus = training_corpus(saved, "name a text to evaluate", on_read, verify)
     if len(corpus.validation) < 2:
         raise CorpusError("the run held no text out for validation: name a text to evaluate")
     return corpus.validation
 
 
-def training_corpus(saved: Checkpoint, advice: str, on_read: Callable[[int], None] = lambda n: None) -> Corpus:
+def training_corpus(
+    saved: Checkpoint, advice: str, on_read: Callable[[int], None] = lambda n: None, verify: bool = True
+) -> Corpus:
     """The text that the run was trained on, as long as its files still hold it; else an error that ends in the advice.
 
-    on_read: as for read_corpus.
+    on_read, verify: as for read_corpus.
     """
     config = saved.config
     if not config.corpus:
         raise CorpusError(f"the model was imported, so it has no text of its own: {advice}")
     if STANDARD_INPUT in (*config.corpus, config.val_file):
         raise CorpusError(f"the run was trained on standard input, which is gone: {advice}")
-    corpus = read_corpus(config.corpus, config.use_bytes, config.val_file, config.val_fraction, on_read)
+    sources = config.corpus, config.use_bytes, config.val_file, config.val_fraction
+    corpus = read_corpus(*sources, on_read, verify=verify)
     if corpus.digest != saved.progress.get("corpus_digest"):
         raise CorpusError(f"{' '.join(config.corpus)}: not the text that the run was trained on: {advice}")
     return corpus

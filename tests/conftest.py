@@ -3,7 +3,20 @@
 import os
 from pathlib import Path
 
+import pytest
+
+from .mpiexec import Mpi, missing, run_ranks
+
 ROOT = Path(__file__).parent.parent
 os.environ["CHARLM_CACHE"] = str(ROOT / ".cache")
 for name in [n for n in os.environ if n.startswith("CHARLM_") and n != "CHARLM_CACHE"]:
     del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def mpi() -> Mpi:
+    """Runs a program on ranks of MPI; skips where that is not installed."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    return run_ranks

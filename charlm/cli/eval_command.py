@@ -124,8 +124,9 @@ def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any], ranks: "Ran
 
     with reading(text or model.checkpoint.config.corpus, o["quiet"]) as on_read:
         read = ranks.everywhere(
-            lambda: read_text(model.checkpoint, text, o["unknown"] == "escape", on_read), node_first=True
-        )  # fmt: skip
+            lambda: read_text(model.checkpoint, text, o["unknown"] == "escape", on_read, ranks.first_on_node),
+            node_first=True,
+        )
     ranks.require_same("the text differs: its characters are", len(read.ids))
     with bar("evaluating", len(read.ids) // ranks.size, " characters", o["quiet"]) as on_done:
         found = model.score_ids(read.ids, o["streams"], on_done)

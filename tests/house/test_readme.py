@@ -1,7 +1,10 @@
 """The README is true: its examples run, its options and targets exist, the line it quotes is what charlm prints."""
 
+import ast
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +13,11 @@ from pathlib import Path
 import click
 import pytest
 
+from charlm.checkpoint import load
 from charlm.cli import COMMANDS, group
 from charlm.config import TruncationConfig
 from charlm.contract import contract
+from tests.mpiexec import Mpi, environment
 
 ROOT = Path(__file__).parent.parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -45,7 +50,7 @@ def run(script: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "PATH": path, "CHARLM_TRAIN_HIDDEN": "16"},
+        env={**environment(), "PATH": path, "CHARLM_TRAIN_HIDDEN": "16"},
     )  # fmt: skip
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -71,13 +76,59 @@ def test_there_are_examples() -> None:
 
 def test_examples_run_in_order(folder: Path) -> None:
     for script in blocks("sh"):
-        assert run(shortened(script), folder)
+        if not {"mpiexec", "parallel"} & set(script.split()):
+            assert run(shortened(script), folder)
     for name in re.findall(r"^\| `([\w.]+\.(?:npz|jsonl|json))`", README, re.MULTILINE):
         assert (folder / "runs" / "corpus" / name).exists(), name
 
 
+def test_examples_of_ranks(mpi: Mpi, tmp_path: Path) -> None:
+    (script,) = (script for script in blocks("sh") if "mpiexec" in script)
+    lines = [f"{i} fell on roof number {i * i}.\n" for i in range(2000)]
+    for name in ("corpus.txt", "big.txt"):
+        (tmp_path / name).write_text("".join(lines), encoding="utf-8")
+    script = re.sub(r"-n \d ", "-n 2 ", shortened(script)).replace("--resume --updates 12", "--resume --updates 30")
+    assert len(run(script, tmp_path).splitlines()) == 3 + 20
+    for run_directory, updates in (("corpus", 30), ("apart", 20)):
+        assert load(tmp_path / "runs" / run_directory / "last.npz").progress["updates"] == updates
+
+
+def test_sweep_by_parallel(folder: Path) -> None:
+    (script,) = (script for script in blocks("sh") if "parallel" in script)
+    version = shutil.which("parallel") and subprocess.run(["parallel", "--version"], capture_output=True, check=False).stdout
+    if not version or b"GNU" not in version:
+        pytest.skip("GNU parallel is not installed: apt install parallel")
+    best = run(script.replace("--minutes 1 ", "--updates 5 "), folder).splitlines()
+    assert len(best) == 3
+    assert best == sorted(best)
+    names = {path.name for path in (folder / "runs").glob("*-0.0*")}
+    assert names == {f"{cell}-{lr}" for cell in ("lstm", "gru") for lr in ("0.003", "0.006", "0.012")}
+
+
+def test_sweep_by_slurm(folder: Path) -> None:
+    """Slurm runs the script with the number of the job in the environment; here a loop does, and starts one job again."""
+    (script,) = blocks("bash")
+    (folder / "array.sh").write_text(script.replace("--minutes 30", "--updates 5"), encoding="utf-8")
+    for job in (0, 4, 4):
+        run(f"SLURM_ARRAY_TASK_ID={job} bash -e array.sh", folder)
+        assert json.loads((folder / f"array-{job}.json").read_text())["updates"] == 5
+    made = load(folder / "runs" / "array-4" / "last.npz").config
+    assert (made.model.cell, made.optimizer.learning_rate) == ("gru", 0.006)
+
+
+def test_sweep_by_optuna(folder: Path) -> None:
+    pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
+    _, script = blocks("python")
+    script = script.replace('"--minutes", "1"', '"--updates", "5"').replace("n_trials=20", "n_trials=3")
+    shown = run(f"python - <<'EOF'\n{script}\nEOF", folder)
+    best, parameters = shown.split(" ", 1)
+    assert set(ast.literal_eval(parameters)) == {"lr", "dropout"}
+    assert 0 < float(best) < 5
+    assert len(list((folder / "runs").glob("trial-*"))) == 3
+
+
 def test_the_library_does_what_is_shown(folder: Path) -> None:
-    (script,) = blocks("python")
+    script, _ = blocks("python")
     shown = run(f"python - <<'EOF'\n{script.replace('minutes=1', 'updates=20, hidden=16')}\nEOF", folder)
     assert "Validation(updates=" in shown
     assert shown.count("It was a day like any other") == 200
@@ -125,7 +176,8 @@ def test_options_and_targets_exist() -> None:
         for parameter in command.params:
             known |= set(parameter.opts)
     known |= set(re.findall(r'"(--[a-z]+)"', (ROOT / "data" / "make.py").read_text(encoding="utf-8")))
-    prose = re.sub(r"^\.venv/bin/pip .*|\| PyTorch's word_language_model.*", "", README, flags=re.MULTILINE)
+    others = r"^\.venv/bin/pip .*|\| PyTorch's word_language_model.*|^#SBATCH .*|`srun .*?`|^parallel --jobs 2 "
+    prose = re.sub(others, "", README, flags=re.MULTILINE)
     assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", prose)) <= known
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:`|^    |\$ )make (\w+)", README, re.MULTILINE):

@@ -11,7 +11,8 @@ import pytest
 
 from charlm.checkpoint import load
 
-from .conftest import CHARLM, ENVIRONMENT, SMALL, TEXT, Mpi, command
+from ..mpiexec import CHARLM, Mpi, command, environment
+from .conftest import SMALL, TEXT
 
 TRAIN = (CHARLM, "train", "corpus.txt", *SMALL)
 LONG = (*TRAIN, "--run", "runs/x", "--minutes", 10, "--save-every", "1s")
@@ -73,7 +74,7 @@ def test_a_file_that_one_rank_lacks(mpi: Mpi, folder: Path) -> None:
 @pytest.fixture
 def started(mpi: Mpi, folder: Path) -> "subprocess.Popen[str]":
     """A long run on two ranks that has saved something."""
-    job = subprocess.Popen(command(*LONG), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+    job = subprocess.Popen(command(*LONG), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment())
     deadline = time.monotonic() + 120
     while not _saved_since_the_start():
         assert job.poll() is None, job.communicate()
@@ -159,7 +160,7 @@ def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None
 
 
 def test_an_mpiexec_that_is_not_mpi4pys(mpi: Mpi, folder: Path) -> None:
-    foreign = {**ENVIRONMENT, "PMI_RANK": "0", "PMI_SIZE": "2"}
+    foreign = {**environment(), "PMI_RANK": "0", "PMI_SIZE": "2"}
     done = subprocess.run(TRAIN[:3], capture_output=True, text=True, env=foreign, timeout=60, check=False)
     assert done.returncode == 1
     assert "2 processes were started by an mpiexec that mpi4py's MPI (Open MPI" in done.stderr

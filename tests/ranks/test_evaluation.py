@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from .conftest import CHARLM, SMALL, Mpi
+from ..mpiexec import CHARLM, Mpi
+from .conftest import SMALL
 
 
 @pytest.fixture

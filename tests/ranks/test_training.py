@@ -9,7 +9,8 @@ import pytest
 
 from charlm.checkpoint import load
 
-from .conftest import CHARLM, SMALL, Mpi
+from ..mpiexec import CHARLM, Mpi
+from .conftest import SMALL
 from .same_as_one import WAYS
 
 TRAIN = (CHARLM, "train", "corpus.txt", *SMALL, "--save-every", 0)

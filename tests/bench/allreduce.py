@@ -1,0 +1,30 @@
+"""Run by mpiexec: seconds that summing gradients of several sizes takes. Prints lines of "bytes seconds", the medians."""
+
+import statistics
+import sys
+import time
+
+import numpy as np
+
+
+def main(sizes: list[int], seconds: float) -> None:
+    """Each size is summed for about so many seconds, at least three times."""
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    for size in sizes:
+        gradient = np.ones(size // 4, np.float32)
+        times: list[float] = []
+        while len(times) < 4 or world.bcast(sum(times) < seconds):
+            gradient[:] = 1
+            world.Barrier()
+            begun = time.perf_counter()
+            world.Allreduce(MPI.IN_PLACE, gradient)
+            times.append(time.perf_counter() - begun)
+        assert (gradient == world.size).all()
+        if world.rank == 0:
+            sys.stdout.write(f"{size} {statistics.median(times[1:])}\n")  # the first one also opens connections
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[2:]], float(sys.argv[1]))
