@@ -219,7 +219,7 @@ def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> R
         changed["k2"] = stored["k2"] if changed["k1"] == stored["k1"] else changed["k1"]
     if set(settings) & set(ENDS):
         stored |= dict.fromkeys(ENDS)
-    free = {*ENDS, "patience", "eval_every", "val_file", "max_rollbacks"}
+    free = {*ENDS, "patience", "eval_every", "val_file", "max_rollbacks", "sync_every"}
     for name in sorted(set(changed) - free):
         if changed[name] != stored.get(name):
             raise ConfigurationError(

@@ -79,8 +79,8 @@ def group() -> None:
     Options can also be given as environment variables, such as CHARLM_TRAIN_HIDDEN=512, and in a TOML file (--config). The
     command line wins over the environment, and that over the file.
 
-    Exit codes: 0 done; 1 failed, with one line that says what, where and what to do; 2 wrong usage; 130, 143 stopped by
-    Ctrl-C or SIGTERM after the state was saved; 141 nobody reads the output any more.
+    Exit codes: 0 done; 1 failed, with one line that says what, where and what to do; 2 wrong usage; 130, 143, 138 stopped
+    by Ctrl-C, SIGTERM or SIGUSR1 after the state was saved; 141 nobody reads the output any more.
 
     \b
     Examples:
@@ -118,6 +118,8 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if os.environ.get("CHARLM_DEBUG"):
             raise
+        if type(error).__module__.startswith("mpi4py"):
+            _fail(f"MPI: {error}; another rank may have died: see what mpiexec says")
         _fail(f"unexpected {type(error).__name__}: {error}: a defect of charlm's; CHARLM_DEBUG=1 shows where it is")
 
 

@@ -161,7 +161,7 @@ def announce_compilation(quiet: bool) -> None:
 
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None], quiet: bool) -> Iterator[list[int]]:
-    """Calls stop() on the first Ctrl-C or SIGTERM and collects the signal; a second one leaves at once."""
+    """Calls stop() on the first of Ctrl-C, SIGTERM and SIGUSR1, and collects the signal; a second one leaves at once."""
     received: list[int] = []
 
     def handle(number: int, frame: Any) -> None:
@@ -171,7 +171,9 @@ def stop_on_signals(stop: Callable[[], None], quiet: bool) -> Iterator[list[int]
         note("stopping after this update (once more: at once, with what was saved last)", quiet)
         stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    # SIGUSR1: Slurm's warning before the time is up, and what mpiexec passes on to ranks without killing them.
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received
     finally:

@@ -143,6 +143,14 @@ def test_a_signal_to_mpiexec_reaches_all(mpi: Mpi, started: "subprocess.Popen[st
     _goes_on(mpi)
 
 
+def test_what_mpiexec_passes_on_leaves_time_to_save(mpi: Mpi, started: "subprocess.Popen[str]") -> None:
+    before = load(Path("runs/x/last.npz")).progress["updates"]
+    started.send_signal(signal.SIGUSR1)
+    started.communicate(timeout=30)
+    assert started.returncode == 128 + signal.SIGUSR1
+    assert load(Path("runs/x/last.npz")).progress["updates"] > before
+
+
 def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None:
     patch = (
         "from charlm.trainer import Trainer\n"
