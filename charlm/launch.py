@@ -46,6 +46,6 @@ def join() -> "Ranks":
     return _joined
 
 
-def is_joint(error: Exception) -> bool:
+def is_joint(error: BaseException) -> bool:
     """Whether all ranks raise this error, at the same place: see Ranks.joint."""
     return getattr(error, "joint", False)

@@ -17,7 +17,10 @@ from .errors import CharlmError, ResourceError
 from .parameters import Parameters
 from .ranks import Exchange, Ranks, T
 
-_PIECES = 32 << 20  # bytes of gradient from which on it is sent in pieces: see tests/bench/scaling.py
+_PIECES = 4 << 20  # bytes of gradient from which on it is sent layer by layer
+# Open MPI's own choice among the ways of a non-blocking Allreduce sends everything forth and back, which takes twice as long
+# as halving and doubling (Rabenseifner's, number 3). Another MPI does not look at this.
+_ALGORITHM = ("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "3")
 _POLL_SECONDS = 2e-4  # between looks at what is on its way
 _END = b"e"
 
@@ -29,6 +32,7 @@ class MPIRanks(Ranks):
         try:
             import mpi4py
 
+            os.environ.setdefault(*_ALGORITHM)
             mpi4py.rc.thread_level = "funneled"  # only the main thread communicates
             from mpi4py import MPI
             from mpi4py.util import pkl5
@@ -45,12 +49,12 @@ class MPIRanks(Ranks):
                 f"{size} processes were started by an mpiexec that mpi4py's MPI ({library}) knows nothing of: use the "
                 "mpiexec that belongs to it"
             )
-        self._node = pkl5.Intracomm(MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED))
-        mine = _processors()
+        hosts, mine = self._world.allgather(platform.node()), _processors()
+        self._node = pkl5.Intracomm(MPI.COMM_WORLD.Split(hosts.index(platform.node())))
+        self._several_machines = len(set(hosts)) > 1
         self.sharers = sum(bool(mine & other) for other in self._node.allgather(mine))
         self.first_on_node = self._node.rank == 0
-        self.name = f"rank {self.rank} on {platform.node()}"
-        self._names: list[str] = self._world.allgather(self.name)
+        self._names = [f"rank {rank} on {host}" for rank, host in enumerate(hosts)]
 
     def from_first(self, make: Callable[[], T]) -> T:
         """A broadcast: of the result, or of the error."""
@@ -104,7 +108,7 @@ class MPIRanks(Ranks):
 
     def exchange(self, gradients: Parameters) -> Exchange:
         """See _Summing."""
-        return _Summing(self._mpi, self._world, gradients)
+        return _Summing(self._mpi, self._world, gradients, self._several_machines)
 
     def require_same(self, what: str, value: Any) -> None:
         """Compares what all have with what the first has."""
@@ -119,12 +123,17 @@ class MPIRanks(Ranks):
 
 
 class _Summing:
-    """Sums gradients over the ranks."""
+    """Sums gradients over the ranks: all at once, or layer by layer.
 
-    def __init__(self, mpi: Any, world: Any, gradients: Parameters) -> None:
-        self._mpi, self._world = mpi, world
-        self._flat, self._layers = gradients.flat.reshape(-1), gradients.by_layer()
-        self._in_pieces = gradients.flat.nbytes >= _PIECES and len(self._layers) > 1
+    On one machine that is a copy in memory, and to see to several on their way would take more from the kernel than is
+    gained: a single Allreduce. Between machines it does not block.
+    """
+
+    def __init__(self, mpi: Any, world: Any, gradients: Parameters, several_machines: bool) -> None:
+        self._mpi, self._world, self._several_machines = mpi, world, several_machines
+        self._flat, layers = gradients.flat.reshape(-1), gradients.by_layer()
+        in_pieces = several_machines and gradients.flat.nbytes >= _PIECES
+        self._layers = layers if in_pieces else [*[[]] * (len(layers) - 1), [self._flat]]
         self._rings, self.bell = os.pipe()
         self.answer, self._answers = os.pipe()
 
@@ -134,17 +143,16 @@ class _Summing:
         complete = 0
         under_way: list[Any] = []
         while self._hear(under_way) != _END:
-            if self._in_pieces:
-                under_way += [self._world.Iallreduce(self._mpi.IN_PLACE, piece) for piece in self._layers[complete]]
+            for piece in self._layers[complete]:
+                if self._several_machines:
+                    under_way.append(self._world.Iallreduce(self._mpi.IN_PLACE, piece))
+                else:
+                    self._world.Allreduce(self._mpi.IN_PLACE, piece)
             complete += 1
-            if complete < len(self._layers):
-                continue
-            if self._in_pieces:
+            if complete == len(self._layers):
                 self._mpi.Request.Waitall(under_way)
-            else:
-                self._world.Allreduce(self._mpi.IN_PLACE, self._flat)
-            complete, under_way = 0, []
-            os.write(self._answers, b"g")
+                complete, under_way = 0, []
+                os.write(self._answers, b"g")
 
     def _hear(self, under_way: list[Any]) -> bytes:
         """Waits for the kernel, and sees to it that what is under way gets on."""

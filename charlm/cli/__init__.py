@@ -60,8 +60,8 @@ class _Group(click.Group):
         """Runs the command. That nobody reads its output any more is for main to say, where click would exit with 1."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:
-            raise _ClosedPipe from None
+        except BrokenPipeError as error:
+            raise _ClosedPipe from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -104,11 +104,11 @@ def main(arguments: list[str] | None = None) -> None:
             error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        sys.exit(130)
-    except (_ClosedPipe, BrokenPipeError):
+        _leave(130)
+    except (_ClosedPipe, BrokenPipeError) as error:
         # Nobody reads any more; Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+        _leave(141, is_joint(error.__cause__ or error))
     except CharlmError as error:
         _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1, is_joint(error))
     except MemoryError:
@@ -129,6 +129,12 @@ def _fail(message: str, code: int = 1, joint: bool = False) -> Any:
     everywhere = joint or (ranks is None and code == 2)  # wrong usage is the same for all
     if rank == 0 or not everywhere:
         click.echo(f"Error: {message}" if everywhere or size == 1 else f"Error: rank {rank}: {message}", err=True)
+    _leave(code, everywhere)
+
+
+def _leave(code: int, everywhere: bool = False) -> Any:
+    """Exits; with all ranks at once unless all of them exit here, since the others would wait for this one."""
+    ranks = joined()
     if ranks is not None and not everywhere:
         ranks.abort(code)
     sys.exit(code)

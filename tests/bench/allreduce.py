@@ -6,12 +6,15 @@ import time
 
 import numpy as np
 
+from charlm.launch import join
+from charlm.mpi import MPIRanks
+
 
 def main(sizes: list[int], seconds: float) -> None:
-    """Each size is summed for about so many seconds, at least three times."""
-    from mpi4py import MPI
-
-    world = MPI.COMM_WORLD
+    """Each size is summed for about so many seconds, at least three times, as training does it."""
+    ranks = join()
+    assert isinstance(ranks, MPIRanks)
+    in_place, world = ranks._mpi.IN_PLACE, ranks._world
     for size in sizes:
         gradient = np.ones(size // 4, np.float32)
         times: list[float] = []
@@ -19,10 +22,13 @@ def main(sizes: list[int], seconds: float) -> None:
             gradient[:] = 1
             world.Barrier()
             begun = time.perf_counter()
-            world.Allreduce(MPI.IN_PLACE, gradient)
+            if ranks._several_machines:
+                world.Iallreduce(in_place, gradient).Wait()
+            else:
+                world.Allreduce(in_place, gradient)
             times.append(time.perf_counter() - begun)
         assert (gradient == world.size).all()
-        if world.rank == 0:
+        if ranks.first:
             sys.stdout.write(f"{size} {statistics.median(times[1:])}\n")  # the first one also opens connections
 
 

@@ -34,9 +34,10 @@ def address(host: int) -> str:
     return f"10.99.0.{host + 1}"
 
 
-def on_host(host: int) -> list[str]:
-    """What to put before a command."""
-    return ["ip", "netns", "exec", f"charlm{host}"]
+def on_host(host: int | str) -> list[str]:
+    """What to put before a command, which then finds that host's name and network."""
+    named = 'hostname "$0" && exec "$@"'
+    return ["ip", "netns", "exec", f"charlm{host}", "unshare", "--uts", "sh", "-c", named, f"charlm{host}"]
 
 
 @contextlib.contextmanager

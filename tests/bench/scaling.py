@@ -34,8 +34,8 @@ ENVIRONMENT = {
     **os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }  # fmt: skip
-# Hosts of one machine: by TCP through the cable, each in its turn on the processors, which the cable needs too, and without
-# `han`, which takes ranks of one machine for neighbours.
+# Hosts of one machine: by TCP through the cable, which needs the processors too, so that ranks must not wait busily; and
+# without `han`, which takes ranks of one machine for neighbours.
 BETWEEN_HOSTS = {
     "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self", "OMPI_MCA_btl_tcp_if_include": "10.99.0.0/24",
     "OMPI_MCA_coll": "^han", "OMPI_MCA_mpi_yield_when_idle": "1", "PMIX_MCA_ptl_base_if_include": "charlm0",
@@ -55,8 +55,8 @@ def mpiexec(ranks: int, *command: str, hosts: bool = False) -> str:
     """Standard output of a program on so many ranks, of this machine or each on a host of the cable."""
     start, more = [str(BIN / "mpiexec"), "-n", str(ranks)], {}
     if hosts:
-        inside = 'exec ip netns exec "charlm$OMPI_COMM_WORLD_RANK" "$@"'
-        start, more = [*on_host(0), *start, "sh", "-c", inside, "sh"], BETWEEN_HOSTS
+        words = [word if word.startswith("charlm") else f"'{word}'" for word in on_host("$OMPI_COMM_WORLD_RANK")]
+        start, more = [*on_host(0), *start, "sh", "-c", f'exec {" ".join(words)} "$@"', "sh"], BETWEEN_HOSTS
     done = subprocess.run([*start, *command], capture_output=True, text=True, check=False, env={**ENVIRONMENT, **more})
     if done.returncode:
         raise click.ClickException(f"{' '.join(command)}:\n{done.stderr}")

@@ -76,7 +76,9 @@ def main(folder: Path) -> None:
     corpus = read_corpus((str(folder / "corpus.txt"),))
     for i, (way, truncation) in enumerate(WAYS.items()):
         name = list(MODELS)[i % 2]
-        mpi._PIECES = 0 if i % 3 == 0 else 1 << 30  # by layer, or all at once
+        if isinstance(ranks, mpi.MPIRanks):
+            ranks._several_machines = i % 3 > 0  # without blocking, layer by layer or all at once; or blocking
+        mpi._PIECES = 0 if i % 3 == 1 else 1 << 62
         frozen = RunConfig(
             MODELS[name], truncation, ResetConfig("line"), OptimizerConfig("sgd", learning_rate=0.0),
             ScheduleConfig(epochs=2), streams=8,
