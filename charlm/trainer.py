@@ -31,7 +31,7 @@ from .storage import Lock
 from .truncation import MEASURED, Position, make_plan, method
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
-_PLAN_SECONDS_OF_RANKS = 0.05  # Open MPI's mpiexec kills a quarter of a second after it has asked to stop
+_PLAN_SECONDS_OF_RANKS = 0.1  # Open MPI's mpiexec kills a quarter of a second after it has asked to stop
 _VALIDATIONS = 20  # in a run, unless eval_every says otherwise
 _VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
 _VALIDATION_STREAMS = 32
