@@ -50,8 +50,10 @@ class MPIRanks(Ranks):
                 "mpiexec that belongs to it"
             )
         hosts, mine = self._world.allgather(platform.node()), _processors()
-        self._node = pkl5.Intracomm(MPI.COMM_WORLD.Split(hosts.index(platform.node())))
-        self._several_machines = len(set(hosts)) > 1
+        # Machines can have the same name, and containers of one machine other names: what has both in common is a node.
+        shared = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
+        self._node = pkl5.Intracomm(shared.Split(hosts.index(platform.node())))
+        self._several_machines = self._node.size < self.size
         self.sharers = sum(bool(mine & other) for other in self._node.allgather(mine))
         self.first_on_node = self._node.rank == 0
         self._names = [f"rank {rank} on {host}" for rank, host in enumerate(hosts)]

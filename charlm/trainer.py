@@ -78,6 +78,7 @@ class Trainer:
         self._asked_to_stop = False  # here, which the other ranks have to hear of
         self._stop = self._out_of_patience = False
         self._apart = False  # whether ranks have made updates of their own since their parameters were the same
+        self._averaging_seconds = 0.0  # that are yet to be counted
         self.lock: Lock | None = None  # on the run's directory, given back when training ends
         self._evaluator = self._new_evaluator(threads)
         self._profiler = self._new_profiler(threads)
@@ -280,7 +281,8 @@ class Trainer:
         made = len(failed) == 0 and bool(np.isfinite(reports.nats).all())
         wrong = math.inf if made else float(failed[0] if len(failed) else len(reports.applied) - 1)
         sound = made and bool(np.isfinite(self.parameters.flat).all())
-        own = [spent, wrong, float(sound), *reports.nats.sum(1).tolist()]
+        own = [spent + self._averaging_seconds, wrong, float(sound), *reports.nats.sum(1).tolist()]
+        self._averaging_seconds = 0.0
         times, first_wrong, all_sound, *nats = self.ranks.table(np.array(own)).T
         if np.isfinite(first_wrong).any():
             update = self.updates + int(first_wrong.min()) + 1
@@ -300,7 +302,9 @@ class Trainer:
     def _come_together(self) -> None:
         """Replaces what ranks made of parameters and optimizer on their own by the mean."""
         if not self._is_in_step():
+            begun = time.perf_counter()
             self.ranks.average(self.parameters.flat, self.optimizer.slots)
+            self._averaging_seconds += time.perf_counter() - begun
         self._apart = False
 
     def _adapt(self, profiler: Profiler, untimed: bool) -> Adaptation:

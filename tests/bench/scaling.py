@@ -41,6 +41,10 @@ BETWEEN_HOSTS = {
     "OMPI_MCA_coll": "^han", "OMPI_MCA_mpi_yield_when_idle": "1", "PMIX_MCA_ptl_base_if_include": "charlm0",
     "PRTE_MCA_hwloc_default_binding_policy": "none",
 }  # fmt: skip
+WORK = [
+    "--hidden 64", "--hidden 256", "--hidden 512", "--hidden 512 --streams 128", "--hidden 1024 --layers 1",
+    "--hidden 1024 --layers 1 --streams 128",
+]  # fmt: skip
 SIZES = [4096, 65_536, 524_288, 4_194_304]  # bytes
 K1 = 64
 RATES = {"1 Gbit/s": 1e9, "10 Gbit/s": 1e10, "100 Gbit/s": 1e11}
@@ -71,7 +75,7 @@ def against_threads(corpus: Path, rounds: int, seconds: float) -> Iterator[str]:
     yield "| `charlm train`, on two cores | one process, 2 threads | two ranks, 1 thread each | ratio | lowest, highest |"
     yield "| --- | --- | --- | --- | --- |"
     with tempfile.TemporaryDirectory() as scratch:
-        for what in ("--hidden 64", "--hidden 256", "--hidden 512", "--hidden 1024 --layers 1"):
+        for what in WORK:
             train = [
                 str(BIN / "charlm"), "train", str(corpus), *what.split(), "--minutes", str(seconds / 60), "--val-fraction",
                 "0", "--save-every", "0", "--run", f"{scratch}/run", "--force", "--quiet", "--json",

@@ -84,6 +84,14 @@ def test_on_their_own_for_some_updates(mpi: Mpi, folder: Path) -> None:
     assert json.loads(mpi(*resume).stdout)["updates"] == 70
 
 
+def test_starting_from_another_run(mpi: Mpi, folder: Path) -> None:
+    assert mpi(*TRAIN, "--run", "runs/x", "--updates", 3, ranks=1).returncode == 0
+    assert mpi(*TRAIN, "--run", "runs/y", "--updates", 0, "--init-from", "runs/x/last.npz").returncode == 0
+    assert np.array_equal(parameters("runs/x"), parameters("runs/y"))
+    done = mpi(*TRAIN, "--run", "runs/z", "--init-from", "runs/gone")
+    assert (done.returncode, done.stderr.count("Error: runs/gone: no such run or checkpoint")) == (1, 1)
+
+
 def test_divergence_is_found_by_all(mpi: Mpi, folder: Path) -> None:
     arguments = (*TRAIN, "--run", "runs/x", "--updates", 200, "--cell", "rnn", "--activation", "relu", "--clip", 0)
     done = mpi(*arguments, "--optimizer", "sgd", "--lr", 1e18, "--max-rollbacks", 2)
