@@ -8,6 +8,7 @@ import importlib
 import io
 import os
 import sys
+import time
 from typing import Any
 
 import click
@@ -16,6 +17,9 @@ from .. import __version__
 from ..errors import CharlmError, ConfigurationError
 from ..launch import is_joint, joined, launched
 from .options import perhaps
+
+# mpiexec ends all ranks as soon as one has failed. Where all fail at what they were given, the first is to be that one.
+_WAIT_SECONDS = 5.0
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -100,8 +104,9 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        if launched()[0] == 0:  # all ranks were given the same
-            error.show()
+        if launched()[0] > 0:
+            time.sleep(_WAIT_SECONDS)
+        error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
@@ -126,10 +131,11 @@ def main(arguments: list[str] | None = None) -> None:
 def _fail(message: str, code: int = 1, joint: bool = False) -> Any:
     """Says what failed, once, and exits. joint: whether all ranks of a job fail at it; else the others are stopped, too."""
     ranks, (rank, size) = joined(), launched()
-    everywhere = joint or (ranks is None and code == 2)  # wrong usage is the same for all
-    if rank == 0 or not everywhere:
-        click.echo(f"Error: {message}" if everywhere or size == 1 else f"Error: rank {rank}: {message}", err=True)
-    _leave(code, everywhere)
+    if rank > 0 and ranks is None and code == 2:
+        time.sleep(_WAIT_SECONDS)
+    if rank == 0 or not joint:
+        click.echo(f"Error: {message}" if joint or size == 1 or code == 2 else f"Error: rank {rank}: {message}", err=True)
+    _leave(code, joint)
 
 
 def _leave(code: int, everywhere: bool = False) -> Any:
