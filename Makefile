@@ -38,7 +38,7 @@ growth: $(VENV)/tested data/python.txt
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.bench.growth
 
-# What ranks cost and gain, and the README's table for clusters; hosts of network namespaces take root. About ten minutes.
+# What ranks cost and gain, and the README's table for clusters; hosts of network namespaces take root. 15 minutes.
 scaling: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench.scaling
 

@@ -95,6 +95,13 @@ def read_corpus(
     return _split(*found, paths, val_file, val_fraction, least_distinct)
 
 
+def require_shareable(paths: tuple[str, ...]) -> None:
+    """Refuses what only one of several ranks could read: standard input, a pipe. Raises CorpusError."""
+    for name in paths:
+        if name == STANDARD_INPUT or (Path(name).exists() and not Path(name).is_file()):
+            raise CorpusError(f"{name}: only one rank could read it; name a file that all can")
+
+
 def _regular_file(name: str, spool: Path) -> Path:
     """The file itself, or a copy of what can be read only once: standard input, a pipe."""
     if name == STANDARD_INPUT:

@@ -12,7 +12,7 @@ from .parameters import Parameters
 
 _STEPS = 64  # steps of a block while reading
 _CALL = 1 << 15  # characters a kernel call reads, so that Ctrl-C is noticed soon
-_WARM_UP = 512  # characters that a stream reads before its part, so that its state is as good as if read in order
+WARM_UP = 512  # characters that a stream reads before its part, so that its state is as good as if read in order
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Evaluator:
         characters before it that are not counted. on_done is told how many characters more were read.
         """
         chars, nats, hits = 0, 0.0, 0
-        for _, losses, right in self._read(ids, resets, on_done):
+        for _, losses, right in self._calls(ids, resets, on_done):
             chars, nats, hits = chars + len(losses), nats + float(losses.sum()), hits + int(right.sum())
         return Evaluation(chars, nats, hits)
 
@@ -62,12 +62,12 @@ class Evaluator:
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """(nats (N-1,) float64, hits (N-1,) uint8) of the characters 1 .. N-1 in their order."""
         nats, hits = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
-        for at, losses, right in self._read(ids, resets, on_done):
+        for at, losses, right in self._calls(ids, resets, on_done):
             nats[at : at + len(losses)] = losses
             hits[at : at + len(losses)] = right
         return nats, hits
 
-    def _read(
+    def _calls(
         self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None]
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:  # fmt: skip
         """Reads the text a call at a time: (place of the first target, losses, hits) of each stream."""
@@ -75,7 +75,7 @@ class Evaluator:
         streams = whole.of_rank(self._rank, self._ranks)
         if streams.own == 0:
             return
-        warm_up = min(_WARM_UP, int(whole.starts[-1]))
+        warm_up = min(WARM_UP, int(whole.starts[-1]))
         net.clear_state()
         per_call = max(1, _CALL // (net.streams * _STEPS)) * _STEPS
         for first in range(-warm_up, streams.steps, per_call):

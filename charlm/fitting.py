@@ -55,8 +55,12 @@ def thread_count(asked: int | None = None, sharers: int = 1) -> int:
     """
     if asked:
         return asked
-    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, found // sharers)
+    return max(1, len(processors()) // sharers)
+
+
+def processors() -> set[int]:
+    """The processors that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
 
 
 def require_memory(needed: int) -> None:

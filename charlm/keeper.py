@@ -114,7 +114,7 @@ class Keeper:
     def _all_streams(self, own: np.ndarray) -> np.ndarray:
         """What all ranks carry on the first one, as it is saved, whatever the ranks: (..., layers or steps S, P)."""
         found = self._parts.ranks.gather(own)
-        whole = np.concatenate(found, axis=-2) if found else own
+        whole = np.concatenate(found, axis=-2) if len(found) > 1 else own
         return whole.reshape(*whole.shape[:-3], -1, whole.shape[-1])
 
     def load_last(self) -> Checkpoint:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .errors import CharlmError, ResourceError
+from .fitting import processors
 from .parameters import Parameters
 from .ranks import Exchange, Ranks, T
 
@@ -49,7 +50,7 @@ class MPIRanks(Ranks):
                 f"{size} processes were started by an mpiexec that mpi4py's MPI ({library}) knows nothing of: use the "
                 "mpiexec that belongs to it"
             )
-        hosts, mine = self._world.allgather(platform.node()), _processors()
+        hosts, mine = self._world.allgather(platform.node()), processors()
         # Machines can have the same name, and containers of one machine other names: what has both in common is a node.
         shared = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
         self._node = pkl5.Intracomm(shared.Split(hosts.index(platform.node())))
@@ -173,7 +174,3 @@ def _tried(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
         return do(), None
     except (CharlmError, OSError) as error:
         return None, error
-
-
-def _processors() -> set[int]:
-    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))

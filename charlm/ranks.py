@@ -57,6 +57,10 @@ class Ranks:
         """The numbers (n,) float64 of all ranks, (ranks, n), the same everywhere."""
         return numbers[None]
 
+    def largest(self, number: float) -> float:
+        """The largest of the numbers that the ranks have, the same everywhere."""
+        return float(self.table(np.array([float(number)])).max())
+
     def gather(self, value: T) -> list[T]:
         """The values of all ranks in their order on the first one; an empty list elsewhere."""
         return [value]

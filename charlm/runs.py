@@ -12,11 +12,11 @@ import numpy as np
 from . import __version__
 from .checkpoint import BEST, CONFIG, LAST, METRICS, Checkpoint, load, load_run, save
 from .config import RunConfig
-from .corpus import STANDARD_INPUT, Corpus, read_corpus
-from .errors import CheckpointError, ConfigurationError, CorpusError
+from .corpus import Corpus, read_corpus, require_shareable
+from .errors import CheckpointError, ConfigurationError
 from .events import Event, Note
 from .fitting import adopt, fit_dropout, fit_streams, require_even, thread_count
-from .kernels.jit import source_digest
+from .kernels.jit import DIGEST
 from .kernels.lanes import LANES
 from .model import Model
 from .ranks import Ranks
@@ -104,7 +104,7 @@ def train(
 def _installed() -> str:
     """What the ranks of a job must have in common, or their results would drift apart."""
     versions = f"charlm {__version__}, numba {numba.__version__}, numpy {np.__version__}"
-    return f"{versions}, kernels {source_digest()[:8]} for vectors of {LANES} numbers"
+    return f"{versions}, kernels {DIGEST[:8]} for vectors of {LANES} numbers"
 
 
 def _configuration(request: Request, saved: Checkpoint | None) -> RunConfig:
@@ -168,10 +168,8 @@ def _clear(run: Path) -> None:
 
 
 def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[int], None], ranks: Ranks) -> Corpus:
-    sources = [*config.corpus, *([config.val_file] if config.val_file is not None else [])]
-    for name in sources if ranks.size > 1 else ():
-        if name == STANDARD_INPUT or (Path(name).exists() and not Path(name).is_file()):
-            raise CorpusError(f"{name}: only one rank could read it; name a file that all can")
+    if ranks.size > 1:
+        require_shareable((*config.corpus, *([config.val_file] if config.val_file is not None else [])))
     begun = time.monotonic()
     named = config.corpus, config.use_bytes, config.val_file, config.val_fraction
     corpus = read_corpus(*named, on_read, verify=ranks.first_on_node)

@@ -77,7 +77,7 @@ class Trainer:
         self._healthy = True  # whether the last losses are such that their parameters are worth keeping
         self._asked_to_stop = False  # here, which the other ranks have to hear of
         self._stop = self._out_of_patience = False
-        self._apart = False  # whether ranks have made updates of their own since their parameters were the same
+        self._apart = False  # whether ranks have other parameters than each other, which are not worth keeping
         self._averaging_seconds = 0.0  # that are yet to be counted
         self.lock: Lock | None = None  # on the run's directory, given back when training ends
         self._evaluator = self._new_evaluator(threads)
@@ -187,7 +187,7 @@ class Trainer:
             untimed = False
             if self._validation_is_due():
                 yield from self._validate()
-            if self._is_in_step() and self._healthy and self.ranks.from_first(lambda: self._keeper.due(self.updates)):
+            if not self._apart and self._healthy and self.ranks.from_first(lambda: self._keeper.due(self.updates)):
                 yield from self._keeper.attempt(self.updates, self.save)
 
     def _roll_back(self, error: DivergenceError) -> Iterator[Alarm]:
@@ -208,7 +208,7 @@ class Trainer:
         yield from self._keeper.attempt(self.updates, self.save)
 
     def _done(self) -> bool:
-        self._stop = self._stop or bool(self.ranks.table(np.array([float(self._asked_to_stop)])).any())
+        self._stop = self._stop or self.ranks.largest(self._asked_to_stop) > 0
         return self._stop or self._out_of_patience or self._share() >= 1.0
 
     def _share(self, later: float | np.ndarray = 0.0) -> Any:
@@ -224,8 +224,8 @@ class Trainer:
         n = 1 if untimed else self._updates_at_once()
         rates = self.schedule.rates(self.updates, n, self._share(np.arange(n)))
         plan, after = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, self._now.at, n, rates)
-        if self.config.sync_every > 1:
-            plan = plan._replace(weight=plan.weight * self.ranks.size)  # each rank's update is of its own streams alone
+        if self._on_its_own:
+            plan = plan._replace(weight=plan.weight * self.ranks.size)  # the mean over its own streams
         self.corpus.release()
         if plan.steps.max() > self.network.longest_block:
             self.network.reserve(int(plan.steps.max()), free_memory())
@@ -236,7 +236,7 @@ class Trainer:
         self._now.trained(chars.tolist(), nats.tolist(), None if untimed else spent)
         if not untimed:
             self._seconds_per_update = spent / len(chars)
-        self._now.at, self._keeper.dirty, self._apart = after, True, self.config.sync_every > 1
+        self._now.at, self._keeper.dirty, self._apart = after, True, self._on_its_own
         if self.updates % self.config.sync_every == 0:
             self._come_together()
         mean = float(nats.sum() / chars.sum())
@@ -259,8 +259,8 @@ class Trainer:
         """As many updates as fit the plan's time, not past the next point where something else is due."""
         seconds = _PLAN_SECONDS if self.ranks.size == 1 else _PLAN_SECONDS_OF_RANKS
         n = max(1, int(seconds / self._seconds_per_update)) if self._seconds_per_update > 0 else 2
-        alone = self.config.sync_every if self.ranks.size > 1 and self.config.sync_every > 1 else 0
-        for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every, alone):
+        together = self.config.sync_every if self._on_its_own else 0
+        for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every, together):
             if every:
                 n = min(n, every - self.updates % every)
         n = min(n, self._journal.updates_left)
@@ -295,13 +295,14 @@ class Trainer:
     def _diverged(self, how: str) -> DivergenceError:
         return self.ranks.joint(DivergenceError(how))
 
-    def _is_in_step(self) -> bool:
-        """Whether all ranks have the same parameters now: only then are they worth keeping."""
-        return not self._apart or self.ranks.size == 1
+    @property
+    def _on_its_own(self) -> bool:
+        """Whether this rank's updates are of its own streams alone, and parameters are averaged now and then."""
+        return self.ranks.size > 1 and self.config.sync_every > 1
 
     def _come_together(self) -> None:
         """Replaces what ranks made of parameters and optimizer on their own by the mean."""
-        if not self._is_in_step():
+        if self._apart:
             begun = time.perf_counter()
             self.ranks.average(self.parameters.flat, self.optimizer.slots)
             self._averaging_seconds += time.perf_counter() - begun

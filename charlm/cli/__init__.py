@@ -18,8 +18,7 @@ from ..errors import CharlmError, ConfigurationError
 from ..launch import is_joint, joined, launched
 from .options import perhaps
 
-# mpiexec ends all ranks as soon as one has failed. Where all fail at what they were given, the first is to be that one.
-_WAIT_SECONDS = 5.0
+_WAIT_SECONDS = 5.0  # for the first rank to say what is wrong
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -104,8 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
-        if launched()[0] > 0:
-            time.sleep(_WAIT_SECONDS)
+        _let_the_first_speak()
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
@@ -130,12 +128,18 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _fail(message: str, code: int = 1, joint: bool = False) -> Any:
     """Says what failed, once, and exits. joint: whether all ranks of a job fail at it; else the others are stopped, too."""
-    ranks, (rank, size) = joined(), launched()
-    if rank > 0 and ranks is None and code == 2:
-        time.sleep(_WAIT_SECONDS)
+    rank, size = launched()
+    if joined() is None and code == 2:
+        _let_the_first_speak()
     if rank == 0 or not joint:
         click.echo(f"Error: {message}" if joint or size == 1 or code == 2 else f"Error: rank {rank}: {message}", err=True)
     _leave(code, joint)
+
+
+def _let_the_first_speak() -> None:
+    """Where all ranks fail at what they were given: mpiexec ends all as soon as one has, and that is to be the first."""
+    if launched()[0] > 0:
+        time.sleep(_WAIT_SECONDS)
 
 
 def _leave(code: int, everywhere: bool = False) -> Any:

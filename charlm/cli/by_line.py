@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from ..model import Model
     from ..ranks import Ranks
 
-_WARM_UP = 512  # characters that a rank reads before a batch where lines are not scored alone, as eval's streams do
-
 
 @dataclass(frozen=True)
 class _Batch:
@@ -82,33 +80,38 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
 
 def _batches(incoming: Iterator[list[str]]) -> Iterator[_Batch]:
     """What comes in, with what a rank must know of what came before."""
+    from ..evaluate import WARM_UP
+
     number, before = 0, ""
     for lines in incoming:
         yield _Batch(lines, number, before)
         number += len(lines)
-        for line in lines[-_WARM_UP:]:
-            before = (before + line[-_WARM_UP:])[-_WARM_UP:]
+        for line in lines[-WARM_UP:]:
+            before = (before + line[-WARM_UP:])[-WARM_UP:]
 
 
 def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:
     from .. import heatmap
     from .rows import rows
 
-    in_bytes, done, found = model.checkpoint.vocabulary.uses_bytes, [], _Result()
+    in_bytes, done, problem = model.checkpoint.vocabulary.uses_bytes, [], None
     try:
         if ranks.size > 1:
             scorer.jump(batch.number, batch.before)
         for each in scorer.score(batch.lines):
-            found.add(_Result(lines=1, chars=each.chars, unknown=each.unknown, bits=each.bits))
             done.append(each)
-    except CorpusError as error:  # what comes before it in the batch is shown
-        found.problem = error
-    if o["by"]:
-        text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes))
-        found.rows = text.encode("utf-8", "surrogateescape")
-    if o["html"]:
-        found.page = "".join(heatmap.line(each, in_bytes) for each in done)
-    return found
+    except CorpusError as error:
+        problem = error
+    text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes)) if o["by"] else ""
+    return _Result(
+        rows=text.encode("utf-8", "surrogateescape"),
+        page="".join(heatmap.line(each, in_bytes) for each in done) if o["html"] else "",
+        lines=len(done),
+        chars=sum(each.chars for each in done),
+        unknown=sum(each.unknown for each in done),
+        bits=sum(each.bits for each in done),
+        problem=problem,
+    )
 
 
 def _write(results: list[_Result | None], whole: _Result, page: IO[str] | None) -> bool:

@@ -160,11 +160,16 @@ def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any], ranks: "Ran
 
 def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> None:
     """Refuses what ranks cannot read side by side; says that reading starts in several places."""
+    from ..corpus import require_shareable
+
     if o["dynamic"]:
         raise ranks.joint(ConfigurationError("--dynamic learns from all that comes before: run it without mpiexec"))
     if "-" in text:  # nor does Open MPI's mpiexec tell that one when it has ended
         raise ranks.joint(ConfigurationError("standard input reaches one rank only: name a file"))
-    if not (o["by"] or o["html"]) and o["streams"] < ranks.size:
+    if o["by"] or o["html"]:
+        return
+    ranks.everywhere(lambda: require_shareable(text))
+    if o["streams"] < ranks.size:
         note(f"read in {ranks.size} places, each after a warm-up (--streams)", o["quiet"])
 
 

@@ -225,13 +225,11 @@ def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Ca
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     """Runs to the end or a signal, shows what happens, prints the summary."""
-    import numpy as np
-
     with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, options) as listeners:
         for event in trainer.train():
             for tell in listeners:
                 tell(event)
-    number = int(trainer.ranks.table(np.array([float(max(signals, default=0))])).max())
+    number = int(trainer.ranks.largest(max(signals, default=0)))
     if number and trainer.stopped:
         again = " ".join(["charlm train", *trainer.config.corpus, "--run", str(trainer.run), "--resume"])
         note(f"stopped at update {trainer.updates:,}; saved, continue with: {again}", quiet)

@@ -55,10 +55,13 @@ def source_digest() -> str:
     return digest.hexdigest()[:24]
 
 
+DIGEST = source_digest()  # of what this process has loaded
+
+
 class _Locator:
     """Tells Numba where a kernel's code lies; satisfies numba.core.caching's locator interface."""
 
-    digest = source_digest()
+    digest = DIGEST
 
     def __init__(self, module: str, file: Path) -> None:
         self._module = module

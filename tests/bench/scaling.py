@@ -27,13 +27,10 @@ import numpy as np
 from charlm.bench import Job, Row
 from charlm.fitting import thread_count
 
+from ..mpiexec import CHARLM, environment
+from ..mpiexec import command as on_ranks
 from .cable import Link, network, on_host
 
-BIN = Path(sys.executable).parent
-ENVIRONMENT = {
-    **os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-}  # fmt: skip
 # Hosts of one machine: by TCP through the cable, which needs the processors too, so that ranks must not wait busily; and
 # without `han`, which takes ranks of one machine for neighbours.
 BETWEEN_HOSTS = {
@@ -57,11 +54,11 @@ VOCABULARY = 65
 
 def mpiexec(ranks: int, *command: str, hosts: bool = False) -> str:
     """Standard output of a program on so many ranks, of this machine or each on a host of the cable."""
-    start, more = [str(BIN / "mpiexec"), "-n", str(ranks)], {}
+    start, more = on_ranks(ranks=ranks), {}
     if hosts:
         words = [word if word.startswith("charlm") else f"'{word}'" for word in on_host("$OMPI_COMM_WORLD_RANK")]
         start, more = [*on_host(0), *start, "sh", "-c", f'exec {" ".join(words)} "$@"', "sh"], BETWEEN_HOSTS
-    done = subprocess.run([*start, *command], capture_output=True, text=True, check=False, env={**ENVIRONMENT, **more})
+    done = subprocess.run([*start, *command], capture_output=True, text=True, check=False, env={**environment(), **more})
     if done.returncode:
         raise click.ClickException(f"{' '.join(command)}:\n{done.stderr}")
     return done.stdout
@@ -77,7 +74,7 @@ def against_threads(corpus: Path, rounds: int, seconds: float) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         for what in WORK:
             train = [
-                str(BIN / "charlm"), "train", str(corpus), *what.split(), "--minutes", str(seconds / 60), "--val-fraction",
+                CHARLM, "train", str(corpus), *what.split(), "--minutes", str(seconds / 60), "--val-fraction",
                 "0", "--save-every", "0", "--run", f"{scratch}/run", "--force", "--quiet", "--json",
             ]  # fmt: skip
             one, two = [], []
@@ -213,7 +210,7 @@ def check(corpus: Path, rate: float, link: Fit, rounds: int) -> str:
     """The whole thing on two hosts of one thread, against one host with half the streams."""
     with tempfile.TemporaryDirectory() as scratch, network(2, Link(rate, DELAY)):
         train = [
-            str(BIN / "charlm"), "train", str(corpus), "--updates", "60", "--val-fraction", "0", "--save-every", "0",
+            CHARLM, "train", str(corpus), "--updates", "60", "--val-fraction", "0", "--save-every", "0",
             "--run", f"{scratch}/run", "--force", "--quiet", "--json", "--threads", "1",
         ]  # fmt: skip
         alone, both = [], []
@@ -239,7 +236,7 @@ def check(corpus: Path, rate: float, link: Fit, rounds: int) -> str:
 @click.option("--hidden", default="256,1024,4096", show_default=True, help="Hidden units to make predictions for.")
 @click.option("--corpus", type=click.Path(path_type=Path), default=Path("data/python.txt"), show_default=True)
 def main(rounds: int, seconds: float, hidden: str, corpus: Path) -> None:
-    """Prints all tables and figures; about ten minutes."""
+    """Prints all tables and figures; a quarter of an hour."""
     for line in against_threads(corpus.resolve(), rounds, seconds):
         click.echo(line)
     shared = fit(sums(2, [*SIZES, 1 << 26], hosts=False))

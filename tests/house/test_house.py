@@ -18,7 +18,7 @@ ALLOWED = {
     "cache": {"errors"},
     "corpus": {"cache", "errors", "vocabulary"},
     "ranks": {"parameters"},
-    "mpi": {"errors", "parameters", "ranks"},
+    "mpi": {"errors", "fitting", "parameters", "ranks"},
     "launch": {"mpi", "ranks"},
     "blocks": {"config", "errors", "kernels", "vocabulary"},
     "lags": set(),

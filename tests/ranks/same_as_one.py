@@ -113,7 +113,7 @@ def apart(corpus: Corpus, ranks: Ranks, folder: Path) -> str:
     together = trainer(config, corpus, ranks, folder / "together")
     for update in range(3):
         together._step(True)
-        assert together._is_in_step() == (update == 2)
+        assert together._apart == (update != 2)
     never = [trainer(config, corpus, Rank(rank, ranks.size), folder / f"never{ranks.rank}") for rank in range(ranks.size)]
     for one in never:
         for _ in range(3):

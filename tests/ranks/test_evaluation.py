@@ -1,6 +1,7 @@
 """Evaluation by ranks: the rows of one process, in their order."""
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -68,6 +69,9 @@ def test_a_whole_text_is_read_in_several_places(mpi: Mpi, big: Path) -> None:
     assert rows(mpi, 2, "--fail-above", 0.01, code=1)
     done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--dynamic")
     assert (done.returncode, done.stderr.count("Error: --dynamic learns from all that comes before")) == (2, 1)
+    os.mkfifo("pipe")
+    done = mpi(CHARLM, "eval", "runs/x", "pipe")
+    assert (done.returncode, done.stderr.count("Error: pipe: only one rank could read it")) == (1, 1)
     for more in ((), ("--by", "line")):
         done = mpi(CHARLM, "eval", "runs/x", "-", *more, input="text")
         assert (done.returncode, done.stderr.count("Error: standard input reaches one rank only")) == (2, 1)

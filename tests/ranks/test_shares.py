@@ -14,7 +14,6 @@ from charlm.config import (
     OptimizerConfig,
     ResetConfig,
     RunConfig,
-    SavingConfig,
     ScheduleConfig,
     TruncationConfig,
 )  # fmt: skip
@@ -28,6 +27,7 @@ from charlm.ranks import Ranks
 from charlm.trainer import Trainer
 
 from .same_as_one import Rank
+from .same_as_one import trainer as new_trainer
 
 MODEL = ModelConfig("lstm", hidden=20, layers=2, dropout=0.3)
 FROZEN = RunConfig(
@@ -42,9 +42,7 @@ def corpus(folder: Path) -> Corpus:
 
 
 def trainer(config: RunConfig, corpus: Corpus, ranks: Ranks) -> Trainer:
-    run = Path(f"run{ranks.rank}of{ranks.size}")
-    run.mkdir(exist_ok=True)
-    return Trainer(config, corpus, run, 1, SavingConfig(), ranks=ranks)
+    return new_trainer(config, corpus, ranks, Path(f"run{ranks.rank}of{ranks.size}"))
 
 
 @pytest.mark.parametrize("size", [2, 3, 6])
