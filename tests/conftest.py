@@ -9,7 +9,7 @@ from .mpiexec import Mpi, missing, run_ranks
 
 ROOT = Path(__file__).parent.parent
 os.environ["CHARLM_CACHE"] = str(ROOT / ".cache")
-for name in [n for n in os.environ if n.startswith("CHARLM_") and n != "CHARLM_CACHE"]:
+for name in [n for n in os.environ if n.startswith("CHARLM_") and n not in ("CHARLM_CACHE", "CHARLM_LANES")]:
     del os.environ[name]
 
 

@@ -2,8 +2,8 @@
 
 Numba checks a cached function against its own source file only, so an edit of a file that it calls would go
 unnoticed. Here the cache directory carries a digest of every file in kernels/ and of the versions of Numba and
-NumPy: after any change the old code is simply not found. Only the outermost kernels are cached; what they call is
-linked into them.
+NumPy, and the width of vectors: after any change the old code is simply not found. Only the outermost kernels are
+cached; what they call is linked into them.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from typing import Any
 import numba
 import numba.core.config as config
 import numpy
+from llvmlite import binding
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
 from numba.extending import register_jitable
 
@@ -34,6 +35,22 @@ _INNER_OPTIONS: dict[str, Any] = {
 }  # fmt: skip
 OVERLOAD_OPTIONS: Any = {name: value for name, value in _INNER_OPTIONS.items() if name != "nogil"}
 
+LANE_COUNTS = (4, 8, 16)
+
+
+def _lane_count() -> int:
+    """Float32 numbers in a vector: $CHARLM_LANES, which is for testing other processors' code, else what this one has."""
+    forced = os.environ.get("CHARLM_LANES")
+    if forced is not None:
+        if forced not in map(str, LANE_COUNTS):
+            raise ValueError(f"CHARLM_LANES={forced}: choose from {', '.join(map(str, LANE_COUNTS))}")
+        return int(forced)
+    features = binding.get_host_cpu_features()
+    return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
+
+
+LANES = _lane_count()
+
 # Set by tests and by the notice "compiling": called with the kernel's name when a kernel is compiled, not loaded.
 on_compile: list[Callable[[str], None]] = []
 
@@ -47,8 +64,8 @@ def cache_root() -> Path:
 
 
 def source_digest() -> str:
-    """A digest of all kernel sources and of the versions whose change makes compiled code stale."""
-    digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__}".encode())
+    """A digest of all kernel sources and of the versions and the vector width whose change makes compiled code stale."""
+    digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__} {LANES}".encode())
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -11,23 +11,15 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import lower_builtin, lower_cast, models, register_model, type_callable
 
-from .jit import FASTMATH
+from .jit import FASTMATH, LANES
 
 PAD = 16  # every row's width in memory is a multiple of this many float32 (64 bytes)
-
-
-def _host_lanes() -> int:
-    features = binding.get_host_cpu_features()
-    return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
-
-
-LANES = _host_lanes()
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)

@@ -1,0 +1,26 @@
+"""The width of vectors: of this processor, or another one's by force, each with compiled code of its own."""
+
+import os
+import subprocess
+import sys
+
+from charlm.kernels.jit import LANE_COUNTS
+
+SHOW = "from charlm.kernels import jit; print(jit.LANES, jit.DIGEST)"
+
+
+def shown(width: str) -> "subprocess.CompletedProcess[str]":
+    """What a process with vectors of this width has."""
+    return subprocess.run(
+        [sys.executable, "-c", SHOW], env={**os.environ, "CHARLM_LANES": width}, capture_output=True, text=True, check=False
+    )
+
+
+def test_any_width_can_be_forced_and_is_cached_apart() -> None:
+    found = [shown(str(width)).stdout.split() for width in LANE_COUNTS]
+    assert [int(width) for width, _ in found] == list(LANE_COUNTS)
+    assert len({digest for _, digest in found}) == len(LANE_COUNTS)
+
+
+def test_a_width_that_there_is_not() -> None:
+    assert "ValueError: CHARLM_LANES=5: choose from 4, 8, 16" in shown("5").stderr
