@@ -76,7 +76,7 @@ def test_units_are_divided_where_streams_are_few(
     lanes: int, panel: int, slices: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On processors of every width: each slice is of whole vectors, and not narrower than half a panel."""
-    assert (layout.LANES == lanes) == (layout.PANEL == panel), "the panel of another width would be tried"
+    assert (lanes == layout.LANES) == (panel == layout.PANEL), "the panel of another width would be tried"
     monkeypatch.setattr(layout, "LANES", lanes)
     monkeypatch.setattr(layout, "PANEL", panel)
     monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-7)
