@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .mpiexec import Mpi, missing, run_ranks
 
@@ -11,6 +12,10 @@ ROOT = Path(__file__).parent.parent
 os.environ["CHARLM_CACHE"] = str(ROOT / ".cache")
 for name in [n for n in os.environ if n.startswith("CHARLM_") and n not in ("CHARLM_CACHE", "CHARLM_LANES")]:
     del os.environ[name]
+
+# Hypothesis would fail a test whose examples take long, which is for the machine to decide.
+settings.register_profile("charlm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("charlm")
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-HANGS = 300.0  # seconds after which nothing will happen any more
+HANGS = 600.0  # seconds after which nothing will happen any more
 
 
 def wait_until(happened: Callable[[], object], going_on: Callable[[], object] = lambda: True) -> None:

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,8 @@ from charlm.trainer import Trainer
 
 from ..cli.conftest import SMALL, Result
 from ..divergence import inject_divergence
-from .harness import EIO, ENOSPC, EROFS, Fault, assert_same, charlm_in_child
+from ..waiting import wait_until
+from .harness import EIO, ENOSPC, EROFS, Fault, alive, assert_same, charlm_in_child
 from .test_kills import command, folder  # noqa: F401  a fixture
 
 Run = Callable[..., Result]
@@ -73,17 +73,20 @@ def test_a_full_disk_at_the_beginning(folder: Path) -> None:  # noqa: F811
     assert sorted(path.name for path in Path("full").iterdir()) == ["config.json", "metrics.jsonl"]
 
 
-def test_a_directory_that_vanishes(folder: Path) -> None:  # noqa: F811
-    def remove(pid: int) -> None:
-        while not Path("gone/last.npz").exists():
-            time.sleep(0.01)
-        while Path("gone").exists():  # a file that is written meanwhile keeps the directory
-            shutil.rmtree("gone", ignore_errors=True)
+def test_a_directory_that_vanishes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    step = Trainer._step
 
-    ended = charlm_in_child(command(NAME, "gone", 3000), meanwhile=remove)
+    def removing(trainer: Trainer, untimed: bool) -> Any:
+        if trainer.updates >= 25 and Path("gone").exists():
+            assert Path("gone/last.npz").exists()
+            shutil.rmtree("gone")
+        return step(trainer, untimed)
+
+    monkeypatch.setattr(Trainer, "_step", removing)
+    ended = charlm_in_child(command(NAME, "gone", 100))
     assert ended.code == 1
-    assert "not saved, training goes on" in ended.err
-    assert ended.updates == 3000
+    assert ended.err.count("not saved, training goes on") == 1
+    assert ended.updates == 100
     assert "Error: gone/last.npz: could not be written: No such file or directory" in ended.err
 
 
@@ -94,14 +97,14 @@ def test_one_writer_a_run(folder: Path) -> None:  # noqa: F811
     assert charlm_in_child(("export", "other", "m.safetensors")).code == 0
 
     def meet(pid: int) -> None:
-        while not Path("one/last.npz").exists():
-            time.sleep(0.01)
+        wait_until(Path("one/last.npz").exists, lambda: alive(pid))
         for words in ((*command(NAME, "one", 9), "--resume"), (*command(NAME, "one", 9), "--force"),
                       ("import", "m.safetensors", "--run", "one", "--force")):  # fmt: skip
             command_line = [sys.executable, "-m", "charlm", *map(str, words), "-q"]
             second.append((pid, subprocess.run(command_line, capture_output=True, text=True, check=False)))
+        os.kill(pid, signal.SIGKILL)
 
-    ended = charlm_in_child(command(NAME, "one", 1_000_000), kill_after=1.0, meanwhile=meet)
+    ended = charlm_in_child(command(NAME, "one", 1_000_000_000), meanwhile=meet)
     assert ended.code == -9
     for pid, done in second:
         assert (done.returncode, done.stdout) == (1, "")
@@ -121,7 +124,7 @@ def test_stopped_in_the_middle_of_a_validation(folder: Path, monkeypatch: pytest
         def interrupted(self: Evaluator, ids: Any, resets: Any, on_done: Any = lambda n: None) -> Any:
             if not stopped:
                 stopped.append(True)
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             return evaluate(self, ids, resets, on_done)
 
         patch.setattr(Evaluator, "evaluate", interrupted)
