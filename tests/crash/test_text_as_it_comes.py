@@ -49,7 +49,7 @@ def test_a_byte_order_mark_is_none_of_the_text(run: Run) -> None:
     """At the beginning of each file; within one it is a character, and of --bytes it is three bytes."""
     for i in range(2):
         Path(f"{i}.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
-    Path("inside.txt").write_text("a\ufeffb")
+    Path("inside.txt").write_text("a\ufeffb", encoding="utf-8")
     assert decoded("0.txt", "1.txt") == TEXT * 2
     assert decoded("inside.txt") == "a\ufeffb"
     assert len(read_corpus(("0.txt",), use_bytes=True).ids) == len(TEXT.encode()) + 3
