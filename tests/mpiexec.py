@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 MPIEXEC = shutil.which("mpiexec", path=f"{BIN}{os.pathsep}{os.environ['PATH']}")
 CHARLM = str(BIN / "charlm")
+# charlm with ranks that give the first one any time to say what is wrong, not a few seconds.
+PATIENT = (sys.executable, "-c", "import charlm.cli; charlm.cli._WAIT_SECONDS = 1e6; charlm.cli.main()")
 
 Mpi = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -10,7 +10,7 @@ import pytest
 
 from charlm.checkpoint import load
 
-from ..mpiexec import CHARLM, Mpi, command, environment
+from ..mpiexec import CHARLM, PATIENT, Mpi, command, environment
 from ..waiting import HANGS, wait_until
 from .conftest import SMALL, TEXT
 
@@ -37,10 +37,10 @@ def test_uneven_shares_are_refused(mpi: Mpi, folder: Path) -> None:
 
 
 def test_what_is_wrong_everywhere_is_said_once(mpi: Mpi, folder: Path) -> None:
-    assert "k1 0: must be at least 1" in refusal(mpi(CHARLM, "train", "corpus.txt", "--k1", 0), 2)
+    assert "k1 0: must be at least 1" in refusal(mpi(*PATIENT, "train", "corpus.txt", "--k1", 0), 2)
     assert "gone.txt: no such file" in refusal(mpi(CHARLM, "train", "gone.txt"), 1)
     assert "-: only one rank could read it" in refusal(mpi(CHARLM, "train", "-", input="text"), 1)
-    done = mpi(CHARLM, "train", "corpus.txt", "--hiden", 8)
+    done = mpi(*PATIENT, "train", "corpus.txt", "--hiden", 8)
     assert (done.returncode, done.stderr.count("No such option")) == (2, 1)
     good = (CHARLM, "train", "corpus.txt", "--hidden", 8)
     done = mpi(*good, ":", "-n", 1, *good, "--k1", 0, ranks=1)

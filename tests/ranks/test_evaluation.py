@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ..mpiexec import CHARLM, Mpi
+from ..mpiexec import CHARLM, PATIENT, Mpi
 from .conftest import SMALL
 
 
@@ -67,11 +67,11 @@ def test_a_whole_text_is_read_in_several_places(mpi: Mpi, big: Path) -> None:
     assert two["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-9)
     assert json.loads(rows(mpi, 2, "--json"))["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-3)
     assert rows(mpi, 2, "--fail-above", 0.01, code=1)
-    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--dynamic")
+    done = mpi(*PATIENT, "eval", "runs/x", "big.txt", "--dynamic")
     assert (done.returncode, done.stderr.count("Error: --dynamic learns from all that comes before")) == (2, 1)
     os.mkfifo("pipe")
     done = mpi(CHARLM, "eval", "runs/x", "pipe")
     assert (done.returncode, done.stderr.count("Error: pipe: only one rank could read it")) == (1, 1)
     for more in ((), ("--by", "line")):
-        done = mpi(CHARLM, "eval", "runs/x", "-", *more, input="text")
+        done = mpi(*PATIENT, "eval", "runs/x", "-", *more, input="text")
         assert (done.returncode, done.stderr.count("Error: standard input reaches one rank only")) == (2, 1)
