@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import METRICS
+from .directory import METRICS
 from .errors import CheckpointError
 
 AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of training"}
@@ -36,14 +36,17 @@ class Curves:
 def read_curves(run: Path) -> Curves:
     """The curves of a run directory, or of the one that a checkpoint lies in. Raises CheckpointError."""
     directory = run if run.is_dir() else run.parent
+    path = directory / METRICS
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: is no regular file, as charlm writes it")
     try:
-        lines = (directory / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise CheckpointError(f"{directory / METRICS}: {error.strerror or error}; is this a run's directory?") from None
+        raise CheckpointError(f"{path}: {error.strerror or error}; is this a run's directory?") from None
     records = [record for line in lines if (record := _record(line))]
     found = Curves(directory, *([r for r in records if key in r] for key in ("train_nats", "val_nats")))
     if not found.train and not found.validation:
-        raise CheckpointError(f"{directory / METRICS}: holds nothing to draw yet; train for longer")
+        raise CheckpointError(f"{path}: holds nothing to draw yet; train for longer")
     return found
 
 

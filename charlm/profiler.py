@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .blocks import Resets, Streams
+from .blocks import Ids, Resets, Streams
 from .config import OptimizerConfig
 from .kernels.buffers import Plan
 from .lags import Profile
@@ -28,7 +28,7 @@ class Profiler:
         return self._net.all_bytes()
 
     def measure(
-        self, ids: np.ndarray, resets: Resets, losses: int, random: np.random.Generator,
+        self, ids: Ids, resets: Resets, losses: int, random: np.random.Generator,
         on_done: Callable[[int], None] = lambda n: None,
     ) -> Profile:  # fmt: skip
         """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
@@ -46,7 +46,7 @@ class Profiler:
         squares = np.concatenate(found, axis=3).sum(2)  # slices
         return Profile(*np.moveaxis(np.sqrt(squares), 1, 0))
 
-    def _plan(self, ids: np.ndarray, resets: Resets, begin: np.ndarray) -> Plan:
+    def _plan(self, ids: Ids, resets: Resets, begin: np.ndarray) -> Plan:
         """Two blocks: one to warm up, and one of whose last loss the errors go back over all of it."""
         n, whole = self._lags, Streams(len(ids), 1)
         each = np.ones(2, np.int64)

@@ -74,6 +74,11 @@ class Lock:
         except OSError:  # a file system without locks
             self.release()
 
+    @property
+    def held(self) -> bool:
+        """Whether it keeps others out; it does not where the file system knows no locks."""
+        return self._handle >= 0
+
     def release(self) -> None:
         """Gives the directory back; more than once does nothing."""
         if self._handle >= 0:

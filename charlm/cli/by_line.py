@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some lines, the number of those before them, and the last characters of these."""
+    """Some lines; the number of those before them, of the characters in these that the model knows, and their last ones."""
 
     lines: list[str]
     number: int
+    known: int
     before: str
 
 
@@ -64,7 +65,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
             page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()
         on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
-        batches = _batches(incoming(names, on_read))
+        batches = _batches(incoming(names, on_read), scorer)
         over = False
         while not over:
             dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
@@ -78,14 +79,15 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
     return ranks.from_first(lambda: whole.bits_per_char)
 
 
-def _batches(incoming: Iterator[list[str]]) -> Iterator[_Batch]:
+def _batches(incoming: Iterator[list[str]], scorer: "LineScorer") -> Iterator[_Batch]:
     """What comes in, with what a rank must know of what came before."""
     from ..evaluate import WARM_UP
 
-    number, before = 0, ""
+    number, known, before = 0, 0, ""
     for lines in incoming:
-        yield _Batch(lines, number, before)
+        yield _Batch(lines, number, known, before)
         number += len(lines)
+        known += scorer.count_known(lines)
         for line in lines[-WARM_UP:]:
             before = (before + line[-WARM_UP:])[-WARM_UP:]
 
@@ -97,7 +99,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     in_bytes, done, problem = model.checkpoint.vocabulary.uses_bytes, [], None
     try:
         if ranks.size > 1:
-            scorer.jump(batch.number, batch.before)
+            scorer.jump(batch.number, batch.known, batch.before)
         for each in scorer.score(batch.lines):
             done.append(each)
     except CorpusError as error:

@@ -2,13 +2,13 @@
 
 import codecs
 import json
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import CorpusError
+from ..sources import open_source
 
 if TYPE_CHECKING:
     from ..lines import Scored
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 _PIECE = 1 << 18  # bytes read at a time, at most; less where less is there
 _LONGEST_LINE = 1 << 26  # bytes
 _SHOWN = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}  # characters in rows of their own
-
-
-def _source(name: str) -> Any:
-    """The file, or standard input, to be used with `with`."""
-    return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
 
 
 def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator[list[str]]:
@@ -31,7 +26,7 @@ def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator
     """
     rest, held, count = [b""], 0, 0  # what there is of a line that has not ended
     for name in names:
-        with _source(name) as source:
+        with open_source(name) as source:
             at_start = True
             while piece := source.read1(_PIECE):
                 on_read(len(piece))
