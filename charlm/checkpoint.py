@@ -95,9 +95,9 @@ def understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary,
             if progress.get(name) is not None and not math.isfinite(progress[name]):
                 raise CheckpointError(f"{name} is {progress[name]}")
     except CharlmError as error:
-        raise CheckpointError(f"{path}: its {part} cannot be right: {error}") from None
+        raise CheckpointError(f"{path}: its meta data is not understood: {part}: {error}") from None
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
-        raise CheckpointError(f"{path}: its {part} cannot be right: incomplete, or of another kind") from None
+        raise CheckpointError(f"{path}: its meta data is not understood: {part} incomplete, or of another kind") from None
     return config, vocabulary, progress
 
 

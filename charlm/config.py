@@ -123,7 +123,7 @@ class TruncationConfig(_Checked):
         whole("memory", self.memory, 0, 1_000_000_000)
         if self.kind == "artbp":
             between("mean-length", self.mean_length, 1, MOST_STEPS)
-            between("tail", self.tail, 2, 1_000, excluded=(2,))  # at 2 the mean length would be infinite
+            between("tail", self.tail, 2, 1_000_000_000, excluded=(2,))  # at 2 the mean length would be infinite
             whole("max-length", self.max_length, 0, MOST_STEPS)
             _require(
                 self.max_length == 0 or self.max_length >= self.mean_length,

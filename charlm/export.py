@@ -46,7 +46,7 @@ def load_safetensors(path: Path, vocabulary: Vocabulary | None, activation: str)
         try:
             own = json.loads(meta[_META])
         except (ValueError, RecursionError):
-            raise CheckpointError(f"{path}: charlm's meta data in it are damaged") from None
+            raise CheckpointError(f"{path}: charlm's meta data in it is not understood: it is no JSON") from None
         config, known, progress = understood(path, own)
         parameters = parameters_of(path, config.model, len(known), arrays)
         return Checkpoint(path, config, known, parameters, progress, {})

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from .config import (
+    MOST_STEPS,
     ModelConfig,
     OptimizerConfig,
     ResetConfig,
@@ -14,6 +15,7 @@ from .config import (
     SavingConfig,
     ScheduleConfig,
     TruncationConfig,
+    between,
 )
 from .errors import ConfigurationError
 
@@ -182,7 +184,8 @@ def _truncation(o: dict[str, Any]) -> TruncationConfig:
     if kind == "artbp":
         if k1 is not None or k2 is not None:
             raise ConfigurationError("--truncation artbp draws the lengths of its blocks: give --mean-length, not k1 or k2")
-        k1 = max(1, math.ceil(more["mean_length"])) if math.isfinite(more["mean_length"]) else 1
+        between("mean-length", more["mean_length"], 1, MOST_STEPS)
+        k1 = math.ceil(more["mean_length"])
     k1 = TruncationConfig().k1 if k1 is None else k1
     if kind == "adaptive" and o["max_k2"] is None:
         more["max_k2"] *= k1

@@ -59,7 +59,7 @@ _DYNAMIC = DynamicConfig()
 )  # fmt: skip
 @click.option("--unknown", type=click.Choice(("error", "escape")), default=None,
               help="What to do with characters that the model does not know: escape codes each of them at a price of "
-              "some 36 bits (default for --by and --html), error refuses the text (default for whole texts).")  # fmt: skip
+              "some 44 bits (default for --by and --html), error refuses the text (default for whole texts).")  # fmt: skip
 @click.option("--fail-above", type=Number(0, 1_000, is_whole=False, excluded=(0,)), default=None, metavar="BITS",
               help="Exit with 3 if the text takes more bits per character.")  # fmt: skip
 @threads_option
@@ -112,6 +112,8 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
     if by_line and not text:
         raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score ("-": standard input)')
+    if o["dynamic"]:
+        _dynamic_config(o)
     if o["dynamic"] and o["unknown"] == "escape":
         raise ConfigurationError("--dynamic cannot learn what the model does not know: leave out --unknown escape")
     for name in (o["compare"] or "").split(",") if o["compare"] is not None else ():
@@ -183,14 +185,18 @@ def _labelled(name: str, values: dict[str, float]) -> Iterator[tuple[str, float]
         yield from values.items()
 
 
+def _dynamic_config(o: dict[str, Any]) -> DynamicConfig:
+    """Raises ConfigurationError."""
+    return DynamicConfig(o["lr"], o["decay"], o["k1"], o["k1"] if o["k2"] is None else o["k2"])
+
+
 def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> dict[str, Any]:
     if not o["dynamic"]:
         return {}
     import math
 
-    config = DynamicConfig(o["lr"], o["decay"], o["k1"], o["k2"] or o["k1"])
     with bar("learning", text.chars, " characters", o["quiet"]) as on_done:
-        nats = model.dynamic_nats(text, config, on_done) / text.chars
+        nats = model.dynamic_nats(text, _dynamic_config(o), on_done) / text.chars
     return {"dynamic": {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}}
 
 

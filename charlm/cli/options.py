@@ -52,8 +52,8 @@ class Command(click.Command):
             value = ctx.params.get(parameter.name or "")
             empty = value == "" or (isinstance(value, tuple) and "" in value)
             if empty and parameter.name not in _MAY_BE_EMPTY:
-                is_option = isinstance(parameter, click.Option)
-                name = parameter.opts[-1] if is_option else parameter.human_readable_name.strip("[].")
+                plain = parameter.human_readable_name.strip("[].")
+                name = f"--{long_names(parameter)[0]}" if isinstance(parameter, click.Option) else plain
                 raise ConfigurationError(f"{name}: is empty")
         return super().invoke(ctx)
 
@@ -104,7 +104,7 @@ class Number(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Returns the number. Raises ConfigurationError for one outside the bounds."""
         number = (click.INT if self._whole else click.FLOAT).convert(value, param, ctx)
-        name = param.opts[-1].lstrip("-") if param else "number"
+        name = long_names(param)[0] if isinstance(param, click.Option) else "number"
         if self._whole:
             whole(name, number, self._low, self._high)
         else:
