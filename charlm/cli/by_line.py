@@ -107,7 +107,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes)) if o["by"] else ""
     return _Result(
         rows=text.encode("utf-8", "surrogateescape"),
-        page="".join(heatmap.line(each, in_bytes) for each in done) if o["html"] else "",
+        page=heatmap.lines(done, in_bytes) if o["html"] else "",
         lines=len(done),
         chars=sum(each.chars for each in done),
         unknown=sum(each.unknown for each in done),

@@ -1,7 +1,6 @@
-"""charlm eval of whole texts: escapes, dynamic evaluation, compressors, the heat map; and coding a corpus once."""
+"""charlm eval of whole texts: escapes, dynamic evaluation, compressors; and coding a corpus once."""
 
 import bz2
-import html
 import json
 import lzma
 import math
@@ -18,17 +17,9 @@ from charlm.config import ResetConfig
 from charlm.evaluate import Evaluator
 from charlm.vocabulary import Vocabulary
 
-from .conftest import SMALL, TEXT, Result
+from .conftest import TEXT, Result
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture
-def trained(run: Run, corpus: Path) -> Path:
-    """A run that knows a little of the corpus, line by line."""
-    result = run("train", "corpus.txt", *SMALL, "--updates", 200, "--lr", 1e-2, "--reset", "line", "--quiet")
-    assert result.code == 0, result.err
-    return corpus
 
 
 def test_escaped_characters_have_a_price(run: Run, trained: Path) -> None:
@@ -79,35 +70,6 @@ def test_dynamic_evaluation_stands_beside_static(run: Run, trained: Path) -> Non
     assert Path("runs/corpus/best.npz").read_bytes() == before
     other = json.loads(run("eval", "own.txt", "--dynamic", "--k1", 5, "--k2", 30, "--json").out)["dynamic"]
     assert other != json.loads(run("eval", "own.txt", "--dynamic", "--json").out)["dynamic"]
-
-
-def test_the_heat_map_shows_all_of_the_text(run: Run, trained: Path) -> None:
-    Path("t.txt").write_text('the quick\n<b>&amp;\t"lazy" dögs\n\nend', encoding="utf-8")
-    result = run("eval", "t.txt", "--html", "t.html", "--unknown", "escape")
-    assert (result.code, result.out) == (0, "")
-    page = Path("t.html").read_text(encoding="utf-8")
-    assert page.endswith("</html>\n")
-    cells = re.findall(r'<i class="b(\d)( e)?" title="([\d.]+)">(.*?)</i>', page, re.DOTALL)
-    shown = "".join(html.unescape(text) for *_, text in cells)
-    assert shown == Path("t.txt").read_text(encoding="utf-8").replace("\n", "\u21b5").replace("\t", "\u21e5\t")
-    rows = [line.split("\t") for line in run("eval", "t.txt", "--by", "char", "--unknown", "escape").out.splitlines()]
-    assert [float(bits) for _, _, bits, _ in cells] == pytest.approx([float(row[0]) for row in rows], abs=0.006)
-    assert all(int(level) == min(9, int(float(bits))) for level, _, bits, _ in cells)
-    assert "4 lines" in page
-    both = run("eval", "t.txt", "--html", "t.html", "--by", "line", "--unknown", "escape")
-    assert len(both.out.splitlines()) == 4
-    failed = run("eval", "t.txt", "--html", "new.html", "--unknown", "error")
-    assert failed.code == 1
-    assert not Path("new.html").exists(), "a page is there when it is whole"
-
-
-def test_a_heat_map_of_bytes_has_a_cell_a_character(run: Run, corpus: Path) -> None:
-    assert run("train", "corpus.txt", "--bytes", *SMALL, "--updates", 2, "--run", "b", "-q").code == 0
-    Path("t").write_bytes("dög\n".encode() + b"\xff\n")
-    assert run("eval", "b", "t", "--html", "t.html", "-q").code == 0
-    cells = re.findall(r'title="([\d.]+)">(.*?)</i>', Path("t.html").read_text(encoding="utf-8"))
-    assert [text for _, text in cells] == ["d", "ö", "g", "\u21b5", "\\xff", "\u21b5"]
-    assert float(cells[1][0]) > 10, "of two bytes"
 
 
 def test_a_corpus_is_coded_by_reading_it_once(run: Run, corpus: Path) -> None:
