@@ -38,7 +38,7 @@ class Parameters:
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
-        choice("cell", config.cell, tuple(cell for cell, _ in CELLS))
+        choice("cell", config.cell, tuple(dict.fromkeys(cell for cell, _ in CELLS)))
         self.config = config
         self.vocabulary = vocabulary
         self.gates = CELLS[config.cell, config.activation].gates

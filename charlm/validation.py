@@ -53,7 +53,9 @@ def sampling(held_out: int, training_cost: float, times: int = 0) -> Sampling:
             return Sampling(min(_TIMES, affordable), whole)
         times = max(1, min(_TIMES, int(budget // Sampling(1, min(whole, _USUAL_CHARS)).cost)))
     each = budget / times
-    within = int(max(each - _STREAMS * WARM_UP, each / (1 + WARM_UP / _STREAM_CHARS)))
+    if Sampling(times, whole).cost <= each:
+        return Sampling(times, whole)
+    within = int(max(each - _STREAMS * WARM_UP, each / (1 + WARM_UP / _STREAM_CHARS)))  # with the warm-ups before it
     return Sampling(times, min(whole, max(within, _LEAST_CHARS)))
 
 

@@ -32,9 +32,7 @@ def test_escaped_characters_have_a_price(run: Run, trained: Path) -> None:
     assert (odd["chars"], odd["unknown"]) == (plain["chars"] + 2, 1)
     more = odd["bits_per_char"] * odd["chars"] - plain["bits_per_char"] * plain["chars"]
     assert 36 < more < 60
-    assert odd["bits_per_byte"] * (odd["chars"] + 1) == pytest.approx(odd["bits_per_char"] * odd["chars"]), (
-        "Ω: 2"
-    )
+    assert odd["bits_per_byte"] * (odd["chars"] + 1) == pytest.approx(odd["bits_per_char"] * odd["chars"]), "Ω: 2"
     assert odd["compare"]["xz"] == 8 * len(lzma.compress((TEXT + "Ω\n").encode(), preset=9 | lzma.PRESET_EXTREME)) / len(
         TEXT + "Ω\n"
     )

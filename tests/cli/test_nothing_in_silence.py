@@ -101,7 +101,9 @@ def test_values_of_another_kind_in_a_file(run: Run, corpus: Path, line: str, mes
 
 
 def test_values_in_a_file(run: Run, corpus: Path) -> None:
-    Path("c.toml").write_text('[train]\nlr = 1\nsave-every = 5\nval_fraction = 0\nresidual = true\nlayer-norm = false\nbytes = true')
+    Path("c.toml").write_text(
+        "[train]\nlr = 1\nsave-every = 5\nval_fraction = 0\nresidual = true\nlayer-norm = false\nbytes = true"
+    )
     assert train(run, "--config", "c.toml", "--updates", 1).code == 0
     config = load(Path("runs/corpus/last.npz")).config
     assert (config.optimizer.learning_rate, config.val_fraction, config.use_bytes) == (1.0, 0, True)

@@ -43,7 +43,7 @@ def test_every_number_is_among_them() -> None:
 def test_what_is_outside_is_refused_in_the_same_words(run: Run, corpus: Path, command: str, option: click.Option) -> None:
     name = max(option.opts, key=len)
     words = {"train": ("corpus.txt",), "eval": ("nowhere", "corpus.txt")}.get(command, ())
-    beside = BESIDE.get(name[2:], ()) if command == "train" else ()
+    beside: tuple[str, ...] = BESIDE.get(name[2:], ()) if command == "train" else ()
     if command == "eval" and name in ("--lr", "--decay", "--k1", "--k2"):
         beside = ("--dynamic",)
     for value in OUTSIDE[option.type.name]:

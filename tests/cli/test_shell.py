@@ -228,6 +228,12 @@ def test_completion_in_bash(folder: Path) -> None:
     assert set(complete_in_bash("charlm train --trunc", folder)) == {"--truncation"}
     assert set(complete_in_bash("charlm train --cell ", folder)) == {"rnn", "lstm", "gru"}
     assert "runs/corpus" in complete_in_bash("charlm sample runs/", folder)
+    assert (
+        bash("charlm export runs/corpus m.safetensors && charlm import m.safetensors --run runs/imported", folder).returncode
+        == 0
+    )
+    for command in ("sample", "eval", "plot"):
+        assert {"runs/corpus", "runs/imported"} <= set(complete_in_bash(f"charlm {command} runs/", folder))
     for command in ("train", "sample", "eval", "plot", "lags", "export", "import", "info", "bench", "completion"):
         assert command in complete_in_bash("charlm ", folder)
 

@@ -36,7 +36,9 @@ def test_closed_standard_input(trained: Path, command: str) -> None:
     assert shell("charlm info <&-").returncode == 0, "who does not read it does not miss it"
 
 
-@pytest.mark.parametrize("command", ["info", "eval", "sample -n 3", "plot --samples", "lags -n 9 --losses 8", "completion bash"])
+@pytest.mark.parametrize(
+    "command", ["info", "eval", "sample -n 3", "plot --samples", "lags -n 9 --losses 8", "completion bash"]
+)
 def test_closed_standard_output(trained: Path, command: str) -> None:
     done = shell(f"charlm {command} >&-")
     assert done.returncode == 1
@@ -47,7 +49,9 @@ def test_closed_standard_output(trained: Path, command: str) -> None:
 
 
 def test_what_makes_files_needs_no_standard_output(trained: Path) -> None:
-    done = shell(f"charlm train corpus.txt {' '.join(map(str, SMALL))} --updates 2 --run r -q >&- && charlm export r m.onnx >&-")
+    done = shell(
+        f"charlm train corpus.txt {' '.join(map(str, SMALL))} --updates 2 --run r -q >&- && charlm export r m.onnx >&-"
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert Path("r/last.npz").exists()
     assert Path("m.onnx").exists()

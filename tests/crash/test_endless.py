@@ -62,8 +62,8 @@ def test_devices_elsewhere(run: Run, folder: Path) -> None:
         result = run(*arguments)
         assert (result.code, result.out) == (code, ""), arguments
         assert _DEVICE in result.err
-    for arguments in (("info", "/dev/zero"), ("sample", "/dev/zero"), ("eval", "/dev/zero", "corpus.txt")):
-        assert "/dev/zero: is no regular file, as checkpoints are" in run(*arguments).err
+    for command in ("info", "sample", "eval"):
+        assert "/dev/zero: is no regular file, as checkpoints are" in run(command, "/dev/zero").err
     os.remove("runs/corpus/metrics.jsonl")
     Path("runs/corpus/metrics.jsonl").symlink_to("/dev/zero")
     assert "metrics.jsonl: is no regular file" in run("plot").err
