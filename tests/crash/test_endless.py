@@ -42,7 +42,8 @@ def spools() -> list[Path]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("train", "/dev/zero", "--bytes"), ("train", "corpus.txt", "/dev/urandom"), ("train", "corpus.txt", "--val", "/dev/zero")],
+    [("train", "/dev/zero", "--bytes"), ("train", "corpus.txt", "/dev/urandom"),
+     ("train", "corpus.txt", "--val", "/dev/zero")],
     ids=" ".join,
 )  # fmt: skip
 def test_devices_without_an_end(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:

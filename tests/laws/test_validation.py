@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from charlm.checkpoint import load
 from charlm.cli.progress import _estimate
-from charlm.events import Note, Progress, Validation
 from charlm.evaluate import Evaluator
+from charlm.events import Note, Progress, Validation
 from charlm.runs import begin
 from charlm.settings import Request, Settings
 from charlm.validation import Sampling, sampling
