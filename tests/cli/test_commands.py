@@ -177,7 +177,7 @@ def test_evaluation_over_streams_is_that_in_order(run: Run, corpus: Path) -> Non
     train(run, "--updates", 40, "--val-fraction", 0)
     one = json.loads(run("eval", "runs/corpus", "corpus.txt", "--json").out)
     many = json.loads(run("eval", "runs/corpus", "corpus.txt", "--json", "--streams", 7, "--threads", 2).out)
-    assert many["chars"] == one["chars"] == len(TEXT) - 1
+    assert many["chars"] == one["chars"] == len(TEXT)
     assert many["nats_per_char"] == pytest.approx(one["nats_per_char"], abs=1e-6)
     assert many["accuracy"] == one["accuracy"]
 
@@ -198,7 +198,7 @@ def test_bytes_standard_input_and_several_files(run: Run, corpus: Path, monkeypa
     os.mkfifo("pipe")
     with subprocess.Popen(["cp", "corpus.txt", "pipe"]):
         result = run("eval", "runs/stdin", "pipe")
-    assert f"{len(TEXT) - 1:,} characters" in result.out
+    assert f"{len(TEXT):,} characters" in result.out
 
 
 def test_updates_zero_only_initialises(run: Run, corpus: Path) -> None:
@@ -313,7 +313,7 @@ BAD = [
     (("train", "corpus.txt", "--cell", "rnn", "--forget-bias", "2"), 2, "forget-bias belongs to lstm and gru"),
     (("train", "corpus.txt", "--forget-bias", "inf"), 2, "forget-bias inf"),
     (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to sgd"),
-    (("train", "corpus.txt", "--reset-after", ""), 2, "separator text is empty"),
+    (("train", "corpus.txt", "--reset-after", ""), 2, "--reset-after: is empty"),
     (("train", "corpus.txt", "--save-every", "soon"), 2, "save-every"),
     (("train", "corpus.txt", "--resume"), 1, "holds no last.npz to resume"),
     (("train", "corpus.txt", "--resume", "--force"), 2, "give one of them"),
@@ -468,7 +468,7 @@ def test_unseen_needs_an_end_and_the_corpus(run: Run, corpus: Path) -> None:
     corpus.write_text("another text")
     gone = run("sample", "--unseen", "--stop", " ")
     assert gone.code == 1
-    assert "not the text that the run was trained on" in gone.err
+    assert "corpus.txt: holds another text now: the run was trained on this file: --unseen has nothing" in gone.err
 
 
 def shell(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -23,6 +23,7 @@ from ..cli.conftest import SMALL, TEXT, Result
 from .test_hostile import checkpoint, rewritten  # noqa: F401  a fixture
 
 Run = Callable[..., Result]
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1)
 _DEVICE = "is a device, which may never end: pipe a part of it in"
 
 
@@ -104,11 +105,17 @@ def test_a_file_larger_than_the_disk_is_refused_before_it_is_read(folder: Path) 
     assert not spools()
 
 
+def default_signals() -> None:
+    """Ignores none, as a process that a shell put into the background does."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def spooling(folder: Path) -> "subprocess.Popen[str]":
     """A process that has begun to copy its standard input into the cache, and waits for more."""
     process = subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", "-", "--bytes", "--run", "x"], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals,
     )  # fmt: skip
     assert process.stdin is not None
     process.stdin.write("x" * 2**21)
@@ -119,7 +126,7 @@ def spooling(folder: Path) -> "subprocess.Popen[str]":
     return process
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", SIGNALS)
 def test_every_signal_removes_the_spool(folder: Path, number: signal.Signals) -> None:
     with spooling(folder) as process:
         process.send_signal(number)
