@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from .mpiexec import Mpi, missing, run_ranks
 
@@ -11,6 +12,11 @@ ROOT = Path(__file__).parent.parent
 os.environ["CHARLM_CACHE"] = str(ROOT / ".cache")
 for name in [n for n in os.environ if n.startswith("CHARLM_") and n not in ("CHARLM_CACHE", "CHARLM_LANES")]:
     del os.environ[name]
+os.environ["LC_ALL"] = "C.UTF-8"  # of the programs that tests start, wherever the tests themselves run
+
+# Hypothesis would fail a test whose examples take long, which is for the machine to decide.
+settings.register_profile("charlm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("charlm")
 
 
 @pytest.fixture(scope="session")

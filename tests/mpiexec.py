@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from .waiting import HANGS
+
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 MPIEXEC = shutil.which("mpiexec", path=f"{BIN}{os.pathsep}{os.environ['PATH']}")
@@ -31,7 +33,7 @@ def command(*arguments: object, ranks: int = 2) -> list[str]:
 
 def run_ranks(*arguments: object, ranks: int = 2, **more: object) -> subprocess.CompletedProcess[str]:
     """Runs a program on so many ranks, in the current directory."""
-    options = {"capture_output": True, "text": True, "timeout": 240, "env": environment(), **more}
+    options = {"capture_output": True, "text": True, "timeout": HANGS, "env": environment(), **more}
     return subprocess.run(command(*arguments, ranks=ranks), check=False, **options)  # type: ignore[call-overload]
 
 

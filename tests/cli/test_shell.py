@@ -6,16 +6,19 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import struct
 import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from ..waiting import HANGS
 from .conftest import TEXT
 
 TRAIN = "charlm train corpus.txt --hidden 16 --layers 1 --dropout 0 --k1 8 --streams 6 --updates 60 --lr 1e-2"
@@ -43,26 +46,42 @@ def bash(script: str, folder: Path, **more: str) -> "subprocess.CompletedProcess
     )  # fmt: skip
 
 
-def terminal(command: list[str], folder: Path, keys: list[tuple[float, str]] = [], **more: str) -> str:  # noqa: B006
-    """What a terminal shows of a command; keys: what is typed after so many seconds."""
+def terminal(command: list[str], folder: Path, keys: Sequence[tuple[str, str]] = (), **more: str) -> str:
+    """What a terminal shows of a command; keys: what is waited for on it since the last ones, and what is typed then."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     with subprocess.Popen(command, cwd=folder, stdin=follower, stdout=follower, stderr=follower, env=environment(**more),
                           start_new_session=True) as process:  # fmt: skip
         os.close(follower)
-        shown, begun, due = b"", time.monotonic(), list(keys)
-        while time.monotonic() - begun < 120:
-            if due and time.monotonic() - begun > due[0][0]:
-                os.write(leader, due.pop(0)[1].encode())
-            if select.select([leader], [], [], 0.05)[0]:
-                try:
-                    shown += os.read(leader, 65536)
-                except OSError:  # the other end is closed
-                    break
-            elif process.poll() is not None:
-                break
+        try:
+            shown = _shown(leader, process, list(keys))
+        except BaseException:
+            process.kill()
+            raise
     os.close(leader)
     return shown.decode("utf-8", "replace")
+
+
+def _shown(leader: int, process: "subprocess.Popen[bytes]", keys: list[tuple[str, str]]) -> bytes:
+    """Reads to the end what comes to the terminal, and types."""
+    shown, seen, deadline = b"", 0, time.monotonic() + HANGS
+    while time.monotonic() < deadline:
+        if keys and keys[0][0] in without_controls(shown[seen:].decode("utf-8", "replace")):
+            seen = len(shown)
+            os.write(leader, keys.pop(0)[1].encode())
+        if select.select([leader], [], [], 0.05)[0]:
+            try:
+                shown += os.read(leader, 65536)
+            except OSError:  # the other end is closed
+                return shown
+        elif process.poll() is not None:
+            return shown
+    raise AssertionError(f"it hangs after {shown!r}, before {keys}")
+
+
+def without_controls(shown: str) -> str:
+    """The text that is left on a terminal where words are completed."""
+    return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|.\x08", "", shown)
 
 
 def test_a_script_from_corpus_to_gate(folder: Path) -> None:
@@ -194,20 +213,25 @@ def test_a_terminal_gets_text_as_it_is_drawn_and_no_colours_unasked(folder: Path
     assert colour not in terminal(["charlm", "train", "corpus.txt", "--updates", "30", "--run", "runs/t", "--force"], folder)
 
 
-def test_bars_come_after_two_seconds_on_a_terminal_only(folder: Path) -> None:
+def test_bars_come_after_a_while_on_a_terminal_only(folder: Path) -> None:
     """Reading and evaluating say how far they are, where that takes long."""
-    (folder / "big.txt").write_text(TEXT * 600, encoding="utf-8")
-    slow = ["charlm", "eval", "runs/corpus", "big.txt", "--threads", "1"]
-    quick = [sys.executable, "-c", "import charlm.cli.progress as p, charlm.cli as c; p._PATIENCE_SECONDS = 0.01; c.main()"]
-    shown = terminal([*quick, *slow[1:]], folder)
+
+    def patient(seconds: float, *arguments: str) -> list[str]:
+        code = "import charlm.cli.progress as p, charlm.cli as c; p._PATIENCE_SECONDS = p._PLAIN_SECONDS = {}; c.main()"
+        return [sys.executable, "-c", code.format(seconds), *arguments]
+
+    evaluate = ("eval", "runs/corpus", "corpus.txt", "--threads", "1")
+    shown = terminal(patient(0, *evaluate), folder)
     assert "evaluating:" in shown
     assert "bits/char" in shown
-    quiet = terminal([*quick, *slow[1:], "--quiet"], folder)
-    assert "evaluating" not in quiet
-    assert "evaluating" not in bash(" ".join(slow), folder).stderr
-    (folder / "bigger.txt").write_text(TEXT * 4000, encoding="utf-8")
-    train = ["train", "bigger.txt", "--updates", "0", "--hidden", "8", "--run", "runs/bigger"]
-    assert "reading:" in terminal([*quick, *train], folder)
+    assert "evaluating" not in terminal(patient(1e9, *evaluate), folder)
+    assert "evaluating" not in terminal(patient(0, *evaluate, "--quiet"), folder)
+    assert "evaluating" not in bash(shlex.join(patient(1e9, *evaluate)), folder).stderr
+    lines = bash(shlex.join(patient(-1, *evaluate)), folder).stderr.splitlines()
+    assert re.fullmatch(r"evaluating: \d+ %", lines[-1])
+    (folder / "new.txt").write_text(TEXT, encoding="utf-8")
+    train = ("train", "new.txt", "--updates", "0", "--hidden", "8", "--run", "runs/new")
+    assert "reading:" in terminal(patient(0, *train), folder)
 
 
 def complete_in_bash(line: str, folder: Path) -> list[str]:
@@ -241,10 +265,12 @@ def test_completion_in_bash(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not installed")
 def test_completion_in_zsh(folder: Path) -> None:
     """As a person sees it: a Tab in an interactive shell completes the word."""
-    (folder / "zrc").write_text("autoload -Uz compinit; compinit -u -d zdump\nsource <(charlm completion zsh)\nPS1='> '\n")
-    typed = [(1.5, "source zrc\n"), (4.0, "charlm sam\t"), (6.5, "runs/corp\t"), (9.0, "-n 3 --seed 1; exit\n")]
-    shown = terminal(["zsh", "-f", "-i"], folder, typed)
-    shown = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|.\x08", "", shown)
+    (folder / "zrc").write_text(
+        "autoload -Uz compinit; compinit -u -d zdump\nsource <(charlm completion zsh)\nPS1='ready: '\n"
+    )
+    typed = [("", "source zrc\n"), ("ready: ", "charlm sam\t"), ("charlm sample ", "runs/corp\t"),
+             ("runs/corpus", "-n 3 --seed 1; exit\n")]  # fmt: skip
+    shown = without_controls(terminal(["zsh", "-f", "-i"], folder, typed))
     assert "charlm sample" in shown
     assert "runs/corpus" in shown
     assert bash("charlm sample runs/corpus -n 3 --seed 1", folder).stdout.strip() in shown.replace("\r", "")

@@ -141,6 +141,11 @@ class Ended:
     err: str
 
 
+def alive(pid: int) -> bool:
+    """Whether a child is still running; it is left to be waited for."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
+
+
 def charlm_in_child(
     arguments: tuple[object, ...], fault: Fault | None = None, kill_after: float = 0.0,
     meanwhile: Callable[[int], None] = lambda pid: None,

@@ -66,7 +66,7 @@ def test_devices_elsewhere(run: Run, folder: Path) -> None:
         assert _DEVICE in result.err
     for command in ("info", "sample", "eval"):
         assert "/dev/zero: is no regular file, as checkpoints are" in run(command, "/dev/zero").err
-    os.remove("runs/corpus/metrics.jsonl")
+    Path("runs/corpus/metrics.jsonl").unlink()
     Path("runs/corpus/metrics.jsonl").symlink_to("/dev/zero")
     assert "metrics.jsonl: is no regular file" in run("plot").err
     empty = run("train", "/dev/null", "--run", "x")

@@ -1,6 +1,7 @@
 """A full or read-only disk, a directory that vanishes, two writers, signals in the middle of something, divergence."""
 
 import json
+import math
 import os
 import re
 import resource
@@ -8,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from charlm.evaluate import Evaluator
 from charlm.trainer import Trainer
 
 from ..cli.conftest import SMALL, Result
-from .harness import EIO, ENOSPC, EROFS, Fault, assert_same, charlm_in_child
+from ..divergence import inject_divergence
+from ..waiting import wait_until
+from .harness import EIO, ENOSPC, EROFS, Fault, alive, assert_same, charlm_in_child
 from .test_kills import command, folder  # noqa: F401  a fixture
 
 Run = Callable[..., Result]
@@ -71,17 +73,20 @@ def test_a_full_disk_at_the_beginning(folder: Path) -> None:  # noqa: F811
     assert sorted(path.name for path in Path("full").iterdir()) == ["config.json", "metrics.jsonl"]
 
 
-def test_a_directory_that_vanishes(folder: Path) -> None:  # noqa: F811
-    def remove(pid: int) -> None:
-        while not Path("gone/last.npz").exists():
-            time.sleep(0.01)
-        while Path("gone").exists():  # a file that is written meanwhile keeps the directory
-            shutil.rmtree("gone", ignore_errors=True)
+def test_a_directory_that_vanishes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    step = Trainer._step
 
-    ended = charlm_in_child(command(NAME, "gone", 3000), meanwhile=remove)
+    def removing(trainer: Trainer, untimed: bool) -> Any:
+        if trainer.updates >= 25 and Path("gone").exists():
+            assert Path("gone/last.npz").exists()
+            shutil.rmtree("gone")
+        return step(trainer, untimed)
+
+    monkeypatch.setattr(Trainer, "_step", removing)
+    ended = charlm_in_child(command(NAME, "gone", 100))
     assert ended.code == 1
-    assert "not saved, training goes on" in ended.err
-    assert ended.updates == 3000
+    assert ended.err.count("not saved, training goes on") == 1
+    assert ended.updates == 100
     assert "Error: gone/last.npz: could not be written: No such file or directory" in ended.err
 
 
@@ -92,14 +97,14 @@ def test_one_writer_a_run(folder: Path) -> None:  # noqa: F811
     assert charlm_in_child(("export", "other", "m.safetensors")).code == 0
 
     def meet(pid: int) -> None:
-        while not Path("one/last.npz").exists():
-            time.sleep(0.01)
+        wait_until(Path("one/last.npz").exists, lambda: alive(pid))
         for words in ((*command(NAME, "one", 9), "--resume"), (*command(NAME, "one", 9), "--force"),
                       ("import", "m.safetensors", "--run", "one", "--force")):  # fmt: skip
             command_line = [sys.executable, "-m", "charlm", *map(str, words), "-q"]
             second.append((pid, subprocess.run(command_line, capture_output=True, text=True, check=False)))
+        os.kill(pid, signal.SIGKILL)
 
-    ended = charlm_in_child(command(NAME, "one", 1_000_000), kill_after=1.0, meanwhile=meet)
+    ended = charlm_in_child(command(NAME, "one", 1_000_000_000), meanwhile=meet)
     assert ended.code == -9
     for pid, done in second:
         assert (done.returncode, done.stdout) == (1, "")
@@ -119,7 +124,7 @@ def test_stopped_in_the_middle_of_a_validation(folder: Path, monkeypatch: pytest
         def interrupted(self: Evaluator, ids: Any, resets: Any, on_done: Any = lambda n: None) -> Any:
             if not stopped:
                 stopped.append(True)
-                os.kill(os.getpid(), signal.SIGTERM)
+                signal.raise_signal(signal.SIGTERM)
             return evaluate(self, ids, resets, on_done)
 
         patch.setattr(Evaluator, "evaluate", interrupted)
@@ -132,40 +137,76 @@ def test_stopped_in_the_middle_of_a_validation(folder: Path, monkeypatch: pytest
     assert_same("stopped", "straight")
 
 
-EXPLODES = (
-    "train", "corpus.txt", *SMALL[:-2], "--save-every", 10, "--cell", "rnn", "--activation", "relu", "--optimizer", "sgd",
-    "--clip", 0, "--updates", 400, "--run", "runs/x",
-)  # fmt: skip
+SAVES = ("train", "corpus.txt", *SMALL[:-2], "--save-every", 10, "--schedule", "constant", "--run", "runs/x")
 
 
-def test_divergence_returns_to_the_last_good_state(run: Run, folder: Path) -> None:  # noqa: F811
-    """A rectifier network whose learning rate is too high, and with half of it, and then is not."""
-    result = run(*EXPLODES, "--lr", 4, "--json")
+@pytest.mark.parametrize(
+    ("times", "returns"),
+    [
+        ({25: 2, 47: 1}, [(25, 20, 0.5), (25, 20, 0.25), (47, 40, 0.125)]),
+        ({1: 1}, [(1, 0, 0.5)]),
+        ({20: 1, 21: 1}, [(20, 10, 0.5), (21, 20, 0.25)]),
+    ],
+)
+def test_divergence_returns_to_the_last_good_state(
+    run: Run,
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    times: dict[int, int],
+    returns: list[tuple[int, int, float]],
+) -> None:
+    """Each time with half of the learning rate that it had; what was given up leaves no trace, and the rest is learnt."""
+    inject_divergence(monkeypatch, times)
+    result = run(*SAVES, "--updates", 60, "--warmup", 0, "--json")
     assert result.code == 0, result.err
-    pattern = r"^update (\d+): training diverged: .* is not finite: back to update \1, with ([\d.]+) of"
-    found = re.findall(pattern, result.err, re.MULTILINE)
-    assert len(found) >= 2
-    assert [float(factor) for _, factor in found] == [0.5 ** (i + 1) for i in range(len(found))]
-    assert json.loads(result.out)["best_val_nats"] < 3.0
+    pattern = (
+        r"^update (\d+): training diverged: the gradient of update (\d+) is not finite: back to update \1, with (\S+) of"
+    )
+    found = [(int(at), int(to), float(factor)) for to, at, factor in re.findall(pattern, result.err, re.MULTILINE)]
+    assert found == returns
+    assert result.err.count("diverged") == len(returns)
+    assert json.loads(result.out)["updates"] == 60
     for name in ("last.npz", "best.npz"):
         assert np.isfinite(load(Path("runs/x") / name).parameters.flat).all()
+    saved = load(Path("runs/x/last.npz"))
+    assert (saved.progress["rollbacks"], saved.progress["schedule"][0]) == (len(returns), returns[-1][2])
     lines = [json.loads(line) for line in Path("runs/x/metrics.jsonl").read_text().splitlines()]
-    updates = [line["updates"] for line in lines if "val_nats" in line]
-    assert updates == sorted(set(updates)), "what was given up left no lines"
+    validated = {line["updates"]: line["val_nats"] for line in lines if "val_nats" in line}
+    assert [line["updates"] for line in lines if "val_nats" in line] == [*range(3, 61, 3)], "what was given up left no lines"
+    assert validated[60] < min(validated[update] for update in validated if update <= max(3, returns[-1][1]))
+    rates = {line["updates"]: line["learning_rate"] for line in lines if "learning_rate" in line}
+    assert len(rates) == sum("learning_rate" in line for line in lines)
+    asked = saved.config.optimizer.learning_rate
+    assert rates == {update: asked * factor_at(update, returns) for update in rates}
 
 
-def test_divergence_is_given_up_with_advice(run: Run, folder: Path) -> None:  # noqa: F811
-    for more, returns in (
-        (("--lr", 1e18), 5),
-        (("--lr", 4, "--max-rollbacks", 1), 1),
-        (("--lr", 4, "--max-rollbacks", 0), 0),
-    ):
-        result = run(*EXPLODES, *more, "--force")
-        assert (result.code, result.out) == (1, "")
-        last = result.err.splitlines()[-1]
-        assert f"after {returns} returns to the last good state: try a lower --lr" in last
-        assert result.err.count(": back to update") == returns
-        assert np.isfinite(load(Path("runs/x/last.npz")).parameters.flat).all()
+def factor_at(update: int, returns: list[tuple[int, int, float]]) -> float:
+    """The share of the learning rate that an update is made with that counts in the end."""
+    return min((factor for _, to, factor in returns if to < update), default=1.0)
+
+
+@pytest.mark.parametrize(("more", "returns"), [((), 5), (("--max-rollbacks", 1), 1), (("--max-rollbacks", 0), 0)])
+def test_divergence_is_given_up_with_advice(
+    run: Run,
+    folder: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+    more: tuple[object, ...],
+    returns: int,
+) -> None:
+    inject_divergence(monkeypatch, {25: math.inf})
+    result = run(*SAVES, "--updates", 60, *more)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[-1] == (
+        f"Error: training diverged: the gradient of update 25 is not finite, after {returns} returns to the last good "
+        "state: try a lower --lr or --clip, or --cell lstm or gru; what was saved last is kept"
+    )
+    factors = [
+        float(factor) for factor in re.findall(r": back to update 20, with (\S+) of the learning rate$", result.err, re.M)
+    ]
+    assert factors == [0.5 ** (i + 1) for i in range(returns)]
+    saved = load(Path("runs/x/last.npz"))
+    assert saved.progress["updates"] == 20
+    assert np.isfinite(saved.parameters.flat).all()
 
 
 def test_parameters_that_are_not_finite_are_never_saved(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

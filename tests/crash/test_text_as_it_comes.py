@@ -17,6 +17,7 @@ from charlm.corpus import read_corpus
 from charlm.errors import CorpusError
 
 from ..cli.conftest import SMALL, TEXT, Result
+from ..waiting import HANGS
 
 Run = Callable[..., Result]
 
@@ -48,7 +49,7 @@ def test_a_byte_order_mark_is_none_of_the_text(run: Run) -> None:
     """At the beginning of each file; within one it is a character, and of --bytes it is three bytes."""
     for i in range(2):
         Path(f"{i}.txt").write_bytes(b"\xef\xbb\xbf" + TEXT.encode())
-    Path("inside.txt").write_text("a\ufeffb")
+    Path("inside.txt").write_text("a\ufeffb", encoding="utf-8")
     assert decoded("0.txt", "1.txt") == TEXT * 2
     assert decoded("inside.txt") == "a\ufeffb"
     assert len(read_corpus(("0.txt",), use_bytes=True).ids) == len(TEXT.encode()) + 3
@@ -92,15 +93,14 @@ def test_lone_surrogates_in_arguments(folder: Path) -> None:
     assert charlm("train", odd, "--resume", "--run", run, "--updates", 3, *SMALL[:2]).returncode == 0
 
 
-def test_a_sparse_file_of_4_gb_is_refused_soon(run: Run) -> None:
-    """It is read once, and nothing of it is kept."""
+def test_a_sparse_file_of_4_gb_is_read_once() -> None:
+    """It is refused after that, and nothing of it is kept."""
     with Path("holes.txt").open("wb") as file:
         file.truncate(1 << 32)
-    begun = time.monotonic()
-    result = run("train", "holes.txt", "-q")
-    assert result.code == 1
-    assert result.err == "Error: holes.txt: all characters are '\\x00'; there is nothing to learn\n"
-    assert time.monotonic() - begun < 120
+    told: list[int] = []
+    with pytest.raises(CorpusError, match=r"^holes\.txt: all characters are '\\x00'; there is nothing to learn$"):
+        read_corpus(("holes.txt",), on_read=told.append)
+    assert sum(told) == 1 << 32
     assert sum(path.stat().st_size for path in Path("cache").rglob("*") if path.is_file()) < 1 << 20
 
 
@@ -130,7 +130,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused() -> None:
     path = Path("t.txt")
     for changed in (TEXT * 2, TEXT[:100], TEXT[:-5] + "lazy\n"):
         path.write_text(TEXT)
-        time.sleep(0.02)
+        os.utime(path, (0, 0))  # clocks of files may stand still for a while: what is written now has another time
         message = str(write_meanwhile(path, lambda text=changed: path.write_text(text)))  # type: ignore[misc]
         assert "while it was read; run again when it is complete" in message, message
     path.write_text(TEXT)
@@ -141,7 +141,7 @@ def test_an_endless_line_is_an_error_not_a_full_memory(run: Run) -> None:
     Path("corpus.txt").write_text(TEXT)
     assert run("train", "corpus.txt", *SMALL, "--updates", 2, "-q").code == 0
     script = "yes 'the lazy fox ' | tr -d '\\n' | " + f"{sys.executable} -m charlm eval runs/corpus - --by line -q"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=HANGS)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "Error: line 1 has more than 67,108,864 bytes: break it up (fold)\n"
 
@@ -171,11 +171,11 @@ def test_a_link_in_the_caches_place_is_not_followed(folder: Path, run: Run) -> N
 
 def test_old_and_large_entries_go_first(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     names = [f"{i}.txt" for i in range(5)]
+    corpora, by_age = folder / "cache" / "corpora", list[Path]()
     for i, name in enumerate(names):
         Path(name).write_text(TEXT + str(i))
         decoded(name)
-    corpora = folder / "cache" / "corpora"
-    by_age = sorted(corpora.iterdir(), key=lambda path: path.stat().st_mtime_ns)
+        by_age += set(corpora.iterdir()) - set(by_age)
     assert len(by_age) == 5
     long_ago = time.time() - 86400 * 61
     os.utime(by_age[0], (long_ago, long_ago))

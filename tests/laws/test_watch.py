@@ -1,4 +1,4 @@
-"""Watching training: norms and saturation against plain NumPy, alarms on made-up runs and on a run that does explode."""
+"""Watching training: norms and saturation against plain NumPy, alarms on made-up runs."""
 
 import numpy as np
 import pytest

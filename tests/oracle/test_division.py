@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from charlm import layout
 from charlm.blocks import Streams
 from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.evaluate import Evaluator
@@ -67,14 +68,23 @@ def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.array_equal(one, other)
 
 
-def test_units_are_divided_where_streams_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charlm import layout
-
+@pytest.mark.parametrize(
+    ("lanes", "panel", "slices"),
+    [(4, 8, {240: 2, 232: 2, 228: 1, 8: 2}), (8, 16, {240: 2, 232: 1, 16: 2}), (16, 64, {240: 1, 64: 2, 32: 1})],
+)
+def test_units_are_divided_where_streams_are_few(
+    lanes: int, panel: int, slices: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On processors of every width: each slice is of whole vectors, and not narrower than half a panel."""
+    assert (lanes == layout.LANES) == (panel == layout.PANEL), "the panel of another width would be tried"
+    monkeypatch.setattr(layout, "LANES", lanes)
+    monkeypatch.setattr(layout, "PANEL", panel)
     monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-7)
     cost = StepCost(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
     assert layout._divide(cost, 256, 2) == (2, 2)
     assert layout._divide(cost, 256, 1) == (1, 1)
     assert layout._divide(cost._replace(streams=64), 256, 2) == (2, 1)
-    assert layout._divide(cost, 240, 2) == (1, 1), "240 is no multiple of two slices of whole vectors of 16"
+    for units, expected in slices.items():
+        assert layout._divide(cost, units, 2) == (expected, expected), f"{units} units in vectors of {lanes}"
     monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-5)
     assert layout._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"

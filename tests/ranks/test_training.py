@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,6 @@ def parameters(run: str) -> np.ndarray:
 
 
 def test_every_truncation_is_as_on_one_process(mpi: Mpi, folder: Path) -> None:
-    import sys
-
     done = mpi(sys.executable, "-m", "tests.ranks.same_as_one", folder)
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^(.*), (?:lstm|gru): (\S+) (\S+)$", done.stdout, re.MULTILINE)
@@ -92,10 +91,22 @@ def test_starting_from_another_run(mpi: Mpi, folder: Path) -> None:
     assert (done.returncode, done.stderr.count("Error: runs/gone: no such run or checkpoint")) == (1, 1)
 
 
-def test_divergence_is_found_by_all(mpi: Mpi, folder: Path) -> None:
-    arguments = (*TRAIN, "--run", "runs/x", "--updates", 200, "--cell", "rnn", "--activation", "relu", "--clip", 0)
-    done = mpi(*arguments, "--optimizer", "sgd", "--lr", 1e18, "--max-rollbacks", 2)
+DIVERGES = """
+import math, os, pytest, charlm.cli
+from tests.divergence import inject_divergence
+if os.environ["OMPI_COMM_WORLD_RANK"] == "1":
+    inject_divergence(pytest.MonkeyPatch(), {25: math.inf})
+charlm.cli.main()
+"""
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_divergence_of_one_is_found_by_all(mpi: Mpi, folder: Path, every: int) -> None:
+    """In step with the others, and on its own for some updates."""
+    arguments = (*TRAIN[1:-2], "--save-every", 10, "--run", "runs/x", "--updates", 60, "--sync-every", every)
+    done = mpi(sys.executable, "-c", DIVERGES, *arguments, "--max-rollbacks", 2)
     assert done.returncode == 1
-    assert done.stderr.count("Error: training diverged") == 1
-    assert "after 2 returns to the last good state" in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert line.startswith("Error: training diverged: the gradient of update 25 is not finite, after 2 returns to the last")
+    assert load(Path("runs/x/last.npz")).progress["updates"] == 20
     assert np.isfinite(parameters("runs/x")).all()
