@@ -138,7 +138,7 @@ def training_corpus(
         raise CorpusError(f"the run was trained on standard input, which is gone: {advice}")
     for name in names:
         if not is_regular(name):
-            raise CorpusError(f"{name}: the run was trained on it, and no such file is there now: {advice}")
+            raise CorpusError(f"{name}: the run was trained on it, and no regular file of that name is there now: {advice}")
     sources = config.corpus, config.use_bytes, config.val_file, config.val_fraction
     digest = str(saved.progress.get("corpus_digest"))
     try:

@@ -77,7 +77,7 @@ def np_load(path: str):  # type: ignore[no-untyped-def]
 def test_training_goes_on_when_nobody_reads_its_notes(trained: Path) -> None:
     """Notes go nowhere from then on; the run ends with its result, and where that is not read either, with 141."""
     small = " ".join(map(str, SMALL))
-    train = f"charlm train corpus.txt {small} --updates 3000 --eval-every 10 --json"
+    train = f"charlm train corpus.txt {small} --updates 600 --eval-every 10 --json"
     reader, writer = os.pipe()
     os.close(reader)
     script = f'charlm() {{ "{sys.executable}" -m charlm "$@"; }}\n{train} --run one'
@@ -85,8 +85,8 @@ def test_training_goes_on_when_nobody_reads_its_notes(trained: Path) -> None:
         os.close(writer)
         out, _ = process.communicate()
     assert process.returncode == 0
-    assert json.loads(out)["updates"] == 3000
+    assert json.loads(out)["updates"] == 600
     done = shell(f"{train} --run two 2>&1 | head -n 1; echo ${{PIPESTATUS[0]}}")
     assert done.stdout.splitlines()[-1] == "141"
     with np_load("two/last.npz") as saved:
-        assert json.loads(str(saved["meta"][()]))["progress"]["updates"] == 3000
+        assert json.loads(str(saved["meta"][()]))["progress"]["updates"] == 600

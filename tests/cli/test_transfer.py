@@ -34,8 +34,7 @@ def test_the_shape_is_the_other_runs(run: Run, corpus: Path, shape: tuple[object
     known = len(set(TEXT))
     assert (
         f"parameters of runs/corpus/best.npz: {known} of {known + 2} characters are known there; new, so with drawn values: "
-        "'éü'"
-        in result.err
+        "'éü'" in result.err
     )
     theirs, ours = (load(Path("runs") / name).config.model for name in ("corpus/best.npz", "more/last.npz"))
     for name in ("cell", "activation", "hidden", "layers", "residual", "layer_norm"):

@@ -172,7 +172,7 @@ def test_a_checkpoint_names_a_device_or_another_file(checkpoint: Path, run: Run,
         renamed(checkpoint, **settings)
         result = run(*command)
         assert (result.code, result.out) == (1, "")
-        assert "the run was trained on it, and no such file is there now" in result.err
+        assert "the run was trained on it, and no regular file of that name is there now" in result.err
     renamed(checkpoint, corpus=["secret.txt"])
     result = run(*command)
     assert (result.code, result.out) == (1, "")
@@ -186,7 +186,7 @@ def test_a_runs_own_corpus_that_is_gone(checkpoint: Path, run: Run) -> None:  # 
     result = run("eval")
     assert (result.code, result.out) == (1, "")
     assert result.err == (
-        "Error: corpus.txt: the run was trained on it, and no such file is there now: name a text to evaluate\n"
+        "Error: corpus.txt: the run was trained on it, and no regular file of that name is there now: name a text to evaluate\n"
     )
     assert run("eval", "runs/corpus", "moved.txt").code == 0
 

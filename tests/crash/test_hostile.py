@@ -113,7 +113,7 @@ def rewritten(checkpoint: Path, path: Path, changes: dict[str, Any], compression
     return path
 
 
-_SHAPES = ("should be float32 (96, 24), the file has (3, 3)", "should be float32 (96, 24), the file has float64")
+_SHAPES = ("should be float32 (96, 24), the file has float32 (3, 3)", "should be float32 (96, 24), the file has float64")
 
 
 class Harm:
