@@ -32,7 +32,8 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes a parser raise
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        told = isinstance(error, ValueError | zipfile.BadZipFile) and not isinstance(error, UnicodeError)
+        reason = getattr(error, "strerror", None) or (str(error) if told else "its structure is broken")
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); it may be damaged") from None
 
 

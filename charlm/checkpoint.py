@@ -12,7 +12,7 @@ from .archive import read_archive
 from .config import GATES, ModelConfig, RunConfig
 from .directory import checkpoint_file, find_run
 from .errors import CharlmError, CheckpointError
-from .storage import write_atomically
+from .storage import read_json, write_atomically
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def load_meta(path: Path) -> tuple[dict[str, Any], int]:
 
 def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     try:
-        meta = json.loads(str(arrays["meta"][()]))
+        meta = read_json(str(arrays["meta"][()]))
         found = meta["format"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(f"{path}: not a charlm checkpoint: it has no meta data that say so") from None

@@ -1,6 +1,5 @@
 """The curves of a run, read from its metrics.jsonl."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from .directory import METRICS
 from .errors import CheckpointError
+from .storage import read_json
 
 AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of training"}
 
@@ -58,7 +58,7 @@ _VALIDATION = (*_PLACE, "val_nats")
 def _record(line: str) -> dict[str, Any]:
     """A line's object; an empty one of a line that is torn, as one being written may be, or not a curve's."""
     try:
-        found = json.loads(line)
+        found = read_json(line)
         numbers = [found[name] for name in (_TRAIN if "train_nats" in found else _VALIDATION)]
         sound = all(math.isfinite(number) for number in numbers) and isinstance(found.get("sample", ""), str)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):

@@ -11,7 +11,7 @@ from .checkpoint import Checkpoint, parameters_of, understood
 from .config import GATES, ModelConfig, RunConfig
 from .errors import CheckpointError, ConfigurationError, CorpusError
 from .sources import read_small
-from .storage import write_atomically
+from .storage import read_json, write_atomically
 from .vocabulary import Vocabulary
 
 _META = "charlm"  # the key of our own meta data
@@ -44,7 +44,7 @@ def load_safetensors(path: Path, vocabulary: Vocabulary | None, activation: str)
     arrays, meta = _read_safetensors(path)
     if _META in meta and vocabulary is None:
         try:
-            own = json.loads(meta[_META])
+            own = read_json(meta[_META])
         except (ValueError, RecursionError):
             raise CheckpointError(f"{path}: charlm's meta data in it is not understood: it is no JSON") from None
         config, known, progress = understood(path, own)

@@ -154,7 +154,8 @@ class Journal:
         """Goes on from a state: lines that were written after it are removed, they will be made again."""
         self._tally, self._complete_nats, self.longest = _Tally(*state["tally"]), state["complete_nats"], state["longest"]
         self._lines, self._waiting = state["lines"], list(state["waiting"])
-        self._unvalidated = list(state.get("unvalidated", [0.0, 0]))
+        nats, chars = state.get("unvalidated", (0.0, 0))
+        self._unvalidated = [float(nats), int(chars)]
         self._ranks.on_first(self._remove_later_lines)
 
     def _remove_later_lines(self) -> None:

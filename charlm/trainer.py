@@ -182,9 +182,9 @@ class Trainer:
         """All updates."""
         untimed = True  # the first call compiles or loads the kernel
         while not self._done():
-            if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
-                yield self._adapt(self._profiler, untimed)
             try:
+                if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
+                    yield self._adapt(self._profiler, untimed)
                 yield from self._step(untimed)
                 untimed = False
                 if self._validation_is_due():
@@ -516,6 +516,7 @@ class Trainer:
         if self._validator is None:
             return
         if self._now.sampling is not None:
-            self._validator.decide(Sampling(*self._now.sampling))
+            times, chars = self._now.sampling
+            self._validator.decide(Sampling(times, min(chars, self._validator.held_out)))
         if self.total_updates is None:
             self._now.validations = min(self._now.validations, self._validations_due())

@@ -1,7 +1,7 @@
 """`charlm eval --by` and `--html`: lines that are scored as they come, in batches dealt out to the ranks, in their order."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -65,7 +65,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
             page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()
         on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
-        batches = _batches(incoming(names, on_read), scorer)
+        batches = _batches(incoming(names, on_read), scorer.count_known if ranks.size > 1 else lambda lines: 0)
         over = False
         while not over:
             dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
@@ -79,7 +79,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
     return ranks.from_first(lambda: whole.bits_per_char)
 
 
-def _batches(incoming: Iterator[list[str]], scorer: "LineScorer") -> Iterator[_Batch]:
+def _batches(incoming: Iterator[list[str]], count_known: Callable[[list[str]], int]) -> Iterator[_Batch]:
     """What comes in, with what a rank must know of what came before."""
     from ..evaluate import WARM_UP
 
@@ -87,7 +87,7 @@ def _batches(incoming: Iterator[list[str]], scorer: "LineScorer") -> Iterator[_B
     for lines in incoming:
         yield _Batch(lines, number, known, before)
         number += len(lines)
-        known += scorer.count_known(lines)
+        known += count_known(lines)
         for line in lines[-WARM_UP:]:
             before = (before + line[-WARM_UP:])[-WARM_UP:]
 

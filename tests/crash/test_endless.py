@@ -185,9 +185,8 @@ def test_a_runs_own_corpus_that_is_gone(checkpoint: Path, run: Run) -> None:  # 
     Path("corpus.txt").rename("moved.txt")
     result = run("eval")
     assert (result.code, result.out) == (1, "")
-    assert result.err == (
-        "Error: corpus.txt: the run was trained on it, and no regular file of that name is there now: name a text to evaluate\n"
-    )
+    message = "corpus.txt: the run was trained on it, and no regular file of that name is there now: name a text to evaluate"
+    assert result.err == f"Error: {message}\n"
     assert run("eval", "runs/corpus", "moved.txt").code == 0
 
 
@@ -226,6 +225,21 @@ def test_numbers_that_are_not_finite(checkpoint: Path, run: Run, bad: float) -> 
     assert (resumed.code, "resume/state_h holds numbers that are not finite" in resumed.err) == (1, True)
 
 
+def test_meta_data_that_is_not_finite(checkpoint: Path, run: Run) -> None:  # noqa: F811
+    """JSON knows no NaN; Python's reader does, and what was read would be printed."""
+    text = str(read_archive(checkpoint)["meta"][()])
+    for word in ("NaN", "Infinity", "-Infinity"):
+        for name in ("val_nats", "seconds", "window_bytes"):
+            spoiled = text.replace('"progress": {', f'"progress": {{"{name}": {word}, ', 1)
+            rewritten(checkpoint, Path("bad.npz"), {"meta": np.array(spoiled)})
+            result = run("info", "bad.npz", "--json")
+            assert (result.code, result.out) == (1, ""), (word, name)
+            assert "bad.npz: not a charlm checkpoint" in result.err
+    lines = Path("runs/corpus/metrics.jsonl").read_text()
+    Path("runs/corpus/metrics.jsonl").write_text('{"more": NaN, ' + lines[1:])
+    assert "NaN" not in run("plot", "--json").out
+
+
 def test_losses_that_are_not_finite(checkpoint: Path, run: Run) -> None:  # noqa: F811
     """Finite parameters whose arithmetic overflows: no result, no row, no gate passed."""
     huge = np.full_like(read_archive(checkpoint)["param/out.bias"], 3e38)
@@ -236,6 +250,10 @@ def test_losses_that_are_not_finite(checkpoint: Path, run: Run) -> None:  # noqa
         result = run("eval", "huge.npz", "corpus.txt", "-q", *more)
         assert (result.code, result.out) == (1, ""), more
         assert "not a finite number: the model's parameters are too large" in result.err
+    for more in ((), ("--json",)):
+        result = run("lags", "huge.npz", "corpus.txt", "-n", 9, "--losses", 8, "-q", *more)
+        assert (result.code, result.out) == (1, "")
+        assert "a gradient is not finite: the model's parameters are too large" in result.err
     for more in ((), ("--json",), ("--beam", 3)):
         result = run("sample", "huge.npz", "-n", 5, *more)
         assert result.code == 1

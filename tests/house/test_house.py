@@ -47,7 +47,7 @@ ALLOWED = {
     "compressors": set(),
     "heatmap": {"lines"},
     "evaluate": {"blocks", "kernels", "network", "parameters"},
-    "profiler": {"blocks", "config", "kernels", "lags", "network", "optimizer", "parameters"},
+    "profiler": {"blocks", "config", "errors", "kernels", "lags", "network", "optimizer", "parameters"},
     "sample": {"blocks", "config", "network", "parameters", "vocabulary"},
     "sequences": {"blocks", "truncation"},
     "beam": {"blocks", "network", "parameters", "sample"},
@@ -64,7 +64,7 @@ ALLOWED = {
     },
     "tensorboard": {"events"},
     "export": {"storage", "__version__", "checkpoint", "config", "errors", "sources", "vocabulary"},
-    "curves": {"directory", "errors"},
+    "curves": {"directory", "errors", "storage"},
     "plot": {"curves", "lags"},
     "runs": {
         "__version__", "checkpoint", "config", "corpus", "directory", "errors", "events", "fitting", "kernels", "model",
