@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CorpusError
 from .options import note
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ..lines import LineScorer
     from ..model import Model
     from ..ranks import Ranks
+    from .rows import Page
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     )
 
 
-def _write(results: list[_Result | None], whole: _Result, page: IO[str] | None) -> bool:
+def _write(results: list[_Result | None], whole: _Result, page: "Page | None") -> bool:
     """Writes what became of a round's batches, in order; whether there were none. Raises CorpusError."""
     for result in results:
         if result is None:

@@ -65,13 +65,29 @@ def _row(bits: float, what: str, text: str, more: dict[str, Any], as_json: bool)
     return "\t".join(columns) + "\n"
 
 
+class Page:
+    """A page that is being written, as far as it may fill the disk: its text may never end."""
+
+    def __init__(self, file: IO[str], path: Path, most: int) -> None:
+        self._file, self._path, self._left = file, path, most
+
+    def write(self, text: str) -> None:
+        """Writes a piece. Raises CorpusError where it would be too much."""
+        self._left -= len(text)
+        if self._left < 0:
+            raise CorpusError(f"{self._path}: the page would take more than half of the free disk: does the text ever end?")
+        self._file.write(text)
+
+
 @contextmanager
-def page_file(path: Path) -> Iterator[IO[str]]:
+def page_file(path: Path) -> Iterator[Page]:
     """A text file that is there under its name when all of it was written."""
+    from ..cache import room
+
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            yield file
+            yield Page(file, path, room(path.parent))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

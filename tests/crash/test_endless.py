@@ -93,6 +93,22 @@ def test_pipes_fill_no_more_than_a_share_of_the_disk(folder: Path, monkeypatch: 
     assert not spools()
 
 
+def test_a_page_of_a_text_that_never_ends(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("train", "corpus.txt", *SMALL, "--updates", 1, "-q").code == 0
+    monkeypatch.setattr(cache, "room", lambda directory: 100_000)
+    os.mkfifo("endless")
+    writer = subprocess.Popen(["sh", "-c", "yes 'quick brown fox' > endless"], stderr=subprocess.DEVNULL)
+    try:
+        result = run("eval", "runs/corpus", "endless", "--html", "page.html", "-q")
+        assert (result.code, result.out) == (1, "")
+        assert result.err.startswith("Error: page.html: the page would take more than half of the free disk")
+        assert not list(folder.glob("*page.html*"))
+        assert writer.wait() != 0, "its reader has gone"
+    finally:
+        writer.kill()
+        writer.wait()
+
+
 def test_a_file_larger_than_the_disk_is_refused_before_it_is_read(folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     with Path("sparse").open("wb") as file:
