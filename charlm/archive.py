@@ -21,6 +21,8 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, read-only. Raises CheckpointError that says what is wrong with it."""
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: is no regular file, as checkpoints are")
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as file:
@@ -30,7 +32,8 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes a parser raise
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        told = isinstance(error, ValueError | zipfile.BadZipFile) and not isinstance(error, UnicodeError)
+        reason = getattr(error, "strerror", None) or (str(error) if told else "its structure is broken")
         raise CheckpointError(f"{path}: not a readable checkpoint ({reason}); it may be damaged") from None
 
 

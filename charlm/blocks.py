@@ -5,13 +5,26 @@ the first (N - 1) mod S streams get one more, and the first character of stream 
 """
 
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
-from .config import ResetConfig, RunConfig
+from .config import RESETS, ResetConfig, RunConfig, choice
 from .errors import CorpusError
 from .kernels.parallel import share
 from .vocabulary import Vocabulary
+
+
+class Ids(Protocol):
+    """A sequence of ids: an array, or a text that is encoded as it is read. Slices are arrays."""
+
+    def __len__(self) -> int:
+        """The number of ids."""
+        ...
+
+    def __getitem__(self, index: Any) -> Any:
+        """One of them, or a slice."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ class Streams:
         """How many of all S streams lack the target of an epoch's last step."""
         return self.count * self.steps - (self.length - 1)
 
-    def read(self, ids: np.ndarray, first: int, last: int) -> np.ndarray:
+    def read(self, ids: Ids, first: int, last: int) -> np.ndarray:
         """Characters of steps [first, last) and the targets of the last one: (last - first + 1, own) int32.
 
         Row i is what step first + i reads, row i + 1 what it should predict; -1 where a stream has ended before.
@@ -87,6 +100,7 @@ class Resets:
 
         A separator of None or with characters that the vocabulary lacks never occurs, so it never resets.
         """
+        choice("reset", config.policy, RESETS)
         self._policy = config.policy
         self.period = {"block": block, "every": config.every}.get(config.policy, 0)
         self.separator = np.zeros(0, np.int32) if separator is None else separator.astype(np.int32)
@@ -104,32 +118,43 @@ class Resets:
         ids, unknown = vocabulary.encode_known(config.separator)
         return cls(config, block, None if unknown else ids)
 
-    def read(self, streams: Streams, ids: np.ndarray, first: int, last: int) -> np.ndarray:
+    def read(self, streams: Streams, ids: Ids, first: int, last: int) -> np.ndarray:
         """(last - first, own) uint8, 1 where the state is reset before the step; an epoch's first step always is,
         unless the policy is never."""
         out = np.zeros((last - first, streams.own), np.uint8)
-        if self._policy == "never":
-            return out
-        steps = np.arange(first, last)
-        if self.period:
-            out[steps % self.period == 0] = 1
-        elif len(self.separator):
+        if len(self.separator):
             for s, start in enumerate(streams.starts.tolist()):
-                out[:, s] = _ends(ids, start + first, start + last, self.separator)
-        out[steps == 0] = 1
+                before = max(0, start + first - len(self.separator) + 1)
+                text = np.asarray(ids[before : start + last])
+                ends = self._ends(text)[start + first - before :]
+                out[: len(ends), s] = ends
+        self._add_periodic(out, first)
         return out
 
+    def following(self, before: np.ndarray, characters: np.ndarray, position: int) -> np.ndarray:
+        """(n,) uint8, 1 where the state is reset before one of `characters` (n,) is read.
 
-def _ends(ids: np.ndarray, first: int, last: int, separator: np.ndarray) -> np.ndarray:
-    """(last - first,) uint8: 1 at positions of ids that hold the last character of the separator."""
-    n = len(separator)
-    begin = max(0, first - n + 1)
-    text = np.asarray(ids[begin : min(last, len(ids))])
-    found = np.zeros(last - first, np.uint8)
-    if len(text) < n:
+        before: what was read before them, at least as long as the separator less one or all of the text. position: of
+        the first of them in the text; the text's very first is 0.
+        """
+        out = self._ends(np.concatenate([before, characters]))[len(before) :]
+        self._add_periodic(out[:, None], position)
+        return out
+
+    def _add_periodic(self, out: np.ndarray, first: int) -> None:
+        """Marks the rows (n, .) of steps first, first + 1 and so on that are reset whatever is read there."""
+        if self.period:
+            out[-first % self.period :: self.period] = 1
+        if first == 0 and self._policy != "never":
+            out[:1] = 1
+
+    def _ends(self, text: np.ndarray) -> np.ndarray:
+        """(n,) uint8: 1 where a character of `text` (n,) is the last one of a separator."""
+        n = len(self.separator)
+        found = np.zeros(len(text), np.uint8)
+        if 0 < n <= len(text):
+            match = np.ones(len(text) - n + 1, bool)
+            for i, character in enumerate(self.separator.tolist()):
+                match &= text[i : len(text) - n + 1 + i] == character
+            found[n - 1 :] = match
         return found
-    match = np.ones(len(text) - n + 1, bool)
-    for i, character in enumerate(separator.tolist()):
-        match &= text[i : len(text) - n + 1 + i] == character
-    found[np.flatnonzero(match) + begin + n - 1 - first] = 1
-    return found

@@ -1,15 +1,22 @@
 """The user's cache directory: private to the user, and never larger or older than it is worth."""
 
+import contextlib
 import os
 import shutil
 import stat
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import CorpusError
+from .errors import CheckpointError, CorpusError
+from .storage import Lock
 
 _DAYS = 60.0  # since it was last used, after which an entry is removed
 _LARGEST = 20e9  # bytes of all entries together; the ones that were not used for longest go first
+_INCOMING = "incoming-"  # how names of directories begin in which an entry is being made
+_ABANDONED_SECONDS = 86400.0  # after which one is taken for abandoned where the file system knows no locks
+_FREE_SHARE = 0.5  # of the free disk that what comes in may take
 
 
 def root() -> Path:
@@ -38,6 +45,49 @@ def private_directory(name: str) -> Path:
     return path
 
 
+@contextlib.contextmanager
+def incoming(directory: Path) -> Iterator[Path]:
+    """Yields a directory in which an entry can be made, and removes it and those that killed processes left.
+
+    A lock says that it is in use: the kernel gives that back whatever ends the process.
+    """
+    _remove_abandoned(directory)
+    path, lock = _new_incoming(directory)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        lock.release()
+
+
+def _new_incoming(directory: Path) -> tuple[Path, Lock]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=directory))
+        try:
+            lock = Lock(path)
+        except CheckpointError:
+            continue  # another process has just taken it for abandoned
+        if path.exists():
+            return path, lock
+        lock.release()
+
+
+def _remove_abandoned(directory: Path) -> None:
+    for path in directory.glob(f"{_INCOMING}*"):
+        try:
+            lock = Lock(path)
+            if lock.held or time.time() - path.stat().st_mtime > _ABANDONED_SECONDS:
+                shutil.rmtree(path, ignore_errors=True)
+            lock.release()
+        except (CheckpointError, OSError):
+            continue  # in use, or just removed
+
+
+def room(directory: Path) -> int:
+    """Returns how many bytes may be written to a directory: a share of what its disk has free."""
+    return int(_FREE_SHARE * shutil.disk_usage(directory).free)
+
+
 def touch(entry: Path) -> None:
     """Notes that an entry was used."""
     try:
@@ -50,6 +100,8 @@ def evict(directory: Path, keep: Path) -> None:
     """Removes entries that were not used for long, and then more until all are small enough; never `keep`."""
     entries = []
     for path in directory.iterdir():
+        if path.name.startswith(_INCOMING):
+            continue  # its maker's
         try:
             files = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
             entries.append((path.stat().st_mtime, sum(status.st_size for status in files), path))

@@ -1,8 +1,7 @@
-"""Checkpoints: .npz files that are complete or not there, never a pickle; and which of them a RUN means."""
+"""Checkpoints: .npz files that are complete or not there, never a pickle."""
 
 import json
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .archive import read_archive
-from .config import ModelConfig, RunConfig
+from .config import GATES, ModelConfig, RunConfig
+from .directory import checkpoint_file, find_run
 from .errors import CharlmError, CheckpointError
-from .storage import write_atomically
+from .storage import read_json, write_atomically
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 _COUNTS = ("updates", "epochs", "seconds", "chars_per_second")  # of progress, which an imported model has none of
-LAST, BEST, METRICS, CONFIG = "last.npz", "best.npz", "metrics.jsonl", "config.json"
 
 
 @dataclass(frozen=True)
@@ -55,20 +54,24 @@ def save(
 
 
 def load_meta(path: Path) -> tuple[dict[str, Any], int]:
-    """A checkpoint's meta data and its number of parameters, without numba; raises CheckpointError."""
+    """A checkpoint's meta data and its number of parameters, without numba.
+
+    Raises CheckpointError for all that `load` refuses.
+    """
     arrays = read_archive(path)
     meta = _meta(path, arrays)
-    config, _, progress = understood(path, meta)
+    config, vocabulary, progress = understood(path, meta)
+    require_sound(path, config.model, len(vocabulary), _parameters_in(arrays))
     meta |= {"config": config.to_json(), "progress": progress}
-    return meta, sum(array.size for name, array in arrays.items() if name.startswith("param/"))
+    return meta, sum(array.size for array in _parameters_in(arrays).values())
 
 
 def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     try:
-        meta = json.loads(str(arrays["meta"][()]))
+        meta = read_json(str(arrays["meta"][()]))
         found = meta["format"]
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not a charlm checkpoint ({error!r})") from None
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise CheckpointError(f"{path}: not a charlm checkpoint: it has no meta data that say so") from None
     if found != FORMAT:
         raise CheckpointError(
             f"{path}: checkpoint format {found!r}, this charlm reads {FORMAT}; use the version that wrote it"
@@ -78,78 +81,92 @@ def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
 
 def understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary, dict[str, Any]]:
     """What the meta data says, as far as everything that reads it relies on it."""
+    part = "settings"
     try:
         config = RunConfig.from_json(meta["config"])
-        if meta["vocabulary"] != "bytes" and not isinstance(meta["vocabulary"], list):
-            raise ValueError(f"vocabulary {meta['vocabulary']!r}")
-        vocabulary = Vocabulary(None if meta["vocabulary"] == "bytes" else meta["vocabulary"])
+        part = "vocabulary"
+        vocabulary = _vocabulary(meta["vocabulary"])
+        part = "progress"
         progress = dict(meta["progress"])
-        if len(vocabulary) == 0:
-            raise ValueError("no characters")
         for name in _COUNTS if progress else ():
             if not math.isfinite(progress[name]) or progress[name] < 0:
-                raise ValueError(f"{name} {progress[name]!r}")
+                raise CheckpointError(f"{name} is {progress[name]}")
         for name in ("best_val_nats", "code_bits_per_char"):
             if progress.get(name) is not None and not math.isfinite(progress[name]):
-                raise ValueError(f"{name} {progress[name]!r}")
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError, CharlmError) as error:
-        raise CheckpointError(f"{path}: its meta data is not understood: {error!r}") from None
+                raise CheckpointError(f"{name} is {progress[name]}")
+    except CharlmError as error:
+        raise CheckpointError(f"{path}: its meta data is not understood: {part}: {error}") from None
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        raise CheckpointError(f"{path}: its meta data is not understood: {part} incomplete, or of another kind") from None
     return config, vocabulary, progress
+
+
+def _vocabulary(listed: Any) -> Vocabulary:
+    if listed != "bytes" and not (isinstance(listed, list) and listed):
+        raise CheckpointError('it is no list of characters, nor "bytes"')
+    return Vocabulary(None if listed == "bytes" else listed)
 
 
 def load(path: Path) -> Checkpoint:
     """Reads a checkpoint; raises CheckpointError naming the file and what is wrong with it."""
     arrays = read_archive(path)
     config, vocabulary, progress = understood(path, _meta(path, arrays))
-    named = {name.removeprefix("param/"): array for name, array in arrays.items() if name.startswith("param/")}
-    parameters = parameters_of(path, config.model, len(vocabulary), named)
+    parameters = parameters_of(path, config.model, len(vocabulary), _parameters_in(arrays))
     resume = {name.removeprefix("resume/"): array for name, array in arrays.items() if name.startswith("resume/")}
     return Checkpoint(path, config, vocabulary, parameters, progress, resume)
+
+
+def _parameters_in(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The parameters among a file's arrays, by PyTorch's names."""
+    return {name.removeprefix("param/"): array for name, array in arrays.items() if name.startswith("param/")}
 
 
 def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[str, np.ndarray]) -> "Parameters":
     """The parameters that a file's arrays, by PyTorch's names, are; raises CheckpointError.
 
-    Their shapes are looked at before anything is made of the size that the configuration claims.
+    They are looked at before anything is made of the size that the configuration claims.
     """
-    from .parameters import Parameters, pytorch_shapes
+    from .parameters import Parameters
 
-    if model.layers > len(named):
-        raise CheckpointError(f"{path}: {len(named)} arrays are too few for {model.layers} layers")
-    for name, shape in pytorch_shapes(model, vocabulary).items():
-        if name not in named:
-            raise CheckpointError(f"{path}: array {name} is missing")
-        if named[name].shape != shape:
-            raise CheckpointError(f"{path}: array {name} should be {shape}, the file has {named[name].shape}")
+    require_sound(path, model, vocabulary, named)
     parameters = Parameters(model, vocabulary)
     parameters.load_pytorch(named, str(path))
     return parameters
 
 
+def require_sound(path: Path, model: ModelConfig, vocabulary: int, named: dict[str, np.ndarray]) -> None:
+    """Raises CheckpointError unless the arrays, by PyTorch's names, are the parameters of this network, all finite."""
+    if model.layers > len(named):
+        raise CheckpointError(f"{path}: {len(named)} arrays are too few for {model.layers} layers")
+    for name, shape in pytorch_shapes(model, vocabulary).items():
+        if name not in named:
+            raise CheckpointError(f"{path}: array {name} is missing")
+        found = named[name]
+        if found.shape != shape or found.dtype != np.float32:
+            there = f"{found.dtype} {found.shape}"
+            raise CheckpointError(f"{path}: array {name} should be float32 {shape}, the file has {there}")
+        require_finite(path, name, found)
+
+
+def require_finite(path: Path, name: str, array: np.ndarray) -> None:
+    """Raises CheckpointError for an array that holds NaN or infinity, which charlm never saves."""
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise CheckpointError(f"{path}: array {name} holds numbers that are not finite, so the file is damaged: use another")
+
+
+def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
+    h, wide = config.hidden, GATES[config.cell] * config.hidden
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config.layers):
+        shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)
+        shapes[f"rnn.weight_hh_l{layer}"] = (wide, h)
+        shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
+        if config.layer_norm:
+            shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
+    return shapes | {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
+
+
 def load_run(name: str | None) -> Checkpoint:
     """The model to use of the run that RUN means, see find_run and checkpoint_file; raises CheckpointError."""
     return load(checkpoint_file(find_run(name)))
-
-
-def find_run(name: str | None) -> Path:
-    """The run directory or checkpoint file that RUN means; without one $CHARLM_RUN, else the newest run in runs/."""
-    name = name or os.environ.get("CHARLM_RUN")
-    if name:
-        path = Path(name)
-        if not path.exists():
-            raise CheckpointError(f"{name}: no such run or checkpoint; `charlm train TEXT --run {name}` makes one")
-        return path
-    runs = [path for path in Path("runs").glob("*") if (path / LAST).exists() or (path / BEST).exists()]
-    if not runs:
-        raise CheckpointError("no run named, $CHARLM_RUN is not set and runs/ holds none; train one: charlm train TEXT")
-    return max(runs, key=lambda path: max(f.stat().st_mtime for f in path.glob("*.npz")))
-
-
-def checkpoint_file(run: Path) -> Path:
-    """The file with the model to use: the best one of a run directory, else its last; a file is itself."""
-    if not run.is_dir():
-        return run
-    for name in (BEST, LAST):
-        if (run / name).exists():
-            return run / name
-    raise CheckpointError(f"{run}: holds no checkpoint ({BEST} or {LAST})")

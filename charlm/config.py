@@ -1,12 +1,13 @@
 """Every setting of a run, as frozen dataclasses that are validated where they are built. Standard library only."""
 
-import math
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 from .errors import ConfigurationError
 
-CELLS = ("rnn", "lstm", "gru")
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}  # of a cell, each with its rows in the weights
+CELLS = tuple(GATES)
 ACTIVATIONS = ("tanh", "relu")
 TRUNCATIONS = ("newest", "window", "artbp", "adaptive")
 RESETS = ("never", "epoch", "block", "line", "every", "after")
@@ -21,19 +22,49 @@ def _require(condition: bool, message: str) -> None:
 
 def choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
     """Raises ConfigurationError for a value that is not among the allowed ones."""
-    _require(value in allowed, f"{name} {value!r}: choose from {', '.join(allowed)}")
+    _require(value in allowed, f"--{name} {value}: choose from {', '.join(allowed)}")
 
 
-def _at_least(name: str, value: float, least: float) -> None:
-    _require(math.isfinite(value) and value >= least, f"{name} {value}: must be at least {least}")
+def between(name: str, value: Any, low: int, high: int, excluded: tuple[int, ...] = ()) -> None:
+    """Raises ConfigurationError for what is no number in [low, high], or is an end of it that is excluded.
+
+    NaN is outside. There is one form of words for all numbers: name is that of the option, without its dashes.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    but = f", {' and '.join(map(str, excluded))} excluded" if excluded else ""
+    inside = number and low <= value <= high and value not in excluded
+    _require(inside, f"--{name} {value}: must be between {low:,} and {high:,}{but}")
 
 
-def _seed(value: int) -> None:
-    _require(0 <= value < 2**63, f"seed {value}: must be in [0, 2**63)")
+def whole(name: str, value: Any, low: int, high: int) -> None:
+    """As between, for whole numbers."""
+    between(name, value, low, high)
+    _require(isinstance(value, Integral), f"--{name} {value}: must be a whole number between {low:,} and {high:,}")
+
+
+# Bounds that several settings have. They only keep numbers where arithmetic is sound; memory is a matter of its own.
+MOST_STEPS = 1_000_000_000  # of a block, a window, a segment, between resets
+MOST_UPDATES = 1_000_000_000_000
+LARGEST_SEED = 2**63 - 1
+MOST_CHARACTERS = 0x110000  # that there are in Unicode
+MOST_STREAMS = 1_048_576
 
 
 @dataclass(frozen=True)
-class ModelConfig:
+class _Checked:
+    """A base that refuses texts and flags of another type, which may come from a file or a caller."""
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value, name = getattr(self, each.name), each.name.replace("_", "-")
+            if each.type is str or (each.type == str | None and value is not None):
+                _require(isinstance(value, str), f"{name} {value}: must be a text")
+            if each.type is bool:
+                _require(isinstance(value, bool), f"{name} {value}: must be true or false")
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Checked):
     """The network: cell, sizes, what lies between its layers, and the first bias of the gate that keeps the state."""
 
     cell: str = "lstm"
@@ -46,22 +77,23 @@ class ModelConfig:
     forget_bias: float | None = None  # the cell's own
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("cell", self.cell, CELLS)
         choice("activation", self.activation, ACTIVATIONS)
         _require(
             self.activation == "tanh" or self.cell == "rnn",
-            f"activation {self.activation} belongs to the rnn cell; {self.cell} has its own",
+            f"--activation {self.activation} belongs to the rnn cell; {self.cell} has its own",
         )
-        _at_least("hidden", self.hidden, 1)
-        _at_least("layers", self.layers, 1)
-        _require(0.0 <= self.dropout < 1.0, f"dropout {self.dropout}: must be in [0, 1)")
+        whole("hidden", self.hidden, 1, 65_536)
+        whole("layers", self.layers, 1, 1_000)
+        between("dropout", self.dropout, 0, 1, excluded=(1,))
         if self.forget_bias is not None:
-            _require(self.cell != "rnn", "forget-bias belongs to lstm and gru: in the rnn cell no gate keeps the state")
-            _require(math.isfinite(self.forget_bias), f"forget-bias {self.forget_bias}: must be a number")
+            _require(self.cell != "rnn", "--forget-bias belongs to lstm and gru: in the rnn cell no gate keeps the state")
+            between("forget-bias", self.forget_bias, -100, 100)
 
 
 @dataclass(frozen=True)
-class TruncationConfig:
+class TruncationConfig(_Checked):
     """TBPTT(k1, k2): an update every k1 steps, errors go back k2 steps from there; or one of the methods that choose.
 
     mean_length, tail, max_length (0: none): artbp's segments. bias_tolerance, max_k2: adaptive, whose k2 is the first
@@ -84,34 +116,31 @@ class TruncationConfig:
         return self.max_k2 if self.kind == "adaptive" else self.k2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("truncation", self.kind, TRUNCATIONS)
-        _at_least("k1", self.k1, 1)
-        _at_least("k2", self.k2, 1)
-        _at_least("memory", self.memory, 0)
+        whole("k1", self.k1, 1, MOST_STEPS)
+        whole("k2", self.k2, 1, MOST_STEPS)
+        whole("memory", self.memory, 0, 1_000_000_000)
         if self.kind == "artbp":
-            _at_least("mean-length", self.mean_length, 1)
-            _require(
-                math.isfinite(self.tail) and self.tail > 2,
-                f"tail {self.tail:g}: must be above 2, or the mean length would be infinite",
-            )
+            between("mean-length", self.mean_length, 1, MOST_STEPS)
+            between("tail", self.tail, 2, 1_000_000_000, excluded=(2,))  # at 2 the mean length would be infinite
+            whole("max-length", self.max_length, 0, MOST_STEPS)
             _require(
                 self.max_length == 0 or self.max_length >= self.mean_length,
-                f"max-length {self.max_length}: must be at least the mean length {self.mean_length:g}",
+                f"--max-length {self.max_length}: must be at least the mean length {self.mean_length:g}",
             )
         if self.kind == "adaptive":
-            _require(
-                0 < self.bias_tolerance < 1,
-                f"bias-tolerance {self.bias_tolerance:g}: must be in (0, 1), a share of the gradient",
-            )
-            _require(self.max_k2 >= self.k2, f"max-k2 {self.max_k2}: must be at least k2 {self.k2}")
+            between("bias-tolerance", self.bias_tolerance, 0, 1, excluded=(0, 1))
+            whole("max-k2", self.max_k2, 1, MOST_STEPS)
+            _require(self.max_k2 >= self.k2, f"--max-k2 {self.max_k2}: must be at least k2 {self.k2}")
         _require(
             self.memory == 0 or (self.kind in ("newest", "artbp") and self.k2 <= self.k1),
-            "memory: only a block whose errors stay within it can be made in pieces: newest with k2 up to k1, or artbp",
+            "--memory: only a block whose errors stay within it can be made in pieces: newest with k2 up to k1, or artbp",
         )
 
 
 @dataclass(frozen=True)
-class ResetConfig:
+class ResetConfig(_Checked):
     """When the state is set to zero, which is another matter than truncation."""
 
     policy: str = "epoch"
@@ -119,11 +148,12 @@ class ResetConfig:
     after: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("reset", self.policy, RESETS)
         if self.policy == "every":
-            _at_least("reset-every", self.every, 1)
+            whole("reset-every", self.every, 1, MOST_STEPS)
         if self.policy == "after":
-            _require(self.after != "", "reset-after: the separator text is empty")
+            _require(self.after != "", "--reset-after: the separator text is empty")
 
     @property
     def separator(self) -> str:
@@ -132,7 +162,7 @@ class ResetConfig:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(_Checked):
     """The rule that turns gradients into steps."""
 
     rule: str = "adamw"
@@ -145,24 +175,26 @@ class OptimizerConfig:
     clip: float = 1.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("optimizer", self.rule, OPTIMIZERS)
-        _require(math.isfinite(self.learning_rate) and self.learning_rate >= 0, f"lr {self.learning_rate}: must be >= 0")
-        _require(0.0 <= self.momentum < 1.0, f"momentum {self.momentum}: must be in [0, 1)")
+        between("lr", self.learning_rate, 0, 1_000)
+        between("momentum", self.momentum, 0, 1, excluded=(1,))
         _require(
             self.momentum == 0.0 or self.rule in ("sgd", "rmsprop"),
-            f"momentum belongs to sgd and rmsprop; {self.rule} has its own running average",
+            f"--momentum belongs to sgd and rmsprop; {self.rule} has its own running average",
         )
         _require(
             not self.nesterov or (self.rule == "sgd" and self.momentum > 0.0),
-            "nesterov needs --optimizer sgd and --momentum above 0",
+            "--nesterov needs --optimizer sgd and --momentum above 0",
         )
-        _require(0.0 <= self.beta1 < 1.0 and 0.0 <= self.beta2 < 1.0, "beta1, beta2: must be in [0, 1)")
-        _at_least("weight-decay", self.weight_decay, 0)
-        _at_least("clip", self.clip, 0)
+        between("beta1", self.beta1, 0, 1, excluded=(1,))
+        between("beta2", self.beta2, 0, 1, excluded=(1,))
+        between("weight-decay", self.weight_decay, 0, 1_000)
+        between("clip", self.clip, 0, 1_000_000_000)
 
 
 @dataclass(frozen=True)
-class ScheduleConfig:
+class ScheduleConfig(_Checked):
     """How the learning rate moves, and when training ends: exactly one of epochs, updates, minutes is given."""
 
     kind: str = "cosine"
@@ -174,17 +206,19 @@ class ScheduleConfig:
     eval_every: int = 0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choice("schedule", self.kind, SCHEDULES)
-        _at_least("warmup", self.warmup, 0)
-        _at_least("patience", self.patience, 0)
-        _at_least("eval-every", self.eval_every, 0)
-        given = [name for name in ("epochs", "updates", "minutes") if getattr(self, name) is not None]
-        _require(len(given) == 1, f"give one of epochs, updates, minutes, not {' and '.join(given) or 'none'}")
-        _at_least(given[0], getattr(self, given[0]), 0)
+        whole("warmup", self.warmup, 0, MOST_UPDATES)
+        whole("patience", self.patience, 0, MOST_UPDATES)
+        whole("eval-every", self.eval_every, 0, MOST_UPDATES)
+        ends = {"epochs": 1_000_000, "updates": MOST_UPDATES, "minutes": 100_000_000}
+        given = [name for name in ends if getattr(self, name) is not None]
+        _require(len(given) == 1, f"give one of --epochs, --updates, --minutes, not {' and '.join(given) or 'none'}")
+        (whole if given[0] == "updates" else between)(given[0], getattr(self, given[0]), 0, ends[given[0]])
 
 
 @dataclass(frozen=True)
-class RunConfig:
+class RunConfig(_Checked):
     """All that decides what a run computes (the number of threads and where it is kept do not).
 
     once: the corpus is read a single time, and the sum of its losses is a code length. max_rollbacks: how often training
@@ -208,11 +242,12 @@ class RunConfig:
     val_fraction: float = 0.1
 
     def __post_init__(self) -> None:
-        _at_least("streams", self.streams, 1)
-        _at_least("sync-every", self.sync_every, 1)
-        _at_least("max-rollbacks", self.max_rollbacks, 0)
-        _seed(self.seed)
-        _require(0.0 <= self.val_fraction < 1.0, f"val-fraction {self.val_fraction}: must be in [0, 1)")
+        super().__post_init__()
+        whole("streams", self.streams, 1, MOST_STREAMS)
+        whole("sync-every", self.sync_every, 1, MOST_UPDATES)
+        whole("max-rollbacks", self.max_rollbacks, 0, 1_000)
+        whole("seed", self.seed, 0, LARGEST_SEED)
+        between("val-fraction", self.val_fraction, 0, 1, excluded=(1,))
 
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that from_json turns back into an equal configuration."""
@@ -232,26 +267,33 @@ class RunConfig:
             known = {f.name for f in fields(cls)}
             _require(set(data) <= known, f"unknown settings {sorted(set(data) - known)}")
             built = {name: kind(**data[name]) for name, kind in parts.items()}
-            return cls(**{**data, **built, "corpus": tuple(data["corpus"])})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ConfigurationError(f"configuration not understood: {error}") from None
+            corpus = data["corpus"]
+            _require(
+                isinstance(corpus, list) and all(isinstance(name, str) for name in corpus), "corpus: must be a list of texts"
+            )
+            return cls(**{**data, **built, "corpus": tuple(corpus)})
+        except (TypeError, KeyError, AttributeError):
+            raise ConfigurationError("the settings of a run are missing or of another kind") from None
 
 
 @dataclass(frozen=True)
-class SavingConfig:
+class SavingConfig(_Checked):
     """When a run is saved, besides at its end: every so many updates or seconds (0: not)."""
 
     updates: int = 0
     seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        _at_least("save-every", self.updates, 0)
-        _at_least("save-every", self.seconds, 0)
+        whole("save-every", self.updates, 0, MOST_UPDATES)
+        between("save-every", self.seconds, 0, 1_000_000_000)
 
 
 @dataclass(frozen=True)
-class DrawConfig:
-    """How a character is chosen. temperature 0: the most likely; top_k 0 and top_p 1: from all characters."""
+class DrawConfig(_Checked):
+    """How a character is chosen. temperature 0 (or below 1e-6): the most likely; top_k 0 and top_p 1: from all characters.
+
+    top_p is a share of the probability that top_k leaves.
+    """
 
     temperature: float = 1.0
     top_k: int = 0
@@ -259,14 +301,14 @@ class DrawConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _at_least("temperature", self.temperature, 0)
-        _at_least("top-k", self.top_k, 0)
-        _require(0.0 < self.top_p <= 1.0, f"top-p {self.top_p}: must be in (0, 1]")
-        _seed(self.seed)
+        between("temperature", self.temperature, 0, 1_000)
+        whole("top-k", self.top_k, 0, MOST_CHARACTERS)
+        between("top-p", self.top_p, 0, 1, excluded=(0,))
+        whole("seed", self.seed, 0, LARGEST_SEED)
 
 
 @dataclass(frozen=True)
-class DynamicConfig:
+class DynamicConfig(_Checked):
     """Dynamic evaluation: an update every k1 characters read; `decay` is the pull back to the trained parameters."""
 
     learning_rate: float = 7e-4
@@ -275,7 +317,7 @@ class DynamicConfig:
     k2: int = 20
 
     def __post_init__(self) -> None:
-        _require(math.isfinite(self.learning_rate) and self.learning_rate >= 0, f"lr {self.learning_rate}: must be >= 0")
-        _require(0.0 <= self.decay <= 1.0, f"decay {self.decay}: must be in [0, 1]")
-        _at_least("k1", self.k1, 1)
-        _at_least("k2", self.k2, 1)
+        between("lr", self.learning_rate, 0, 1_000)
+        between("decay", self.decay, 0, 1)
+        whole("k1", self.k1, 1, MOST_STEPS)
+        whole("k2", self.k2, 1, MOST_STEPS)

@@ -1,6 +1,6 @@
 """What a truncation promises, in one line: reach, weight, uses of each loss, cost, memory."""
 
-from .config import TruncationConfig
+from .config import TRUNCATIONS, TruncationConfig, choice
 
 
 def contract(config: TruncationConfig, resets: str, memory: int) -> str:
@@ -10,7 +10,8 @@ def contract(config: TruncationConfig, resets: str, memory: int) -> str:
 
 
 def _promises(config: TruncationConfig) -> str:
-    """What a method does for the memory it takes."""
+    """What a method does for the memory it takes. Raises ConfigurationError for one that there is not."""
+    choice("truncation", config.kind, TRUNCATIONS)
     if config.kind == "artbp":
         return _random_promises(config)
     k1, k2 = config.k1, config.k2

@@ -11,8 +11,6 @@ import json
 import mmap
 import os
 import shutil
-import sys
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,11 +21,11 @@ import numpy as np
 
 from . import cache
 from .errors import CorpusError
+from .sources import STANDARD_INPUT, is_regular, open_source
 from .vocabulary import Vocabulary, code_points, id_type
 
 _PIECE = 1 << 20  # bytes read at a time
 _CODE_POINTS = 0x110000
-STANDARD_INPUT = "-"
 _MARK = "\ufeff"  # at a file's start it says how it is encoded, and is none of its text
 
 
@@ -50,10 +48,14 @@ class Corpus:
 
         Without it the memory of a long run would grow to the size of the corpus.
         """
-        _forget(self.ids)
+        forget(self.ids)
+
+    def held_out(self) -> "Corpus":
+        """Returns what was held out for validation, as a text of its own."""
+        return Corpus(self.validation, self.vocabulary, self.digest, self.validation, self.validation[:0])
 
 
-def _forget(ids: np.ndarray) -> None:
+def forget(ids: np.ndarray) -> None:
     """Gives back the memory of a mapped file's pages."""
     mapped = getattr(ids, "_mmap", None)
     if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -68,61 +70,72 @@ def read_corpus(
     on_read: Callable[[int], None] = lambda n: None,
     least_distinct: int = 2,
     verify: bool = True,
+    expected: str | None = None,
 ) -> Corpus:
     """Reads text files ("-": standard input) in order as one sequence.
 
     val_file: validation text of its own; else the last val_fraction of the corpus is held out. on_read is called with
     the number of bytes of every piece read; all are read twice, if they are not in the cache. least_distinct: with 1, a
-    text of one repeated character is no error. verify: whether the checksum of what lies in the cache is computed, for
-    which all of it is read. Raises CorpusError.
+    text of one character, repeated or not, is no error. verify: whether the checksum of what lies in the cache is
+    computed, for which all of it is read. expected: the digest that the text must have; nothing is kept of another one.
+    Raises CorpusError.
     """
     sources = (*paths, *([val_file] if val_file is not None else []))
     if sources.count(STANDARD_INPUT) > 1:
         raise CorpusError("standard input (-) can be read only once: name it once")
     directory = cache.private_directory("corpora")
-    with tempfile.TemporaryDirectory(prefix="incoming-", dir=directory) as scratch:
-        files = [_regular_file(name, Path(scratch) / str(i)) for i, name in enumerate(sources)]
-        entry = directory / _key(files, Path(scratch), use_bytes)
+    with cache.incoming(directory) as scratch:
+        files = [_regular_file(name, scratch / str(i)) for i, name in enumerate(sources)]
+        entry = directory / _key(files, scratch, use_bytes)
         found = _cached(entry, verify)
         if found is None:
-            _encode(files, sources, use_bytes, Path(scratch) / "entry", on_read, least_distinct)
-            _install(Path(scratch) / "entry", entry)
+            _encode(files, sources, use_bytes, scratch / "entry", on_read, least_distinct, expected)
+            _install(scratch / "entry", entry)
             found = _cached(entry)
             if found is None:
                 raise CorpusError(f"{entry}: the cache's file is damaged as soon as it is written: is the disk sound?")
     cache.evict(directory, keep=entry)
     cache.evict_kernels()
+    _require_digest(found[1]["digest"], expected, sources)
     return _split(*found, paths, val_file, val_fraction, least_distinct)
 
 
 def require_shareable(paths: tuple[str, ...]) -> None:
     """Refuses what only one of several ranks could read: standard input, a pipe. Raises CorpusError."""
     for name in paths:
-        if name == STANDARD_INPUT or (Path(name).exists() and not Path(name).is_file()):
+        if Path(name).exists() and not is_regular(name) or name == STANDARD_INPUT:
             raise CorpusError(f"{name}: only one rank could read it; name a file that all can")
 
 
 def _regular_file(name: str, spool: Path) -> Path:
     """The file itself, or a copy of what can be read only once: standard input, a pipe."""
-    if name == STANDARD_INPUT:
-        return _copy(sys.stdin.buffer, spool)
-    path = Path(name)
-    if not path.exists():
-        raise CorpusError(f"{name}: no such file")
-    if path.is_dir():
-        raise CorpusError(f"{name}: is a directory; name the text files in it")
-    if not os.access(path, os.R_OK):
-        raise CorpusError(f"{name}: no permission to read it")
-    if path.is_file():
-        return path
-    with path.open("rb") as source:
-        return _copy(source, spool)
+    with open_source(name) as source:
+        return Path(name) if is_regular(name) else _copy(name, source, spool)
 
 
-def _copy(source: BinaryIO, spool: Path) -> Path:
+def _copy(name: str, source: BinaryIO, spool: Path) -> Path:
+    """Copies a source as far as it may fill the disk."""
+    most, size = cache.room(spool.parent), 0
     with spool.open("wb") as out:
-        shutil.copyfileobj(source, out, _PIECE)
+        while piece := source.read(_PIECE):
+            size += len(piece)
+            _require_room(name, size, most)
+            out.write(piece)
     return spool
+
+
+def _require_room(name: str, size: int, most: int) -> None:
+    if size > most:
+        shown = "standard input" if name == STANDARD_INPUT else name
+        raise CorpusError(
+            f"{shown}: {size / 1e9:.1f} GB and more do not fit into half of the free disk at {cache.root()}: does it ever "
+            "end? For a longer text set CHARLM_CACHE to a directory on a larger disk"
+        )
+
+
+def _require_digest(found: str, expected: str | None, sources: tuple[str, ...]) -> None:
+    if expected is not None and found != expected:
+        raise CorpusError(f"{' '.join(sources)}: holds another text now")
 
 
 def _key(files: list[Path], scratch: Path, use_bytes: bool) -> str:
@@ -179,8 +192,11 @@ def _encode(
     target: Path,
     on_read: Callable[[int], None],
     least_distinct: int,
+    expected: str | None,
 ) -> None:
     """Writes ids.npy, one sequence over all files, and meta.json into the new directory `target`."""
+    least = sum(path.stat().st_size for path in files) // (1 if use_bytes else 4)  # a character has four bytes at most
+    _require_room(" ".join(sources), least, cache.room(target.parent))
     seen = np.zeros(_CODE_POINTS, bool)
     lengths, digest = [], hashlib.sha256()
     before = [_state(path) for path in files]
@@ -192,6 +208,7 @@ def _encode(
             length += len(codes)
         lengths.append(length)
         digest.update(b"\0%d" % length)
+    _require_digest(digest.hexdigest(), expected, sources)
     known = np.flatnonzero(seen)
     if not use_bytes and len(known) == 1 < least_distinct and sum(lengths) > 1:
         raise CorpusError(f"{' '.join(sources)}: all characters are {chr(known[0])!r}; there is nothing to learn")
@@ -201,6 +218,7 @@ def _encode(
     table = table.astype(id_type(size))
     target.mkdir(mode=0o700)
     total = sum(lengths)
+    _require_room(" ".join(sources), total * table.itemsize, cache.room(target.parent))
     at = checksum = 0
     with (target / "ids.npy").open("wb") as out:  # not memory-mapped: pages written there would count as ours
         header = {"descr": np.lib.format.dtype_to_descr(table.dtype), "fortran_order": False, "shape": (total,)}
@@ -278,7 +296,7 @@ def _split(
     corpus_length = sum(meta["lengths"][: len(paths)])
     if corpus_length == 0:
         raise CorpusError(f"{what}: the corpus is empty; there is nothing to learn")
-    if corpus_length == 1:
+    if corpus_length == 1 < least_distinct:
         raise CorpusError(f"{what}: the corpus is one character long; two are the least, one to read and one to predict")
     held_out = 0 if val_file is not None else corpus_length - int(corpus_length * (1.0 - val_fraction))
     if held_out == 1:
@@ -287,7 +305,7 @@ def _split(
     validation = ids[corpus_length - held_out :]
     if val_file is not None and len(validation) < 2:
         raise CorpusError(f"{val_file}: validation text needs at least two characters")
-    if len(train) < 2:
+    if len(train) < min(2, least_distinct):
         raise CorpusError(f"{what}: holding out {val_fraction:g} leaves fewer than two characters; use --val-fraction 0")
     vocabulary = Vocabulary(meta["characters"])
     if len(vocabulary) < least_distinct:

@@ -1,13 +1,13 @@
 """The curves of a run, read from its metrics.jsonl."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import METRICS
+from .directory import METRICS
 from .errors import CheckpointError
+from .storage import read_json
 
 AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of training"}
 
@@ -36,14 +36,17 @@ class Curves:
 def read_curves(run: Path) -> Curves:
     """The curves of a run directory, or of the one that a checkpoint lies in. Raises CheckpointError."""
     directory = run if run.is_dir() else run.parent
+    path = directory / METRICS
+    if path.exists() and not path.is_file():
+        raise CheckpointError(f"{path}: is no regular file, as charlm writes it")
     try:
-        lines = (directory / METRICS).read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        raise CheckpointError(f"{directory / METRICS}: {error.strerror or error}; is this a run's directory?") from None
+        raise CheckpointError(f"{path}: {error.strerror or error}; is this a run's directory?") from None
     records = [record for line in lines if (record := _record(line))]
     found = Curves(directory, *([r for r in records if key in r] for key in ("train_nats", "val_nats")))
     if not found.train and not found.validation:
-        raise CheckpointError(f"{directory / METRICS}: holds nothing to draw yet; train for longer")
+        raise CheckpointError(f"{path}: holds nothing to draw yet; train for longer")
     return found
 
 
@@ -55,7 +58,7 @@ _VALIDATION = (*_PLACE, "val_nats")
 def _record(line: str) -> dict[str, Any]:
     """A line's object; an empty one of a line that is torn, as one being written may be, or not a curve's."""
     try:
-        found = json.loads(line)
+        found = read_json(line)
         numbers = [found[name] for name in (_TRAIN if "train_nats" in found else _VALIDATION)]
         sound = all(math.isfinite(number) for number in numbers) and isinstance(found.get("sample", ""), str)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):

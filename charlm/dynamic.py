@@ -10,11 +10,11 @@ where decay RMS_norm is at most 1. They measure MS_g on training text, which may
 that the model itself writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from .blocks import Resets, Streams
+from .blocks import Ids, Resets, Streams
 from .config import DrawConfig, DynamicConfig, OptimizerConfig, TruncationConfig
 from .errors import DivergenceError
 from .kernels.buffers import Rule
@@ -41,8 +41,8 @@ class DynamicEvaluator:
         squares = self._mean_squares(_own_text(trained, resets, threads))
         self._rule = self._rule_of(trained, squares)
 
-    def losses(self, ids: np.ndarray, on_done: Callable[[int], None] = lambda n: None) -> np.ndarray:
-        """Nats of each block of k1 characters, each before the model learns from it: (ceil((N - 1) / k1),) float64.
+    def losses(self, ids: Ids, on_done: Callable[[int], None] = lambda n: None) -> Iterator[float]:
+        """Yields the nats of each block of k1 characters of ids (N,), all but the first, before the model learns from it.
 
         on_done is told how many characters more were read. Raises DivergenceError.
         """
@@ -50,10 +50,10 @@ class DynamicEvaluator:
         return self._read(ids, self._rule, self._config.learning_rate, on_done)
 
     def _read(
-        self, ids: np.ndarray, rule: Rule, rate: float, on_done: Callable[[int], None] = lambda n: None
-    ) -> np.ndarray:  # fmt: skip
+        self, ids: Ids, rule: Rule, rate: float, on_done: Callable[[int], None] = lambda n: None
+    ) -> Iterator[float]:  # fmt: skip
         c = self._config
-        streams, at, found = Streams(len(ids), 1), Position(), []
+        streams, at = Streams(len(ids), 1), Position()
         truncation = Truncation(TruncationConfig(c.k1, c.k2), streams)
         updates = max(1, _CALL // c.k1)
         while at.epoch == 0:
@@ -61,14 +61,13 @@ class DynamicEvaluator:
             reports = self._net.train(plan, rule)
             if not reports.applied.all():
                 raise DivergenceError("dynamic evaluation diverged: a gradient is not finite; try a lower --lr")
-            found.append(reports.nats.sum(1))
+            yield from reports.nats.sum(1).tolist()
             on_done(int(plan.steps.sum()))
-        return np.concatenate(found)
 
     def _mean_squares(self, ids: np.ndarray) -> np.ndarray:
         """The mean over blocks of each gradient's square, as the flat buffer lies, float64: Adagrad's sums, at no rate."""
         adagrad = Optimizer(OptimizerConfig("adagrad", 0.0, clip=0.0), self._parameters, self._net.gradients)
-        blocks = len(self._read(ids, adagrad.rule, 0.0))
+        blocks = sum(1 for _ in self._read(ids, adagrad.rule, 0.0))
         return adagrad.slots[0].astype(np.float64) / blocks
 
     def _rule_of(self, trained: Parameters, squares: np.ndarray) -> Rule:

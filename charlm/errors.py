@@ -1,5 +1,7 @@
 """The errors that charlm raises on purpose. Each message says what, where, and what to do; the command line prints it."""
 
+import math
+
 
 class CharlmError(Exception):
     """The base of all of them."""
@@ -23,3 +25,14 @@ class CheckpointError(CharlmError):
 
 class DivergenceError(CharlmError):
     """Training produced a loss or gradient that is not finite."""
+
+
+class GateError(CharlmError):
+    """A result that is worse than what was asked for: no failure of charlm's."""
+
+
+def finite(number: float, what: str) -> float:
+    """Returns a number that a model's arithmetic gave. Raises CharlmError where it is not finite: it would mean nothing."""
+    if not math.isfinite(number):
+        raise CharlmError(f"{what} is not a finite number: the model's parameters are too large to compute with")
+    return number

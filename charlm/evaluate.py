@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .blocks import Resets, Streams
+from .blocks import Ids, Resets, Streams
 from .kernels.parallel import share
 from .network import Network
 from .parameters import Parameters
@@ -45,20 +45,21 @@ class Evaluator:
         self._net.score(np.zeros((1, self._net.streams), np.int32), np.zeros((0, self._net.streams), np.uint8))
 
     def evaluate(
-        self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None] = lambda n: None
+        self, ids: Ids, resets: Resets, on_done: Callable[[int], None] = lambda n: None, steps: int | None = None
     ) -> Evaluation:  # fmt: skip
         """Scores every character of ids but the first, as far as it lies in streams that are read here.
 
         With one stream the text is read in order. With more, each stream reads its part, after a warm-up on up to 512
-        characters before it that are not counted. on_done is told how many characters more were read.
+        characters before it that are not counted. on_done is told how many characters more were read. steps: how many
+        characters of its part each stream reads, all by default: then they are a sample of the whole text.
         """
         chars, nats, hits = 0, 0.0, 0
-        for _, losses, right in self._calls(ids, resets, on_done):
+        for _, losses, right in self._calls(ids, resets, on_done, steps):
             chars, nats, hits = chars + len(losses), nats + float(losses.sum()), hits + int(right.sum())
         return Evaluation(chars, nats, hits)
 
     def losses(
-        self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None] = lambda n: None
+        self, ids: Ids, resets: Resets, on_done: Callable[[int], None] = lambda n: None
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """(nats (N-1,) float64, hits (N-1,) uint8) of the characters 1 .. N-1 in their order."""
         nats, hits = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
@@ -68,7 +69,7 @@ class Evaluator:
         return nats, hits
 
     def _calls(
-        self, ids: np.ndarray, resets: Resets, on_done: Callable[[int], None]
+        self, ids: Ids, resets: Resets, on_done: Callable[[int], None], steps: int | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:  # fmt: skip
         """Reads the text a call at a time: (place of the first target, losses, hits) of each stream."""
         net, whole = self._net, Streams(len(ids), self._streams)
@@ -78,8 +79,9 @@ class Evaluator:
         warm_up = min(WARM_UP, int(whole.starts[-1]))
         net.clear_state()
         per_call = max(1, _CALL // (net.streams * _STEPS)) * _STEPS
-        for first in range(-warm_up, streams.steps, per_call):
-            last = min(streams.steps, first + per_call)
+        end = streams.steps if steps is None else min(steps, streams.steps)
+        for first in range(-warm_up, end, per_call):
+            last = min(end, first + per_call)
             losses, right = net.score(*_read(streams, resets, ids, first, last))
             for s, (start, targets) in enumerate(zip(streams.starts.tolist(), streams.targets.tolist(), strict=True)):
                 own = slice(max(0, first), min(last, targets))
@@ -89,7 +91,7 @@ class Evaluator:
             on_done((last - first) * net.streams)
 
 
-def _read(streams: Streams, resets: Resets, ids: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+def _read(streams: Streams, resets: Resets, ids: Ids, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
     """Characters (last - first + 1, S) and resets of steps [first, last); steps below 0 are the warm-up.
 
     Resets are those of the text read in order, whatever the streams. What the first stream reads before the text

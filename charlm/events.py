@@ -5,14 +5,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Note:
-    """Something that was found or decided before training began."""
+    """Something that was found or decided, mostly before training began."""
 
     message: str
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training is. nats: mean loss of the newest updates, per character; share: of the whole run."""
+    """Where training is. nats: mean loss of the newest updates, per character; share: of the whole run.
+
+    validating: roughly, the time of all of the run's validations as a share of the time of its training.
+    """
 
     updates: int
     epochs: float
@@ -22,11 +25,15 @@ class Progress:
     nats: float
     learning_rate: float
     gradient_norm: float
+    validating: float = 0.0
 
 
 @dataclass(frozen=True)
 class Validation:
-    """A look at the held-out text. sample: a short text as the model now writes it."""
+    """A look at the held-out text. train_nats: mean loss of the updates since the last one, NaN where there were none.
+
+    sample: a short text as the model now writes it.
+    """
 
     updates: int
     epochs: float

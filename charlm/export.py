@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from .checkpoint import Checkpoint, parameters_of, understood
-from .config import ModelConfig, RunConfig
+from .config import GATES, ModelConfig, RunConfig
 from .errors import CheckpointError, ConfigurationError, CorpusError
-from .storage import write_atomically
+from .sources import read_small
+from .storage import read_json, write_atomically
 from .vocabulary import Vocabulary
 
 _META = "charlm"  # the key of our own meta data
-_CELL_OF_GATES = {1: "rnn", 3: "gru", 4: "lstm"}
+_CELL_OF_GATES = {gates: cell for cell, gates in GATES.items()}
 _OPSET = 17
 # Our gates' order (PyTorch's) in ONNX's: i o f c of lstm, z r h of gru.
 _ONNX_GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
@@ -43,9 +44,9 @@ def load_safetensors(path: Path, vocabulary: Vocabulary | None, activation: str)
     arrays, meta = _read_safetensors(path)
     if _META in meta and vocabulary is None:
         try:
-            own = json.loads(meta[_META])
-        except (ValueError, RecursionError) as error:
-            raise CheckpointError(f"{path}: its meta data is not understood: {error!r}") from None
+            own = read_json(meta[_META])
+        except (ValueError, RecursionError):
+            raise CheckpointError(f"{path}: charlm's meta data in it is not understood: it is no JSON") from None
         config, known, progress = understood(path, own)
         parameters = parameters_of(path, config.model, len(known), arrays)
         return Checkpoint(path, config, known, parameters, progress, {})
@@ -127,7 +128,7 @@ def _input_and_output(
 def read_vocabulary(path: Path) -> Vocabulary:
     """A JSON list of characters in id order, or an object from character to id. Raises CheckpointError."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(read_small(str(path)).decode("utf-8"))
         if isinstance(found, dict):
             if sorted(found.values()) != list(range(len(found))):
                 raise ValueError("its ids are not 0, 1, 2 and so on")
@@ -136,7 +137,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
             raise ValueError("it should be a list of single characters")
         return Vocabulary(found)
     except (OSError, ValueError, TypeError, CorpusError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = "it is no JSON" if isinstance(error, UnicodeDecodeError | json.JSONDecodeError) else error
         raise CheckpointError(f"{path}: not a vocabulary ({reason}): a JSON list of characters in id order is one") from None
 
 

@@ -2,13 +2,11 @@
 
 import math
 import os
-from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-
-from .checkpoint import Checkpoint
-from .config import RunConfig
+from .checkpoint import Checkpoint, pytorch_shapes
+from .config import ModelConfig, RunConfig
 from .corpus import Corpus
 from .errors import CheckpointError, ConfigurationError, ResourceError
 from .parameters import Parameters
@@ -73,6 +71,11 @@ def require_memory(needed: int) -> None:
         )
 
 
+def least_bytes(model: ModelConfig, vocabulary: int) -> int:
+    """Returns the memory of a network's parameters and their gradient, without making them."""
+    return 8 * sum(math.prod(shape) for shape in pytorch_shapes(model, vocabulary).values())
+
+
 def free_memory() -> float:
     """Bytes that programs can still take, where the system says so (Linux)."""
     try:
@@ -82,27 +85,35 @@ def free_memory() -> float:
     return next((1024.0 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")), math.inf)
 
 
-def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Parameters:
-    """Parameters for a new run that start from another's; characters it did not know keep their drawn values."""
-    theirs, mine = (replace(c.model, dropout=0.0, forget_bias=None) for c in (source.config, config))
-    if theirs != mine:
-        raise CheckpointError(f"{source.path}: its network {source.config.model} is not the one asked for, {config.model}")
+class Adopted(NamedTuple):
+    """Parameters that start from another run's. known: characters of the corpus that it knew; new: those that it did not."""
+
+    parameters: Parameters
+    known: int
+    new: list[str]
+
+
+def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Adopted:
+    """Parameters for a new run that start from another's of the same shape.
+
+    Characters that the other did not know keep their drawn values. Raises CheckpointError.
+    """
+    if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
+        theirs, ours = ("bytes", "characters") if source.vocabulary.uses_bytes else ("characters", "bytes")
+        advice = "give --bytes" if theirs == "bytes" else "leave --bytes out"
+        raise CheckpointError(f"{source.path}: its model reads {theirs}, this run {ours}: {advice}")
     parameters = Parameters(config.model, len(corpus.vocabulary))
     parameters.initialise(config.seed)
-    if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
-        raise CheckpointError(f"{source.path}: one of the two models reads bytes, the other characters; see --bytes")
     arrays, old = parameters.to_pytorch(), source.parameters.to_pytorch()
-    new = corpus.vocabulary.characters or [chr(b) for b in range(256)]
-    old_ones = source.vocabulary.characters or [chr(b) for b in range(256)]
-    place = {character: i for i, character in enumerate(old_ones)}
-    shared = [(i, place[character]) for i, character in enumerate(new) if character in place]
-    here, there = (np.array(side, int) for side in zip(*shared, strict=True)) if shared else (np.array([], int),) * 2
+    there = source.vocabulary.encode_each(corpus.vocabulary)
+    known = there >= 0
     for name, array in old.items():
         if name == "rnn.weight_ih_l0":
-            arrays[name][:, here] = array[:, there]
+            arrays[name][:, known] = array[:, there[known]]
         elif name.startswith("out."):
-            arrays[name][here] = array[there]
+            arrays[name][known] = array[there[known]]
         else:
             arrays[name] = array
     parameters.load_pytorch(arrays, str(source.path))
-    return parameters
+    new = [character for character, is_known in zip(corpus.vocabulary.characters or [], known, strict=False) if not is_known]
+    return Adopted(parameters, int(known.sum()), new)

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import METRICS
+from .directory import METRICS
 from .events import Alarm
 from .kernels.buffers import Plan, Reports
 from .network import Network
@@ -40,6 +40,7 @@ class Journal:
         self._every = max(1, int(_LOG_CHARS / chars_per_update))
         self._tally = _Tally()
         self._complete_nats: float | None = None
+        self._unvalidated = [0.0, 0]  # nats and characters trained since the last validation
         self.longest = 0  # block of the run so far, in steps
         self._lines = 0  # in the file
         self._waiting: list[str] = []  # lines that could not be written
@@ -55,6 +56,16 @@ class Journal:
         if self._complete_nats is not None:
             return self._complete_nats
         return self._tally.nats / self._tally.chars if self._tally.chars else math.nan
+
+    @property
+    def recent_nats(self) -> float:
+        """Mean loss per character of the updates since the last validation."""
+        nats, chars = self._unvalidated
+        return nats / chars if chars else math.nan
+
+    def validated(self) -> None:
+        """Begins anew with what `recent_nats` sums up."""
+        self._unvalidated = [0.0, 0]
 
     def append(self, record: dict[str, Any]) -> None:
         """Writes a line, and those that could not be written before; what cannot be written now waits for the next."""
@@ -93,6 +104,7 @@ class Journal:
         for u, (loss, n) in enumerate(zip(nats, chars, strict=True)):
             tally.nats += loss
             tally.chars += n
+            self._unvalidated = [self._unvalidated[0] + loss, self._unvalidated[1] + n]
             tally.updates += 1
             tally.clipped += int(0 < self._clip < reports.norm[u])
             tally.steps += int(plan.steps[u])
@@ -135,13 +147,15 @@ class Journal:
         """What `restore` needs."""
         return {
             "tally": list(astuple(self._tally)), "complete_nats": self._complete_nats, "longest": self.longest,
-            "lines": self._lines, "waiting": self._waiting,
+            "lines": self._lines, "waiting": self._waiting, "unvalidated": self._unvalidated,
         }  # fmt: skip
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a state: lines that were written after it are removed, they will be made again."""
         self._tally, self._complete_nats, self.longest = _Tally(*state["tally"]), state["complete_nats"], state["longest"]
         self._lines, self._waiting = state["lines"], list(state["waiting"])
+        nats, chars = state.get("unvalidated", (0.0, 0))
+        self._unvalidated = [float(nats), int(chars)]
         self._ranks.on_first(self._remove_later_lines)
 
     def _remove_later_lines(self) -> None:

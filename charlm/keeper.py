@@ -12,9 +12,10 @@ import numpy as np
 
 from . import checkpoint
 from .blocks import Streams
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, require_finite
 from .config import RunConfig, SavingConfig
 from .corpus import Corpus
+from .directory import BEST, CONFIG, LAST
 from .errors import CheckpointError
 from .events import Alarm
 from .journal import Journal
@@ -80,19 +81,19 @@ class Keeper:
         text = json.dumps(self._parts.config.to_json(), indent=2, ensure_ascii=False) + "\n"
         # A file's name may hold lone surrogates; written with a backslash they are JSON's escapes.
         data = text.encode("utf-8", "backslashreplace")
-        self._parts.ranks.on_first(lambda: write_atomically(self._run / checkpoint.CONFIG, lambda file: file.write(data)))
+        self._parts.ranks.on_first(lambda: write_atomically(self._run / CONFIG, lambda file: file.write(data)))
 
     def save_last(self, now: Standing, results: dict[str, Any]) -> None:
         """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
         self._last = time.monotonic()  # also where it fails: the next attempt is as far away
         self._parts.journal.flush(to_disk=True)
         carried = {name: self._all_streams(own) for name, own in self._carried(now).items()}
-        self._save(checkpoint.LAST, now, results, {"optimizer": self._parts.optimizer.slots, **carried})
+        self._save(LAST, now, results, {"optimizer": self._parts.optimizer.slots, **carried})
         self.dirty = False
 
     def save_best(self, now: Standing, results: dict[str, Any]) -> None:
         """Writes best.npz: the model alone. Raises CheckpointError."""
-        self._save(checkpoint.BEST, now, results, {})
+        self._save(BEST, now, results, {})
 
     def _save(self, name: str, now: Standing, results: dict[str, Any], resume: dict[str, np.ndarray]) -> None:
         parts = self._parts
@@ -119,7 +120,7 @@ class Keeper:
 
     def load_last(self) -> Checkpoint:
         """What was saved last. Raises CheckpointError."""
-        return self._parts.ranks.from_first(lambda: checkpoint.load(self._run / checkpoint.LAST))
+        return self._parts.ranks.from_first(lambda: checkpoint.load(self._run / LAST))
 
     def restore(self, saved: Checkpoint) -> Standing:
         """Brings all parts to where `saved` (last.npz of the same run) was written; raises CheckpointError."""
@@ -139,8 +140,8 @@ class Keeper:
             parts.truncation.k2 = p["k2"]
             parts.schedule.factor, parts.schedule.stale = p["schedule"]
             parts.journal.restore(p["journal"])
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise CheckpointError(f"{saved.path}: cannot be resumed: {error!r} in its progress") from None
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+            raise CheckpointError(f"{saved.path}: cannot be resumed: its progress is incomplete or impossible") from None
         slots, reaches_back = parts.optimizer.slots, parts.truncation.reaches_back(now.at)
         slots[...] = _array(saved, "optimizer", slots.shape, slots.dtype)
         first, own, count = parts.streams.first, parts.streams.own, parts.streams.count
@@ -161,4 +162,5 @@ def _array(saved: Checkpoint, name: str, shape: tuple[int, ...], dtype: np.dtype
         raise CheckpointError(
             f"{saved.path}: array resume/{name} should be {dtype} {shape}, the file has {found.dtype} {found.shape}"
         )
+    require_finite(saved.path, f"resume/{name}", found)
     return found

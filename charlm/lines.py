@@ -7,15 +7,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .blocks import Resets
 from .checkpoint import Checkpoint
-from .errors import CorpusError
+from .config import ResetConfig
+from .errors import CorpusError, finite
 from .network import Network
+from .sample import opening
 
 _STREAMS = 32  # read side by side where lines do not depend on each other
 _STEPS = 64  # of a block
 _CALL = 1 << 15  # characters of a kernel call, so that Ctrl-C is noticed soon
 _WORTH = 4  # times as many characters as the longest line has make it worth to read side by side
-ESCAPE = 2.0**-16  # the probability that is kept for characters that a model does not know
+# The probability that is kept for characters that a model does not know: so small that known ones cost no more by it than
+# rounding does, while an unknown one costs 44 bits, 24 for the escape and 20 for which it is.
+ESCAPE = 2.0**-24
 _CODE_POINTS = 0x110000
 
 
@@ -69,20 +74,34 @@ class Escape:
 class LineScorer:
     """Scores lines in their order, in batches of any size; what comes out does not depend on how they are batched.
 
-    A line is predicted from a line's end, with the state zero before it is read (alone), or carried from line to line.
+    The text is read as evaluation reads it: its first character is predicted from the last one of sample.opening, and the
+    state is reset where the policy says so, whatever lines there are.
     """
 
-    def __init__(self, saved: Checkpoint, alone: bool, escape: bool = False, threads: int = 1) -> None:
-        """escape: whether unknown characters have a price (see Escape) or are an error. Raises CorpusError."""
-        newline, unknown = saved.vocabulary.encode_known("\n")
-        if unknown:
+    def __init__(
+        self, saved: Checkpoint, policy: ResetConfig | None = None, escape: bool = False, threads: int = 1
+    ) -> None:  # fmt: skip
+        """policy: default that of the model. escape: whether unknown characters have a price or are an error.
+
+        Raises CorpusError where each line is to be read alone and the model knows no line's end.
+        """
+        config = policy or saved.config.reset
+        self._vocabulary = saved.vocabulary
+        self._resets = Resets.for_text(config, saved.config.truncation.k1, saved.vocabulary)
+        self._alone = config.policy == "line"
+        if self._alone and len(self._resets.separator) == 0:
             raise CorpusError(f"{saved.path}: the model knows no line's end: it was trained on a text of one line")
-        self._newline = self._last = int(newline[0])
-        self._alone, self._vocabulary = alone, saved.vocabulary
+        self._opening = int(opening(config, saved.vocabulary)[-1])
         self._escape = Escape(len(saved.vocabulary)) if escape else None
         self._narrow = Network(saved.parameters, 1, _STEPS, threads=threads)
-        self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads) if alone else None
+        self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads) if self._alone else None
         self._lines = 0
+        self._begin(np.array([self._opening]), 0)
+
+    def _begin(self, characters: np.ndarray, position: int) -> None:
+        """Starts at a place of the text. characters: that were read before the last of them; position: of the last one."""
+        self._narrow.clear_state()
+        self._read_before, self._last, self._position = characters[:-1], int(characters[-1]), position
 
     def score(self, lines: Sequence[str]) -> Iterator[Scored]:
         """Yields each line scored; raises CorpusError at the first that cannot be, after those before it."""
@@ -98,27 +117,38 @@ class LineScorer:
         known = self._nats([each[each >= 0] for each in ids])
         for line, each, nats in zip(lines, ids, known, strict=False):
             costs = self._escape.costs(each, nats) if self._escape else nats
+            finite(float(costs.sum()), "the loss of a line")
             yield Scored(line, costs / math.log(2), int((each < 0).sum()) if self._escape else 0)
         if problem:
             raise problem
 
-    def jump(self, lines: int, before: str) -> None:
-        """Goes on at another place of the text: after so many lines, whose last characters are `before`.
+    def count_known(self, lines: Sequence[str]) -> int:
+        """Returns how many characters of the lines the model knows, which is how far reading them goes."""
+        return sum(int((self._vocabulary.look_up(line) >= 0).sum()) for line in lines)
 
-        Lines that are not scored alone have the state that these characters leave, as eval's streams have theirs.
+    def jump(self, lines: int, known: int, before: str) -> None:
+        """Goes on at another place of the text: after so many lines and known characters, the last of which are `before`.
+
+        Where the text before it was longer, the state is the one that these characters leave, as eval's streams have
+        theirs.
         """
         self._lines = lines
-        if not self._alone:
-            self._narrow.clear_state()
-            self._last = self._newline
-            ids = self._vocabulary.look_up(before)
-            self._in_order(ids[ids >= 0])
+        if self._alone:
+            return
+        ids = self._vocabulary.look_up(before)
+        ids = ids[ids >= 0]
+        if len(ids) >= known:
+            self._begin(np.array([self._opening]), 0)
+            self._in_order(ids)
+        else:
+            self._begin(ids[:1], known - len(ids) + 1)
+            self._in_order(ids[1:])
 
     def _encode(self, line: str, number: int) -> np.ndarray:
         ids = self._vocabulary.look_up(line)
         if self._escape is None and (ids < 0).any():
             if any("\udc80" <= character <= "\udcff" for character in line):
-                raise CorpusError(f"line {number:,}: not UTF-8; convert it (iconv), or use --unknown escape")
+                raise CorpusError(f"line {number:,}: not UTF-8; convert it (iconv), or leave out --unknown error")
             self._vocabulary.encode(line, f"line {number:,}")  # which names the character
         return ids
 
@@ -132,27 +162,29 @@ class LineScorer:
         return [losses[a:b] for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 
     def _in_order(self, ids: np.ndarray) -> np.ndarray:
-        characters = np.concatenate([[self._newline if self._alone else self._last], ids])[:, None]
+        characters = np.concatenate([[self._last], ids])
+        resets = self._resets.following(self._read_before, characters[:-1], self._position)
         if len(ids):
-            self._last = int(ids[-1])
-        return self._read(self._narrow, characters)[:, 0]
+            recent = max(1, len(self._resets.separator))
+            self._read_before = np.concatenate([self._read_before, characters[:-1]])[-recent:]
+            self._last, self._position = int(ids[-1]), self._position + len(ids)
+        return self._read(self._narrow, characters[:, None], resets[:, None])[:, 0]
 
     def _side_by_side(self, net: Network, ids: np.ndarray, ends: np.ndarray) -> np.ndarray:
         """Whole lines are dealt out to streams of about the same length."""
         cuts = ends[np.searchsorted(ends, np.linspace(0, len(ids), net.streams + 1))]
-        characters = np.full((int(np.diff(cuts).max()) + 1, net.streams), self._newline, np.int32)
+        characters = np.full((int(np.diff(cuts).max()) + 1, net.streams), self._opening, np.int32)
         pieces = list(enumerate(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)))
         for s, (a, b) in pieces:
             characters[1 : b - a + 1, s] = ids[a:b]
-        found = self._read(net, characters)
+        found = self._read(net, characters, characters[:-1] == self._opening)
         return np.concatenate([found[: b - a, s] for s, (a, b) in pieces])
 
-    def _read(self, net: Network, characters: np.ndarray) -> np.ndarray:
-        """Losses (n, S) of the rows (n + 1, S) after the first."""
+    def _read(self, net: Network, characters: np.ndarray, resets: np.ndarray) -> np.ndarray:
+        """Losses (n, S) of the rows (n + 1, S) after the first; resets (n, S): where the state is set to zero."""
         steps = max(1, _CALL // net.streams)
         found = [np.zeros((0, net.streams))]
-        for first in range(0, len(characters) - 1, steps):
+        for first in range(0, len(resets), steps):
             part = np.ascontiguousarray(characters[first : first + steps + 1], np.int32)
-            resets = (part[:-1] == self._newline) if self._alone else np.zeros((len(part) - 1, net.streams), bool)
-            found.append(net.score(part, resets.astype(np.uint8))[0])
+            found.append(net.score(part, np.ascontiguousarray(resets[first : first + steps], np.uint8))[0])
         return np.concatenate(found)

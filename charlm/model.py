@@ -10,26 +10,27 @@ import numpy as np
 
 from .blocks import Resets
 from .checkpoint import Checkpoint, load_run
-from .config import DrawConfig, DynamicConfig, choice
+from .config import DrawConfig, DynamicConfig, ResetConfig, choice
 from .dynamic import DynamicEvaluator
-from .errors import CorpusError
+from .errors import finite
 from .evaluate import Evaluator
 from .fitting import thread_count
 from .lines import Escape, LineScorer, Scored
 from .ranks import Ranks
 from .sample import opening
+from .texts import EncodedText
+from .vocabulary import Vocabulary
 from .writer import Text, Writer
 
 _LINES = 4096  # scored at once
-_PIECE = 1 << 20  # characters counted at a time
 
 
 @dataclass(frozen=True)
 class Score:
     """How well a text was predicted.
 
-    chars: characters that were (of a model of bytes: bytes). nats: the sum of -log p. hits: how many of them were the
-    likeliest. bytes: of their UTF-8 form. unknown: how many the model does not know.
+    chars: all of its characters (of a model of bytes: bytes), the first included. nats: the sum of -log p. hits: how many
+    of them were the likeliest. bytes: of their UTF-8 form. unknown: how many the model does not know.
     """
 
     chars: int
@@ -73,7 +74,8 @@ class Model:
     """A trained network and the characters it knows.
 
     checkpoint: its configuration (RunConfig), vocabulary, parameters and progress. Texts are strings; a model of bytes
-    reads and writes their UTF-8 form. What is read and written is reset as in training.
+    reads and writes their UTF-8 form. What is read and written is reset as in training. opening: the id of the character
+    that a text's first one is predicted from: a line's end, or that of the separator that the model was trained with.
     """
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None = None, ranks: Ranks | None = None) -> None:
@@ -82,28 +84,34 @@ class Model:
         self._ranks = ranks or Ranks()
         self._threads = thread_count(threads, self._ranks.sharers)
         self._resets = Resets.of_run(checkpoint.config, checkpoint.vocabulary)
-        self._opening = opening(checkpoint.config, checkpoint.vocabulary)[-1:].astype(np.int64)
+        self.opening = int(opening(checkpoint.config.reset, checkpoint.vocabulary)[-1])
 
     def bits(self, text: str, unknown: str = "error") -> float:
         """The code length of a text in bits: the sum of -log2 of the probabilities that its characters are given.
 
-        The first one is predicted from a line's end, or from the separator that the model was trained with. unknown:
-        "escape" for a price of characters that the model does not know (see lines.Escape), "error" for a CorpusError.
+        All of them count; the first one is predicted from `opening`. unknown: "escape" for a price of characters that the
+        model does not know (see lines.Escape), "error" for a CorpusError.
 
         >>> model.bits("the rain") + 8 < model.bits("the ruin", unknown="escape")
         True
         """
         if not text:
             return 0.0
-        ids = self._ids(text, unknown)
-        return self.score_ids(np.concatenate([self._opening, ids])).bits
+        vocabulary = self.checkpoint.vocabulary
+        if vocabulary.characters is None or not _escapes(unknown):
+            own, ids = vocabulary, vocabulary.encode(text)
+        else:
+            own = Vocabulary(sorted(set(text)))
+            ids = own.encode(text)
+        table = None if own == vocabulary else vocabulary.encode_each(own)
+        return self.score_text(EncodedText(self.opening, ids, own.id_bytes(), table)).bits
 
-    def score(self, lines: Iterable[str], reset: str | None = None, unknown: str = "error") -> Iterator[Scored]:
+    def score(self, lines: Iterable[str], reset: str | None = None, unknown: str = "escape") -> Iterator[Scored]:
         """Yields each line with its bits, as soon as a few thousand lines or the last are there.
 
         lines: strings, with their ends ("\\n") as far as these are to be counted. reset: "line" to score each on its own,
-        "never" after all before it; default as the model was trained. unknown: as for bits. Raises CorpusError at a line
-        that cannot be scored, after those before it.
+        "never" after all before it; default as the model was trained. unknown: "escape" for a price of characters that the
+        model does not know, "error" for a CorpusError at the first line with one, after those before it.
 
         >>> [scored.line for scored in model.score(["the rain\\n", "in pain\\n"]) if scored.bits / scored.chars > 0.5]
         ['the rain\\n', 'in pain\\n']
@@ -113,59 +121,43 @@ class Model:
         while batch := list(islice(incoming, _LINES)):
             yield from scorer.score(batch)
 
-    def line_scorer(self, reset: str | None = None, unknown: str = "error") -> LineScorer:
+    def line_scorer(self, reset: str | None = None, unknown: str = "escape") -> LineScorer:
         """What `score` scores with, for lines that come in batches of the caller's."""
         choice("reset", reset or "line", ("line", "never"))
-        alone = (reset or self.checkpoint.config.reset.policy) == "line"
-        return LineScorer(self.checkpoint, alone, _escapes(unknown), self._threads)
+        policy = ResetConfig(reset) if reset else None
+        return LineScorer(self.checkpoint, policy, _escapes(unknown), self._threads)
 
-    def score_ids(
-        self, ids: np.ndarray, streams: int = 1, on_done: Callable[[int], None] = lambda n: None
+    def score_text(
+        self, text: EncodedText, streams: int = 1, on_done: Callable[[int], None] = lambda n: None
     ) -> Score:  # fmt: skip
-        """How well all characters but the first are predicted. ids: (N,) integers, -1 for unknown characters.
+        """How well a text is predicted, all of its characters; those that the model does not know have a price.
 
         streams: places read side by side, each after a warm-up; 1 reads in order. Several ranks read at least one each.
-        on_done is told how many characters more were read. Raises CorpusError for N < 2.
+        on_done is told how many characters more were read. Raises CharlmError where a loss is not finite.
         """
-        if len(ids) < 2:
-            raise CorpusError("a text of one character has none to predict")
-        vocabulary = self.checkpoint.vocabulary
-        chars, known, encoded = len(ids) - 1, 0, 0
-        sizes = vocabulary.id_bytes()
-        for at in range(1, len(ids), _PIECE):
-            piece = ids[at : at + _PIECE]
-            piece = piece[piece >= 0]
-            known, encoded = known + len(piece), encoded + int(sizes[piece].sum())
-        unknown = chars - known
-        if unknown == 0 and ids[0] >= 0:
-            read = ids
-        else:
-            first = ids[:1] if ids[0] >= 0 else self._opening
-            read = np.concatenate([first, ids[1:][ids[1:] >= 0]])
-        nats, hits = 0.0, 0
-        if len(read) > 1:
-            nats, hits = self._read(read, min(max(streams, self._ranks.size), len(read) - 1), on_done)
-        if unknown:
-            escape = Escape(len(vocabulary))
-            nats += known * escape.known + unknown * escape.unknown
-        return Score(chars, nats, hits, encoded + unknown, unknown)  # what is unknown has at least a byte each
+        known, nats, hits = len(text) - 1, 0.0, 0
+        if known:
+            nats, hits = self._read(text, min(max(streams, self._ranks.size), known), on_done)
+        if text.unknown:
+            escape = Escape(len(self.checkpoint.vocabulary))
+            nats += known * escape.known + text.unknown * escape.unknown
+        finite(nats, "the text's loss")
+        return Score(text.chars, nats, hits, text.bytes, text.unknown)
 
-    def _read(self, ids: np.ndarray, streams: int, on_done: Callable[[int], None]) -> tuple[float, int]:
-        """The loss of all characters but the first, and how many of them were the likeliest."""
+    def _read(self, text: EncodedText, streams: int, on_done: Callable[[int], None]) -> tuple[float, int]:
+        """The loss of all characters that the model knows, and how many of them were the likeliest."""
         ranks = self._ranks
         evaluator = Evaluator(self.checkpoint.parameters, streams, self._threads, ranks.rank, ranks.size)
-        found = evaluator.evaluate(ids, self._resets, on_done)
+        found = evaluator.evaluate(text, self._resets, on_done)
         nats, hits = ranks.table(np.array([found.nats, float(found.hits)])).sum(0).tolist()
         return nats, int(hits)
 
     def dynamic_nats(
-        self, ids: np.ndarray, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None
+        self, text: EncodedText, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None
     ) -> float:  # fmt: skip
-        """The loss of all characters but the first, in nats, of a copy that learns while it reads: see dynamic.py."""
-        if len(ids) < 2:
-            raise CorpusError("a text of one character has none to predict")
+        """The loss of all characters in nats, of a copy that learns while it reads: see dynamic.py."""
         evaluator = DynamicEvaluator(self.checkpoint.parameters, self._resets, config, self._threads)
-        return float(evaluator.losses(ids, on_done).sum())
+        return finite(sum(map(float, evaluator.losses(text, on_done))), "the text's loss with dynamic evaluation")
 
     def sample(
         self, length: int = 500, prime: str = "", temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
@@ -212,11 +204,6 @@ class Model:
     def writer(self, prime: str, length: int, until: str, min_length: int, how: DrawConfig) -> Writer:
         """What `sample`, `samples` and `likeliest` write with."""
         return Writer(self.checkpoint, prime, length, until, min_length, how, self._threads)
-
-    def _ids(self, text: str, unknown: str) -> np.ndarray:
-        if _escapes(unknown):
-            return self.checkpoint.vocabulary.look_up(text)
-        return self.checkpoint.vocabulary.encode(text).astype(np.int64)
 
 
 def load(run: str | Path | None = None, threads: int | None = None) -> Model:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .config import DrawConfig, ModelConfig
-from .errors import ResourceError
+from .errors import CharlmError, ResourceError
 from .kernels.buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Window, Work
 from .kernels.cells import CELLS
 from .kernels.draw import draw
@@ -16,6 +16,8 @@ from .kernels.train import train
 from .layout import Layout, run_together
 from .parameters import Parameters, aligned_zeros, padded
 from .ranks import Exchange
+
+_NOT_FINITE = "the model's probabilities are not finite: its parameters are too large to compute with"
 
 
 class Network:
@@ -210,7 +212,8 @@ class Network:
         """n characters (n, S) int32 that follow the rows of `known` (m, S), the last of which is yet to be read.
 
         position: of that last character in the text; first: the number of the first draw; period, separator (ids): of
-        resets. Also returns their losses in nats, (n, S) float64; (0, S) unless scored.
+        resets. Also returns their losses in nats, (n, S) float64; (0, S) unless scored. Raises CharlmError where
+        probabilities are not finite.
         """
         text = np.concatenate([known, np.zeros((n, self.streams))]).astype(np.int32)
         nats = np.zeros((n if scored else 0, self.streams))
@@ -220,15 +223,20 @@ class Network:
             self.work, text, len(known), position, first, period, separator, float(how.temperature), how.top_k,
             float(how.top_p), how.seed, nats, raw,
         )  # fmt: skip
+        if (text[len(known) :] < 0).any():
+            raise CharlmError(_NOT_FINITE)
         return text[len(known) :], nats
 
     def step(self, characters: np.ndarray, resets: np.ndarray) -> np.ndarray:
         """Reads one character (S,) of each stream, after a reset where `resets` (S,) is 1; for networks of block 1.
 
-        Returns the log-probabilities of what comes next, (S, V) float64 in nats.
+        Returns the log-probabilities of what comes next, (S, V) float64 in nats. Raises CharlmError where they are not
+        finite.
         """
         self.score(np.stack([characters, np.zeros(self.streams)]).astype(np.int32), resets[None].astype(np.uint8))
         masses = self.window.logits[: self.streams, : self.sizes.vocabulary].astype(np.float64)  # see softmax.loss
+        if not np.isfinite(masses).all():
+            raise CharlmError(_NOT_FINITE)
         with np.errstate(divide="ignore"):
             return np.log(masses) - np.log(masses.sum(1, keepdims=True))
 

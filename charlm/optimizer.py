@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .config import OptimizerConfig, ScheduleConfig
+from .config import SCHEDULES, OptimizerConfig, ScheduleConfig, choice
 from .kernels import update
 from .kernels.buffers import Rule
 from .parameters import Parameters, aligned_zeros
@@ -48,11 +48,11 @@ class Optimizer:
 
 
 def _slot_count(config: OptimizerConfig) -> int:
-    if config.rule in ("adam", "adamw"):
-        return 2
-    if config.rule == "rmsprop":
-        return 2 if config.momentum > 0 else 1
-    return 1 if config.rule == "adagrad" or config.momentum > 0 else 0
+    """How many arrays of the parameters' shape a rule remembers. Raises ConfigurationError for one that there is not."""
+    velocity = int(config.momentum > 0)
+    slots = {"sgd": velocity, "adagrad": 1, "rmsprop": 1 + velocity, "adam": 2, "adamw": 2}
+    choice("optimizer", config.rule, tuple(slots))
+    return slots[config.rule]
 
 
 class Schedule:
@@ -62,6 +62,7 @@ class Schedule:
     """
 
     def __init__(self, config: ScheduleConfig, learning_rate: float) -> None:
+        choice("schedule", config.kind, SCHEDULES)
         self._config = config
         self._rate = learning_rate
         self.factor = 1.0

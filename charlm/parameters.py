@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .config import ModelConfig
+from .config import ModelConfig, choice
 from .errors import CheckpointError
 from .kernels.buffers import Weights
 from .kernels.cells import CELLS
@@ -30,19 +30,6 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
     return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of the arrays that Parameters.to_pytorch gives, by PyTorch's names."""
-    h, wide = config.hidden, CELLS[config.cell, config.activation].gates * config.hidden
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.layers):
-        shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)
-        shapes[f"rnn.weight_hh_l{layer}"] = (wide, h)
-        shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
-        if config.layer_norm:
-            shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
-    return shapes | {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
-
-
 class Parameters:
     """The weights of one network, or anything of the same shape such as their gradient.
 
@@ -51,6 +38,7 @@ class Parameters:
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        choice("cell", config.cell, tuple(dict.fromkeys(cell for cell, _ in CELLS)))
         self.config = config
         self.vocabulary = vocabulary
         self.gates = CELLS[config.cell, config.activation].gates

@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from .blocks import Resets, Streams
+from .blocks import Ids, Resets, Streams
 from .config import OptimizerConfig
+from .errors import DivergenceError
 from .kernels.buffers import Plan
 from .lags import Profile
 from .network import Network
@@ -28,25 +29,28 @@ class Profiler:
         return self._net.all_bytes()
 
     def measure(
-        self, ids: np.ndarray, resets: Resets, losses: int, random: np.random.Generator,
+        self, ids: Ids, resets: Resets, losses: int, random: np.random.Generator,
         on_done: Callable[[int], None] = lambda n: None,
     ) -> Profile:  # fmt: skip
         """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
 
         Before each window as many characters are read again as it has, so that its state is what training would have.
-        on_done is told how many losses more were followed.
+        on_done is told how many losses more were followed. Raises DivergenceError where a gradient is not finite.
         """
         n, net = self._lags, self._net
         found = []
         for _ in range(-(-losses // net.streams)):
             begin = random.integers(0, len(ids) - 2 * n, net.streams)
             net.clear_state()
-            found.append(net.train(self._plan(ids, resets, begin), self._rule, lags=n).lags[1])
+            reports = net.train(self._plan(ids, resets, begin), self._rule, lags=n)
+            if not reports.applied.all():
+                raise DivergenceError("a gradient is not finite: the model's parameters are too large to compute with")
+            found.append(reports.lags[1])
             on_done(net.streams)
         squares = np.concatenate(found, axis=3).sum(2)  # slices
         return Profile(*np.moveaxis(np.sqrt(squares), 1, 0))
 
-    def _plan(self, ids: np.ndarray, resets: Resets, begin: np.ndarray) -> Plan:
+    def _plan(self, ids: Ids, resets: Resets, begin: np.ndarray) -> Plan:
         """Two blocks: one to warm up, and one of whose last loss the errors go back over all of it."""
         n, whole = self._lags, Streams(len(ids), 1)
         each = np.ones(2, np.int64)

@@ -10,17 +10,19 @@ import numba
 import numpy as np
 
 from . import __version__
-from .checkpoint import BEST, CONFIG, LAST, METRICS, Checkpoint, load, load_run, save
+from .checkpoint import Checkpoint, load, load_run, save
 from .config import RunConfig
 from .corpus import Corpus, read_corpus, require_shareable
+from .directory import BEST, CONFIG, LAST, METRICS, default_run
 from .errors import CheckpointError, ConfigurationError
 from .events import Event, Note
 from .fitting import adopt, fit_dropout, fit_streams, require_even, thread_count
 from .kernels.jit import DIGEST
 from .kernels.lanes import LANES
 from .model import Model
+from .parameters import Parameters
 from .ranks import Ranks
-from .settings import Request, Settings, configuration, default_run, resumed, saving
+from .settings import Request, Settings, configuration, resumed, saving, shaped_as
 from .storage import Lock, remove_leftovers
 from .tensorboard import remove_events
 from .trainer import Trainer
@@ -42,14 +44,15 @@ def begin(
     ranks.require_same("what is asked for differs", f"{request.corpus} {request.settings}")
     lock = ranks.on_first(lambda: _lock(request.run))
     saved = ranks.from_first(lambda: _saved_run(request))
+    source = ranks.from_first(lambda: load_run(request.init_from)) if request.init_from else None
+    if source:
+        model = source.config.model
+        request = ranks.everywhere(lambda: replace(request, settings=shaped_as(model, str(source.path), request.settings)))
     config = ranks.everywhere(lambda: _configuration(request, saved))
     corpus = ranks.everywhere(lambda: _read(config, say, on_read, ranks), node_first=True)
     ranks.require_same("the corpus differs: its digest is", corpus.digest)
-    config = ranks.everywhere(lambda: _suited(config, None if saved else request.settings, corpus, say, ranks))
-    parameters = None
-    if request.init_from and saved is None:
-        source = request.init_from
-        parameters = ranks.from_first(lambda: adopt(load_run(source), config, corpus))
+    config = ranks.everywhere(lambda: _suited(config, request.settings, saved is not None, corpus, say, ranks))
+    parameters = ranks.from_first(lambda: _adopted(source, config, corpus, say)) if source else None
     threads = thread_count(request.threads, ranks.sharers)
     trainer = ranks.everywhere(
         lambda: Trainer(config, corpus, request.run, threads, request.saving, parameters, ranks)
@@ -111,6 +114,16 @@ def _configuration(request: Request, saved: Checkpoint | None) -> RunConfig:
     if saved is None:
         return configuration(request.settings, request.corpus)
     return resumed(saved.config, request.settings, request.corpus)
+
+
+def _adopted(
+    source: Checkpoint, config: RunConfig, corpus: Corpus, say: Callable[[str], object]
+) -> Parameters:  # fmt: skip
+    found = adopt(source, config, corpus)
+    kind = "bytes" if config.use_bytes else "characters"
+    rest = f"; new, so with drawn values: {''.join(found.new)!r}" if found.new else ""
+    say(f"parameters of {source.path}: {found.known:,} of {len(corpus.vocabulary):,} {kind} are known there{rest}")
+    return found.parameters
 
 
 def _saved_run(request: Request) -> Checkpoint | None:
@@ -185,11 +198,16 @@ def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[in
 
 
 def _suited(
-    config: RunConfig, settings: Settings | None, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
+    config: RunConfig, settings: Settings, resumed: bool, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
 ) -> RunConfig:  # fmt: skip
-    """The configuration that these ranks can train. settings: None for a run that goes on."""
-    if settings is not None:
+    """The configuration that these ranks can train. resumed: whether it is that of a run that goes on."""
+    if not resumed:
         config = _fitted(config, settings, corpus, say, ranks)
+    elif "streams" in settings:
+        asked = fit_streams(settings["streams"], True, len(corpus.train) - 1, config.truncation.k1)
+        if asked != config.streams:
+            raise ConfigurationError(f"--streams {settings['streams']}: the run was made with --streams {config.streams}, "
+                                     "and --resume continues it exactly")  # fmt: skip
     require_even(config.streams, ranks.size)
     return config
 

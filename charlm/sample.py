@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .blocks import Resets, Streams
-from .config import DrawConfig, RunConfig
+from .config import DrawConfig, ResetConfig
 from .network import Network
 from .parameters import Parameters
 from .vocabulary import Vocabulary
@@ -46,12 +46,12 @@ def sample(
         known, done, piece = np.concatenate([known, drawn[0]])[-recent:], done + n, min(2 * piece, _LARGEST_PIECE)
 
 
-def opening(config: RunConfig, vocabulary: Vocabulary) -> np.ndarray:
-    """What a model reads before a text begins: the end of one, ids (1,) or more.
+def opening(config: ResetConfig, vocabulary: Vocabulary) -> np.ndarray:
+    """Returns what a model reads before a text begins: the end of one, ids (1,) or more.
 
     That is the separator of the sequences it was trained on, else a line's end, else (it knows none) its first character.
     """
-    ids, unknown = vocabulary.encode_known(config.reset.separator or "\n")
+    ids, unknown = vocabulary.encode_known(config.separator or "\n")
     return np.zeros(1, np.uint32) if unknown or len(ids) == 0 else ids
 
 

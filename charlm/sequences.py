@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .blocks import Resets, Streams
+from .blocks import Ids, Resets, Streams
 from .truncation import Truncation
 
 _STEPS = 1 << 16  # read at a time
@@ -19,7 +19,7 @@ class Sequences:
     cut: int
 
 
-def measure(streams: Streams, resets: Resets, ids: np.ndarray, truncation: Truncation) -> Sequences:
+def measure(streams: Streams, resets: Resets, ids: Ids, truncation: Truncation) -> Sequences:
     """Counts what lies between two resets of a stream, and between one and the stream's end, over a whole epoch."""
     begins = np.zeros(streams.own, np.int64)  # of the sequence that is not over yet
     count = longest = cut = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from .config import (
+    MOST_STEPS,
     ModelConfig,
     OptimizerConfig,
     ResetConfig,
@@ -14,6 +15,7 @@ from .config import (
     SavingConfig,
     ScheduleConfig,
     TruncationConfig,
+    between,
 )
 from .errors import ConfigurationError
 
@@ -40,7 +42,7 @@ class Settings(TypedDict, total=False):
     bias_tolerance: float | None
     max_k2: int | None
     memory: int
-    reset: str
+    reset: str | None
     reset_every: int | None
     reset_after: str | None
     streams: int
@@ -74,12 +76,31 @@ class Settings(TypedDict, total=False):
     seed: int
 
 
+_OPTIONS = {"use_bytes": "--bytes", "val_file": "--val"}  # whose names are not their settings'
+
+
+def option(name: str) -> str:
+    """Returns the option of `charlm train` that gives a setting."""
+    return _OPTIONS.get(name) or "--" + name.replace("_", "-")
+
+
+def with_value(name: str, value: Any) -> str:
+    """Returns how a setting is given on the command line, or that it is not.
+
+    >>> with_value("use_bytes", True), with_value("use_bytes", False), with_value("k1", 64), with_value("val_file", None)
+    ('--bytes', 'no --bytes', '--k1 64', 'no --val')
+    """
+    if value is None or value is False:
+        return f"no {option(name)}"
+    return option(name) if value is True else f"{option(name)} {value}"
+
+
 def saving(text: str) -> SavingConfig:
     """When to save, from the text of --save-every."""
     try:
         return SavingConfig(0, float(text[:-1])) if text.endswith("s") else SavingConfig(int(text), 0.0)
     except ValueError:
-        raise ConfigurationError(f"save-every {text!r}: give updates (500) or seconds (60s)") from None
+        raise ConfigurationError(f"--save-every {text}: give updates (500) or seconds (60s)") from None
 
 
 def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
@@ -91,9 +112,10 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     o: dict[str, Any] = {**DEFAULTS, **(_ONCE if settings.get("once") else {}), **settings}
     if o["once"] and o["k1"] is None and o["truncation"] != "artbp":
         o["k1"] = _ONCE_K1
-    policy = "every" if o["reset_every"] is not None else "after" if o["reset_after"] is not None else o["reset"]
-    if o["reset_every"] is not None and o["reset_after"] is not None:
-        raise ConfigurationError("--reset-every and --reset-after: give one of them")
+    resets = [name for name in ("reset", "reset_every", "reset_after") if settings.get(name) is not None]
+    if len(resets) > 1:
+        raise ConfigurationError(f"{' and '.join(map(option, resets))}: give one of them")
+    policy = {"reset_every": "every", "reset_after": "after"}.get("".join(resets), o["reset"])
     decay = o["weight_decay"]
     if decay is None:
         decay = _ADAMW_DECAY if o["optimizer"] == "adamw" else 0.0
@@ -124,7 +146,25 @@ def _refuse_unknown(settings: Settings) -> None:
     for name in settings:
         if name not in DEFAULTS:
             near = difflib.get_close_matches(name, DEFAULTS, 1)
-            raise ConfigurationError(f"setting {name!r}: there is none of that name" + (f"; {near[0]!r}?" if near else ""))
+            raise ConfigurationError(f"setting {name}: there is none of that name" + (f"; {near[0]}?" if near else ""))
+
+
+_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm")  # what decides which arrays a model has
+
+
+def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
+    """The settings with the shape of another run's model, which they may repeat. Raises ConfigurationError for another.
+
+    source: that run, for the message.
+    """
+    theirs = {name: getattr(model, name) for name in _SHAPE}
+    for name, value in theirs.items():
+        if settings.get(name, value) != value:
+            raise ConfigurationError(
+                f"{with_value(name, settings[name])}: the model of {source} has {with_value(name, value)}; leave the "  # type: ignore[literal-required]
+                "option out to take its shape from there"
+            )
+    return cast(Settings, {**settings, **theirs})
 
 
 # Options of one method of truncation only, with their defaults; max_k2's is in multiples of k1.
@@ -139,12 +179,13 @@ def _truncation(o: dict[str, Any]) -> TruncationConfig:
     for method, defaults in _OF_METHOD.items():
         for name in defaults:
             if o[name] is not None and method != kind:
-                raise ConfigurationError(f"--{name.replace('_', '-')} belongs to --truncation {method}, not {kind}")
+                raise ConfigurationError(f"{option(name)} belongs to --truncation {method}, not {kind}")
     more = {name: default if o[name] is None else o[name] for name, default in _OF_METHOD.get(kind, {}).items()}
     if kind == "artbp":
         if k1 is not None or k2 is not None:
             raise ConfigurationError("--truncation artbp draws the lengths of its blocks: give --mean-length, not k1 or k2")
-        k1 = max(1, math.ceil(more["mean_length"])) if math.isfinite(more["mean_length"]) else 1
+        between("mean-length", more["mean_length"], 1, MOST_STEPS)
+        k1 = math.ceil(more["mean_length"])
     k1 = TruncationConfig().k1 if k1 is None else k1
     if kind == "adaptive" and o["max_k2"] is None:
         more["max_k2"] *= k1
@@ -158,7 +199,7 @@ def settings_of(config: RunConfig) -> Settings:
         **vars(config.model), "truncation": cut.kind, "memory": cut.memory,
         "k1": cut.k1 if cut.kind != "artbp" else None, "k2": cut.k2 if cut.kind != "artbp" else None,
         **{name: getattr(cut, name) if kind == cut.kind else None for kind, names in _OF_METHOD.items() for name in names},
-        "reset": reset.policy if reset.policy not in ("every", "after") else "epoch",
+        "reset": reset.policy if reset.policy not in ("every", "after") else None,
         "reset_every": reset.every if reset.policy == "every" else None,
         "reset_after": reset.after if reset.policy == "after" else None,
         "optimizer": rule.rule, "lr": rule.learning_rate, "momentum": rule.momentum, "nesterov": rule.nesterov,
@@ -198,13 +239,10 @@ class Request:
         """Raises ConfigurationError."""
         if self.resume and self.force:
             raise ConfigurationError("--resume continues a run and --force starts it over: give one of them")
-        if not self.resume:  # where what a run was made with decides what is allowed
+        if self.resume and self.init_from:
+            raise ConfigurationError("--resume continues a run and --init-from starts one: give one of them")
+        if not self.resume and not self.init_from:  # where another run decides what is allowed
             configuration(self.settings, self.corpus)
-
-
-def default_run(corpus: str) -> Path:
-    """The directory of a run whose corpus begins with this file."""
-    return Path("runs") / ("stdin" if corpus == "-" else Path(corpus).stem or "run")
 
 
 def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
@@ -223,7 +261,7 @@ def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> R
     for name in sorted(set(changed) - free):
         if changed[name] != stored.get(name):
             raise ConfigurationError(
-                f"--{name.replace('_', '-')} {changed[name]}: the run was made with {stored.get(name)}, and --resume "
-                "continues it exactly; for another setting start another run (--init-from takes over its parameters)"
+                f"{with_value(name, changed[name])}: the run was made with {with_value(name, stored.get(name))}, and "
+                "--resume continues it exactly; for another setting start another run (--init-from takes its parameters)"
             )
     return configuration(cast(Settings, {**stored, **changed}), corpus)

@@ -1,10 +1,11 @@
 """Files that are whole or not there, and one writer a run."""
 
+import json
 import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from .errors import CheckpointError
 
@@ -33,6 +34,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
             temporary.unlink(missing_ok=True)
     except OSError as error:
         raise CheckpointError(f"{path}: could not be written: {error.strerror or error}") from error
+
+
+def read_json(text: str) -> Any:
+    """Returns what JSON says. Raises ValueError for what is none, NaN and infinity among it, which Python would take."""
+
+    def refuse(word: str) -> Any:
+        raise ValueError(f"{word} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
 
 
 def _sync_directory(path: Path) -> None:
@@ -73,6 +83,11 @@ class Lock:
             ) from None
         except OSError:  # a file system without locks
             self.release()
+
+    @property
+    def held(self) -> bool:
+        """Whether it keeps others out; it does not where the file system knows no locks."""
+        return self._handle >= 0
 
     def release(self) -> None:
         """Gives the directory back; more than once does nothing."""

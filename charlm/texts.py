@@ -1,90 +1,150 @@
-"""The text that a model is to read: files, what its run held out, what it was trained on."""
+"""The texts that a model reads: files, what its run held out, what it was trained on. Memory does not grow with them."""
 
+import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from .checkpoint import Checkpoint
-from .corpus import STANDARD_INPUT, Corpus, read_corpus
+from .corpus import Corpus, forget, read_corpus
 from .errors import CorpusError
-from .vocabulary import Vocabulary
+from .sources import STANDARD_INPUT, is_regular
 
-_PIECE = 1 << 20  # characters encoded at a time
+_PIECE = 1 << 16  # characters looked at at a time
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A text as a model reads it. ids: (N,) integers, -1 for characters that the model does not know.
+class EncodedText:
+    """A text as a model reads it, made a slice at a time: an opening character, then the text's, in the model's ids.
 
-    source: the same characters (N,) in a vocabulary that knows them all.
+    What the model does not know is left out. Indexing and slicing give ids, int32; the length counts the opening.
+
+    chars, unknown: characters of the text, and how many of them are left out.
     """
 
-    ids: np.ndarray
-    source: np.ndarray
-    vocabulary: Vocabulary
+    def __init__(
+        self, opening: int, ids: np.ndarray, sizes: np.ndarray, table: np.ndarray | None = None
+    ) -> None:  # fmt: skip
+        """ids: (N,) integers, perhaps memory-mapped. table: the model's id for each of them, -1 for unknown ones.
 
-    def encoded(self) -> Iterator[bytes]:
-        """The text itself in pieces: UTF-8, or bytes as they are."""
-        for at in range(0, len(self.source), _PIECE):
-            piece = self.source[at : at + _PIECE]
-            yield bytes(piece) if self.vocabulary.uses_bytes else self.vocabulary.decode(piece).encode()
+        Without a table ids are the model's. sizes: bytes that each id stands for.
+        """
+        self._opening, self._ids, self._table, self._sizes = opening, ids, table, sizes
+        self.chars, self.unknown = len(ids), 0
+        if table is not None:
+            known = [int((table[self._raw(at, at + _PIECE)] >= 0).sum()) for at in range(0, self.chars, _PIECE)]
+            self._before = np.cumsum([0, *known])  # known characters before each piece
+            self.unknown = self.chars - int(self._before[-1])
+
+    @functools.cached_property
+    def bytes(self) -> int:
+        """Bytes of the text's UTF-8 form."""
+        return sum(int(self._sizes[self._raw(at, at + _PIECE)].sum()) for at in range(0, self.chars, _PIECE))
+
+    def __len__(self) -> int:
+        return 1 + self.chars - self.unknown
+
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return self[index : index + 1][0]
+        first, last, _ = index.indices(len(self))
+        body = self._known(max(0, first - 1), max(0, last - 1))
+        return np.concatenate([np.full(1, self._opening, np.int32), body]) if first == 0 < last else body
+
+    def _known(self, first: int, last: int) -> np.ndarray:
+        """Characters [first, last) of those that the model knows."""
+        if self._table is None:
+            return self._raw(first, last).astype(np.int32)
+        if first >= last:
+            return np.zeros(0, np.int32)
+        begin = int(np.searchsorted(self._before, first, side="right")) - 1
+        end = int(np.searchsorted(self._before, last, side="left"))
+        ids = self._table[self._raw(begin * _PIECE, end * _PIECE)]
+        known = ids[ids >= 0].astype(np.int32)
+        return known[first - self._before[begin] : last - self._before[begin]]
+
+    def _raw(self, first: int, last: int) -> np.ndarray:
+        piece = np.array(self._ids[first:last])
+        forget(self._ids)
+        return piece
 
 
 def read_text(
     saved: Checkpoint,
+    opening: int,
     names: tuple[str, ...],
     escape: bool = False,
     on_read: Callable[[int], None] = lambda n: None,
     verify: bool = True,
-) -> Reading:
-    """The named files' text; what the run held out where none is named.
+) -> tuple[EncodedText, Corpus]:
+    """Returns the named files' text, or what the run held out where none is named, as the model and as it is.
 
-    escape: whether characters that the model does not know are allowed; without it they are a CorpusError that names the
-    first. on_read, verify: as for read_corpus.
+    opening: the id that the text's first character is predicted from. escape: whether characters that the model does not
+    know are allowed; without it they are a CorpusError that names the first. on_read, verify: as for read_corpus.
     """
     if not names:
-        held_out = _validation_ids(saved, on_read, verify)
-        return Reading(held_out, held_out, saved.vocabulary)
+        corpus = training_corpus(saved, "name a text to evaluate", on_read, verify)
+        if len(corpus.validation) == 0:
+            raise CorpusError("the run held no text out for validation: name a text to evaluate")
+        return EncodedText(opening, corpus.validation, corpus.vocabulary.id_bytes()), corpus.held_out()
     corpus = read_corpus(names, saved.vocabulary.uses_bytes, None, 0.0, on_read, least_distinct=1, verify=verify)
+    sizes = corpus.vocabulary.id_bytes()
     if corpus.vocabulary == saved.vocabulary:
-        return Reading(corpus.ids, corpus.ids, corpus.vocabulary)
+        return EncodedText(opening, corpus.ids, sizes), corpus
     table = saved.vocabulary.encode_each(corpus.vocabulary)
-    unknown = np.flatnonzero(table < 0)
-    if len(unknown) and not escape:
-        assert corpus.vocabulary.characters is not None
-        at = int(np.flatnonzero(np.isin(corpus.ids, unknown))[0])
-        character = corpus.vocabulary.characters[int(corpus.ids[at])]
-        raise CorpusError(
-            f"{' '.join(names)}: {len(unknown)} distinct characters are not in the model's vocabulary, the first one "
-            f"{character!r} (U+{ord(character):04X}) at position {at}; leave them out, price them with --unknown escape, "
-            "or train with --bytes"
-        )
-    return Reading(table[corpus.ids], corpus.ids, corpus.vocabulary)
+    if not escape and (table < 0).any():
+        raise _unknown(corpus, table < 0, " ".join(names))
+    return EncodedText(opening, corpus.ids, sizes, table), corpus
 
 
-def _validation_ids(saved: Checkpoint, on_read: Callable[[int], None], verify: bool) -> np.ndarray:
-    """The held-out part that the run was validated on."""
-    corpus = training_corpus(saved, "name a text to evaluate", on_read, verify)
-    if len(corpus.validation) < 2:
-        raise CorpusError("the run held no text out for validation: name a text to evaluate")
-    return corpus.validation
+def _unknown(corpus: Corpus, unknown: np.ndarray, what: str) -> CorpusError:
+    """The error that names the first character of those that are marked as unknown, (V,) bool."""
+    assert corpus.vocabulary.characters is not None
+    for at in range(0, len(corpus.ids), _PIECE):
+        marks = unknown[corpus.ids[at : at + _PIECE]]
+        if marks.any():
+            at += int(marks.argmax())
+            break
+    character = corpus.vocabulary.characters[int(corpus.ids[at])]
+    corpus.release()
+    return CorpusError(
+        f"{what}: {int(unknown.sum())} distinct characters are not in the model's vocabulary, the first one "
+        f"{character!r} (U+{ord(character):04X}) at position {at}; leave them out, price them with --unknown escape, "
+        "or train with --bytes"
+    )
+
+
+def encoded_pieces(corpus: Corpus) -> Iterator[bytes]:
+    """Yields a text in pieces: UTF-8, or bytes as they are."""
+    for at in range(0, len(corpus.ids), _PIECE):
+        piece = corpus.ids[at : at + _PIECE]
+        yield bytes(piece) if corpus.vocabulary.uses_bytes else corpus.vocabulary.decode(piece).encode()
+        corpus.release()
 
 
 def training_corpus(
     saved: Checkpoint, advice: str, on_read: Callable[[int], None] = lambda n: None, verify: bool = True
 ) -> Corpus:
-    """The text that the run was trained on, as long as its files still hold it; else an error that ends in the advice.
+    """Returns the text that the run was trained on, as long as its files still hold it; else an error with the advice.
 
-    on_read, verify: as for read_corpus.
+    A checkpoint may come from anybody, so the files that it names are read only if they are regular ones, and used only
+    if they have the digest that it names. on_read, verify: as for read_corpus.
     """
     config = saved.config
     if not config.corpus:
         raise CorpusError(f"the model was imported, so it has no text of its own: {advice}")
-    if STANDARD_INPUT in (*config.corpus, config.val_file):
+    names = (*config.corpus, *([config.val_file] if config.val_file is not None else []))
+    if STANDARD_INPUT in names:
         raise CorpusError(f"the run was trained on standard input, which is gone: {advice}")
+    for name in names:
+        if not is_regular(name):
+            raise CorpusError(f"{name}: the run was trained on it, and no regular file of that name is there now: {advice}")
     sources = config.corpus, config.use_bytes, config.val_file, config.val_fraction
-    corpus = read_corpus(*sources, on_read, verify=verify)
-    if corpus.digest != saved.progress.get("corpus_digest"):
-        raise CorpusError(f"{' '.join(config.corpus)}: not the text that the run was trained on: {advice}")
+    digest = str(saved.progress.get("corpus_digest"))
+    try:
+        corpus = read_corpus(*sources, on_read, verify=verify, expected=digest)
+    except CorpusError as error:
+        raise CorpusError(f"{error}: the run was trained on this file: {advice}") from None
+    if corpus.vocabulary != saved.vocabulary:
+        raise CorpusError(f"{saved.path}: its characters are not those of {' '.join(names)}: {advice}")
     return corpus

@@ -14,9 +14,8 @@ from .checkpoint import Checkpoint
 from .config import DrawConfig, RunConfig, SavingConfig
 from .corpus import Corpus
 from .errors import CheckpointError, CorpusError, DivergenceError
-from .evaluate import Evaluator
-from .events import Adaptation, Alarm, Event, Progress, Validation
-from .fitting import free_memory, require_memory
+from .events import Adaptation, Alarm, Event, Note, Progress, Validation
+from .fitting import free_memory, least_bytes, require_memory
 from .journal import Journal
 from .keeper import Keeper, Parts
 from .kernels.buffers import Plan, Reports
@@ -28,13 +27,13 @@ from .ranks import Ranks
 from .sample import opening, sample
 from .standing import Standing
 from .storage import Lock
+from .texts import EncodedText
 from .truncation import MEASURED, Position, make_plan, method
+from .validation import Sampling, Validator, sampling
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _PLAN_SECONDS_OF_RANKS = 0.1  # Open MPI's mpiexec kills a quarter of a second after it has asked to stop
-_VALIDATIONS = 20  # in a run, unless eval_every says otherwise
-_VALIDATION_CHARS = 1 << 20  # at most, each time; `charlm eval` reads all
-_VALIDATION_STREAMS = 32
+_DECIDED = 0.05  # the share of a run that time ends, after which its speed is known well enough to plan validations by
 _HOPELESS = 1.2  # times the loss of guessing: what is worse is not saved over what was better
 _SAMPLE_CHARS, _SAMPLE_TEMPERATURE = 160, 0.8  # of the text that each validation keeps
 
@@ -53,6 +52,7 @@ class Trainer:
         """parameters: initial values of another run; drawn from the seed when left out. ranks: who trains together."""
         self.config, self.corpus, self.run, self.ranks = config, corpus, run, ranks or Ranks()
         self._saving = saving
+        require_memory(self.ranks.sharers * least_bytes(config.model, len(corpus.vocabulary)))
         self.parameters = parameters or Parameters(config.model, len(corpus.vocabulary))
         if parameters is None:
             self.parameters.initialise(config.seed)
@@ -67,8 +67,8 @@ class Trainer:
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)
         self._now, self._seconds_per_update = Standing(), 0.0
-        chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
-        self._journal = Journal(run, chars_per_update, config.optimizer.clip, len(corpus.vocabulary), self.ranks)
+        self._chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
+        self._journal = Journal(run, self._chars_per_update, config.optimizer.clip, len(corpus.vocabulary), self.ranks)
         parts = Parts(
             config, corpus, self.streams, self.parameters, self.network, self.optimizer, self.schedule, cut, self._journal,
             self.ranks,
@@ -80,7 +80,7 @@ class Trainer:
         self._apart = False  # whether ranks have other parameters than each other, which are not worth keeping
         self._averaging_seconds = 0.0  # that are yet to be counted
         self.lock: Lock | None = None  # on the run's directory, given back when training ends
-        self._evaluator = self._new_evaluator(threads)
+        self._validator = self._new_validator(threads)
         self._profiler = self._new_profiler(threads)
         measuring = self._profiler.bytes if self._profiler else 0
         require_memory(self.ranks.sharers * (self.network.all_bytes() + self.optimizer.slots.nbytes + measuring))
@@ -115,6 +115,11 @@ class Trainer:
         """Characters trained a second: training alone, without start-up, compilation, validation and saving."""
         return self._now.chars_per_second
 
+    @property
+    def complete(self) -> bool:
+        """Whether the schedule asks for no more updates than were made."""
+        return bool(self._share() >= 1.0)
+
     def request_stop(self) -> None:
         """Ends training, of all ranks, after the updates now being made; may be called from a signal handler."""
         self._asked_to_stop = True
@@ -129,15 +134,15 @@ class Trainer:
         one, at = np.zeros(1), Position()
         plan, _ = make_plan(self.truncation, self.streams, self.resets, self.corpus.train, at, 1, one)
         self.network.train(plan._replace(start=plan.start[:0]), self.optimizer.rule)
-        if self._evaluator is not None:
-            self._evaluator.prepare()
+        if self._validator is not None:
+            self._validator.prepare()
 
-    def _new_evaluator(self, threads: int) -> Evaluator | None:
-        held_out = min(len(self.corpus.validation), _VALIDATION_CHARS)
-        if held_out < 2:
+    def _new_validator(self, threads: int) -> Validator | None:
+        held_out, vocabulary = self.corpus.validation, self.corpus.vocabulary
+        if len(held_out) < 2:
             return None
-        streams = max(1, min(_VALIDATION_STREAMS, held_out // 2048))
-        return Evaluator(self.parameters, streams, threads, self.ranks.rank, self.ranks.size)
+        text = EncodedText(int(opening(self.config.reset, vocabulary)[-1]), held_out, vocabulary.id_bytes())
+        return Validator(self.parameters, text, self.resets, threads, self.ranks)
 
     def _new_profiler(self, threads: int) -> Profiler | None:
         lags = self.truncation.lags
@@ -164,7 +169,7 @@ class Trainer:
             if self.updates > 0 and self._now.validated_at != self.updates and self._validation_is_due():
                 yield from self._validate()  # it was stopped in the middle of that
             yield from self._train()
-            if not self._stop and self._evaluator is not None and self._now.validated_at != self.updates:
+            if not self._stop and self._validator is not None and self._now.validated_at != self.updates:
                 yield from self._validate()
             if self._keeper.dirty:
                 self._come_together()
@@ -177,16 +182,16 @@ class Trainer:
         """All updates."""
         untimed = True  # the first call compiles or loads the kernel
         while not self._done():
-            if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
-                yield self._adapt(self._profiler, untimed)
             try:
+                if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
+                    yield self._adapt(self._profiler, untimed)
                 yield from self._step(untimed)
+                untimed = False
+                if self._validation_is_due():
+                    yield from self._validate()
             except DivergenceError as error:
                 yield from self._roll_back(error)
                 continue
-            untimed = False
-            if self._validation_is_due():
-                yield from self._validate()
             if not self._apart and self._healthy and self.ranks.from_first(lambda: self._keeper.due(self.updates)):
                 yield from self._keeper.attempt(self.updates, self.save)
 
@@ -209,7 +214,7 @@ class Trainer:
 
     def _done(self) -> bool:
         self._stop = self._stop or self.ranks.largest(self._asked_to_stop) > 0
-        return self._stop or self._out_of_patience or self._share() >= 1.0
+        return self._stop or self._out_of_patience or self.complete
 
     def _share(self, later: float | np.ndarray = 0.0) -> Any:
         """The share of the run that is done after `later` more updates."""
@@ -252,6 +257,7 @@ class Trainer:
             nats=mean,
             learning_rate=float(plan.learning_rate[-1]),
             gradient_norm=float(reports.norm[-1]),
+            validating=self._validating_share(),
         )
         return [progress, *alarms]
 
@@ -330,30 +336,75 @@ class Trainer:
 
     # --- validation --------------------------------------------------------------------------------------------------
 
+    def _training_cost(self) -> float:
+        """Roughly, the cost of the whole run in characters read forward; 0 while its speed is not known but decides."""
+        total, minutes = self.total_updates, self.config.schedule.minutes or 0.0
+        chars = self.chars_per_second * 60.0 * minutes if total is None else total * self._chars_per_update
+        return chars * self._cost_per_char
+
+    @property
+    def _cost_per_char(self) -> float:
+        """Of training: forward once, and back, which is twice the work, over k2 / k1 times as many steps."""
+        return 1 + 2 * self.config.truncation.k2 / self.config.truncation.k1
+
+    def _sampling(self) -> Sampling:
+        """The validations as they are decided, or would be now."""
+        assert self._validator is not None
+        if self._validator.sampling is not None:
+            return self._validator.sampling
+        every, cost = self.config.schedule.eval_every, self._training_cost()
+        updates = cost / self._cost_per_char / self._chars_per_update
+        return sampling(self._validator.held_out, cost, math.ceil(updates / every) or 1 if every else 0)
+
+    def _decide_validations(self) -> Iterator[Note]:
+        """Fixes how much validations read, at the first one."""
+        assert self._validator is not None
+        if self._validator.sampling is None:
+            chosen, held_out = self._sampling(), self._validator.held_out
+            self._validator.decide(chosen)
+            if chosen.chars < held_out:
+                yield Note(
+                    f"validations read {chosen.chars:,} of the {held_out:,} held-out characters, so that they take little "
+                    "of the time; charlm eval reads all"
+                )
+        self._now.sampling = self._sampling().times, self._sampling().chars
+
+    def _validating_share(self) -> float:
+        if self._validator is None or (cost := self._training_cost()) == 0:
+            return 0.0
+        planned = self._sampling()
+        return planned.times * planned.cost / cost
+
     def _validation_interval(self) -> int:
         """Updates between validations; 0 where time decides."""
         if self.config.schedule.eval_every:
             return self.config.schedule.eval_every
         total = self.total_updates
-        return 0 if total is None else max(1, total // _VALIDATIONS)
+        return 0 if total is None or self._validator is None else max(1, total // self._sampling().times)
 
     def _validation_is_due(self) -> bool:
-        if self._evaluator is None:
+        if self._validator is None:
             return False
         every = self._validation_interval()
         if every:
             return self.updates % every == 0
-        done = int(self._share() * _VALIDATIONS)
-        return done > self._now.validations
+        if self._validator.sampling is None and self._share() < _DECIDED:
+            return False
+        return self._validations_due() > self._now.validations
+
+    def _validations_due(self) -> int:
+        """How many validations should have been made by now where time decides."""
+        return int(self._share() * self._sampling().times)
 
     def _validate(self) -> Iterator[Event]:
         """Looks at the held-out text, unless training is to stop meanwhile; then it is looked at when it goes on."""
         self._come_together()
+        yield from self._decide_validations()
         nats = self._held_out_nats()
         if nats is None:
             return
         self._keeper.dirty = True
-        self._now.validations = int(self._share() * _VALIDATIONS)
+        self._now.validations = self._validations_due()
         self._now.val_nats = nats
         improved = self._now.val_nats < self._now.best_val_nats
         self._now.worse = 0 if improved else self._now.worse + 1
@@ -368,20 +419,24 @@ class Trainer:
                 self._now.best_val_nats = before  # so that the next one that is as good is saved
         text = self._sample() if self.ranks.first else ""
         self._journal.append({**self._place(), "val_nats": self._now.val_nats, "sample": text})
-        yield Validation(
-            self.updates, self.epochs, self._journal.train_nats, self._now.val_nats, self._now.best_val_nats, improved, text
-        )
+        trained = self._journal.recent_nats
+        self._journal.validated()
+        yield Validation(self.updates, self.epochs, trained, self._now.val_nats, self._now.best_val_nats, improved, text)
 
     def _held_out_nats(self) -> float | None:
         """The held-out text's loss per character, read by all ranks; None where training is to stop meanwhile."""
-        assert self._evaluator is not None
-        held_out, chars, nats = self.corpus.validation[:_VALIDATION_CHARS], 0, 0.0
+        assert self._validator is not None
+        chars, nats = 0, 0.0
         with contextlib.suppress(_StoppedError):
-            found = self._evaluator.evaluate(held_out, self.resets, self._leave_if_stopped)
+            found = self._validator.evaluate(self._leave_if_stopped)
             chars, nats = found.chars, found.nats
         asked, chars_of, nats_of = self.ranks.table(np.array([float(self._asked_to_stop), chars, nats])).T
         self._stop = bool(asked.any())
-        return None if self._stop else float(nats_of.sum() / chars_of.sum())
+        if self._stop:
+            return None
+        if not math.isfinite(nats_of.sum()):
+            raise self._diverged("training diverged: the validation loss is not finite")
+        return float(nats_of.sum() / chars_of.sum())
 
     def _leave_if_stopped(self, n: int) -> None:
         if self._asked_to_stop:
@@ -394,7 +449,7 @@ class Trainer:
     def _sample(self) -> str:
         """A short text as the model now writes it, from the same draws each time."""
         vocabulary = self.corpus.vocabulary
-        first, how = opening(self.config, vocabulary), DrawConfig(_SAMPLE_TEMPERATURE, seed=self.config.seed)
+        first, how = opening(self.config.reset, vocabulary), DrawConfig(_SAMPLE_TEMPERATURE, seed=self.config.seed)
         pieces = sample(self.parameters, self.resets, first, 1, _SAMPLE_CHARS, how)
         return vocabulary.decode(np.concatenate([piece.ids[:, 0] for piece in pieces]))
 
@@ -452,5 +507,16 @@ class Trainer:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
         try:
             self._now, self._apart = self._keeper.restore(saved), False
+            self._resume_validations()
         except CheckpointError as error:
             raise self.ranks.joint(error) from None
+
+    def _resume_validations(self) -> None:
+        """Goes on with the sample that losses were measured on; a run that is to be longer than it was has more to come."""
+        if self._validator is None:
+            return
+        if self._now.sampling is not None:
+            times, chars = self._now.sampling
+            self._validator.decide(Sampling(times, min(chars, self._validator.held_out)))
+        if self.total_updates is None:
+            self._now.validations = min(self._now.validations, self._validations_due())

@@ -9,13 +9,14 @@ enlarged, so that the expected gradient is that of no truncation.
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from .blocks import Resets, Streams
-from .config import TruncationConfig
+from .blocks import Ids, Resets, Streams
+from .config import TruncationConfig, choice
 from .kernels.buffers import Plan
 from .lags import Profile
 
@@ -256,14 +257,19 @@ def _uniform(seed: int, numbers: np.ndarray) -> np.ndarray:
 
 
 def method(config: TruncationConfig, streams: Streams, seed: int) -> Truncation:
-    """The method that a configuration names."""
-    if config.kind == "artbp":
-        return RandomCuts(config, streams, seed)
-    return (Adaptive if config.kind == "adaptive" else Truncation)(config, streams)
+    """The method that a configuration names. Raises ConfigurationError for a name that there is not."""
+    methods: dict[str, Callable[[], Truncation]] = {
+        "newest": lambda: Truncation(config, streams),
+        "window": lambda: Truncation(config, streams),
+        "artbp": lambda: RandomCuts(config, streams, seed),
+        "adaptive": lambda: Adaptive(config, streams),
+    }
+    choice("truncation", config.kind, tuple(methods))
+    return methods[config.kind]()
 
 
 def make_plan(
-    truncation: Truncation, streams: Streams, resets: Resets, ids: np.ndarray, at: Position, updates: int,
+    truncation: Truncation, streams: Streams, resets: Resets, ids: Ids, at: Position, updates: int,
     learning_rates: np.ndarray,
 ) -> tuple[Plan, Position]:  # fmt: skip
     """A plan of at most `updates` updates from `at` on, never past the end of the epoch, and the place after it.

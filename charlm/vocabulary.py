@@ -108,7 +108,7 @@ class Vocabulary:
         """The number of UTF-8 bytes that each id stands for, (V,) int64."""
         if self.characters is None:
             return np.ones(256, np.int64)
-        return np.array([len(c.encode()) for c in self.characters], np.int64)
+        return np.array([len(c.encode("utf-8", "surrogatepass")) for c in self.characters], np.int64)
 
 
 def code_points(text: str) -> np.ndarray:

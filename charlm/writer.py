@@ -40,14 +40,14 @@ class Writer:
         least: characters before that; texts that end earlier are not wanted. Raises ConfigurationError, CorpusError.
         """
         if length < 0:
-            raise ConfigurationError(f"length {length}: must be 0 or above")
+            raise ConfigurationError(f"--length {length}: must be at least 0")
         if not 0 <= least <= length:
-            raise ConfigurationError(f"min-length {least}: must be in [0, length], and that is {length}")
+            raise ConfigurationError(f"--min-length {least}: must be between 0 and the length, {length:,}")
         self._saved, self._prime, self._length, self._least = saved, prime, length, least
         self._how, self._threads = how, threads
         self._stop = saved.vocabulary.encode(until, "the text to stop at").astype(np.int64)
         begun = bool(saved.config.reset.separator) or not prime
-        first = opening(saved.config, saved.vocabulary)[: None if begun else 0]
+        first = opening(saved.config.reset, saved.vocabulary)[: None if begun else 0]
         self._ids = np.concatenate([first, saved.vocabulary.encode(prime, "the prime")])
         self._resets = Resets.of_run(saved.config, saved.vocabulary)
 

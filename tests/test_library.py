@@ -13,6 +13,7 @@ import pytest
 
 import charlm
 from charlm.config import DynamicConfig
+from charlm.texts import EncodedText
 
 TEXT = "".join(f"line {i}: the quick brown fox\n" for i in range(200))
 
@@ -94,19 +95,21 @@ def test_scores_agree_with_each_other(folder: Path) -> None:
     assert sum(each.bits for each in carried) != pytest.approx(model.bits("".join(lines)), rel=1e-4)
     assert model.bits("") == 0.0
     assert model.bits("fox") == pytest.approx(next(model.score(["fox"])).bits, rel=1e-6)
-    ids = model.checkpoint.vocabulary.encode(TEXT)
-    score = model.score_ids(ids)
+    vocabulary = model.checkpoint.vocabulary
+    text = EncodedText(model.opening, vocabulary.encode(TEXT), vocabulary.id_bytes())
+    score = model.score_text(text)
+    assert (score.chars, score.bytes, score.unknown) == (len(TEXT), len(TEXT), 0)
     assert score.bits == pytest.approx(score.nats / np.log(2))
-    assert model.score_ids(ids, streams=4).bits == pytest.approx(score.bits, rel=1e-6)
-    assert model.dynamic_nats(ids, DynamicConfig(learning_rate=0.0)) == pytest.approx(score.nats, rel=1e-6)
+    assert model.score_text(text, streams=4).bits == pytest.approx(score.bits, rel=1e-6)
+    assert model.dynamic_nats(text, DynamicConfig(learning_rate=0.0)) == pytest.approx(score.nats, rel=1e-6)
     texts = model.samples(5, seed=2)
     assert all(text.ended and text.text.endswith("\n") for text in texts)
 
 
 def test_mistakes_are_typed_errors_that_say_what_to_do(folder: Path) -> None:
-    with pytest.raises(charlm.ConfigurationError, match="'hiden': there is none of that name; 'hidden'"):
+    with pytest.raises(charlm.ConfigurationError, match="setting hiden: there is none of that name; hidden\\?"):
         charlm.train("corpus.txt", "a", hiden=3)  # type: ignore[call-arg]
-    with pytest.raises(charlm.ConfigurationError, match="k1 0: must be at least 1"):
+    with pytest.raises(charlm.ConfigurationError, match="--k1 0: must be between 1 and 1,000,000,000"):
         charlm.train("corpus.txt", "a", k1=0)
     with pytest.raises(charlm.ConfigurationError, match="at least one file"):
         charlm.train([], "a")
@@ -124,7 +127,8 @@ def test_mistakes_are_typed_errors_that_say_what_to_do(folder: Path) -> None:
         model.bits("cafe", unknown="ignore")
     with pytest.raises(charlm.ConfigurationError, match="choose from line, never"):
         next(model.score(["fox"], reset="block"))
-    scored = model.score(["fox\n", "\u00e9\n"])
+    assert [each.unknown for each in model.score(["fox\n", "\u00e9\n"])] == [0, 1]
+    scored = model.score(["fox\n", "\u00e9\n"], unknown="error")
     assert next(scored).line == "fox\n"
     with pytest.raises(charlm.CorpusError, match="line 2"):
         next(scored)

@@ -7,18 +7,25 @@ all to print a group's help, and numba alone takes longer than a user waits for 
 import importlib
 import io
 import os
+import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import click
 
 from .. import __version__
-from ..errors import CharlmError, ConfigurationError
+from ..errors import CharlmError, ConfigurationError, GateError
 from ..launch import is_joint, joined, launched
-from .options import perhaps
+from .options import Command, perhaps
+from .streams import abandon_output, repair, say
 
 _WAIT_SECONDS = 5.0  # for the first rank to say what is wrong
+_VARIABLES = ("CHARLM_RUN", "CHARLM_CACHE", "CHARLM_LANES", "CHARLM_DEBUG")  # that are no command's
+# Signals that would end the process at once, with its temporary files left behind.
+_FATAL = ("SIGHUP", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU")
 
 COMMANDS = {
     "train": "Train a model on a text.",
@@ -36,6 +43,14 @@ COMMANDS = {
 
 class _ClosedPipe(Exception):  # noqa: N818
     """Nobody reads any more."""
+
+
+class _Signalled(BaseException):
+    """A signal ended what was going on; whatever is temporary is removed on the way out."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class _Group(click.Group):
@@ -61,6 +76,7 @@ class _Group(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. That nobody reads its output any more is for main to say, where click would exit with 1."""
+        _check_environment()
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
@@ -82,8 +98,9 @@ def group() -> None:
     Options can also be given as environment variables, such as CHARLM_TRAIN_HIDDEN=512, and in a TOML file (--config). The
     command line wins over the environment, and that over the file.
 
-    Exit codes: 0 done; 1 failed, with one line that says what, where and what to do; 2 wrong usage; 130, 143, 138 stopped
-    by Ctrl-C, SIGTERM or SIGUSR1 after the state was saved; 141 nobody reads the output any more.
+    Exit codes: 0 done; 1 failed, with one line that says what, where and what to do; 2 wrong usage; 3 a gate (eval
+    --fail-above) was not passed; 130, 143, 138, 129 stopped by Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP after the state was
+    saved; 141 nobody reads the output any more.
 
     \b
     Examples:
@@ -93,27 +110,62 @@ def group() -> None:
     """
 
 
+def _check_environment() -> None:
+    """Refuses variables that look like options of charlm's and are none: a misspelt one would be ignored in silence."""
+    for name in sorted(os.environ):
+        if not name.startswith("CHARLM_") or name in _VARIABLES:
+            continue
+        known = list(_VARIABLES)
+        for command in COMMANDS:
+            found = importlib.import_module(f".{command}_command", __package__).command
+            assert isinstance(found, Command)
+            known += found.variables()
+        if name not in known:
+            raise click.UsageError(f"environment variable {name}: charlm knows none of that name{perhaps(name, known)}")
+
+
+@contextmanager
+def _signals_unwind() -> Iterator[None]:
+    """Has signals that end a process raise an exception instead, unless they are ignored or handled already."""
+
+    def end(number: int, frame: Any) -> None:
+        raise _Signalled(number)
+
+    numbers = [getattr(signal, name) for name in _FATAL if hasattr(signal, name)]
+    ours = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the contract's codes; see the README."""
+    repair()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are no UTF-8 go out as they came in
     try:
-        group.main(arguments, prog_name="charlm", standalone_mode=False, auto_envvar_prefix="CHARLM")
-        sys.stdout.flush()
+        with _signals_unwind():
+            group.main(arguments, prog_name="charlm", standalone_mode=False)
+            sys.stdout.flush()
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as error:
         _let_the_first_speak()
-        error.show()
+        say(_usage(error))
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         _leave(130)
+    except _Signalled as stop:
+        _leave_now(128 + stop.number)
     except (_ClosedPipe, BrokenPipeError) as error:
-        # Nobody reads any more; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        abandon_output()
         _leave(141, is_joint(error.__cause__ or error))
     except CharlmError as error:
-        _fail(str(error), 2 if isinstance(error, ConfigurationError) else 1, is_joint(error))
+        _fail(str(error), _exit_code(error), is_joint(error))
     except MemoryError:
         _fail("out of memory: use a smaller --hidden, --layers, --streams or --k2")
     except OSError as error:
@@ -126,13 +178,24 @@ def main(arguments: list[str] | None = None) -> None:
         _fail(f"unexpected {type(error).__name__}: {error}: a defect of charlm's; CHARLM_DEBUG=1 shows where it is")
 
 
+def _exit_code(error: CharlmError) -> int:
+    return 2 if isinstance(error, ConfigurationError) else 3 if isinstance(error, GateError) else 1
+
+
+def _usage(error: click.ClickException) -> str:
+    """Returns what click says of wrong usage: how the command is used, a hint, and the error."""
+    ctx = getattr(error, "ctx", None)
+    hint = f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n\n" if ctx is not None else ""
+    return f"{hint}Error: {error.format_message()}"
+
+
 def _fail(message: str, code: int = 1, joint: bool = False) -> Any:
     """Says what failed, once, and exits. joint: whether all ranks of a job fail at it; else the others are stopped, too."""
     rank, size = launched()
     if joined() is None and code == 2:
         _let_the_first_speak()
     if rank == 0 or not joint:
-        click.echo(f"Error: {message}" if joint or size == 1 or code == 2 else f"Error: rank {rank}: {message}", err=True)
+        say(f"Error: {message}" if joint or size == 1 or code == 2 else f"Error: rank {rank}: {message}")
     _leave(code, joint)
 
 
@@ -140,6 +203,16 @@ def _let_the_first_speak() -> None:
     """Where all ranks fail at what they were given: mpiexec ends all as soon as one has, and that is to be the first."""
     if launched()[0] > 0:
         time.sleep(_WAIT_SECONDS)
+
+
+def _leave_now(code: int) -> Any:
+    """Exits without waiting for threads, which may be compiling for a while yet."""
+    ranks = joined()
+    if ranks is not None:
+        ranks.abort(code)
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def _leave(code: int, everywhere: bool = False) -> Any:

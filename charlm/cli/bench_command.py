@@ -4,15 +4,16 @@ import statistics
 
 import click
 
-from .options import Command, announce_compilation, json_option, print_json, quiet_option, threads_option
+from .options import Command, Number, json_option, print_json, quiet_option, threads_option
+from .progress import announce_compilation
 
 
 @click.command("bench", cls=Command, short_help="Measure speed on this machine.")
 @click.option("--rows", default="", metavar="TEXT", help="Only kinds of work whose name contains TEXT.")
 @click.option("--quick", is_flag=True, help="A few kinds of work, in some 15 seconds once compiled.")
-@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Measurements of each.")
+@click.option("--rounds", type=Number(1, 10_000), default=5, show_default=True, help="Measurements of each.")
 @click.option(
-    "--seconds", type=click.FloatRange(min=0, min_open=True), default=1.0, show_default=True,
+    "--seconds", type=Number(0, 3_600, is_whole=False, excluded=(0,)), default=1.0, show_default=True,
     help="Length of a measurement.",
 )  # fmt: skip
 @threads_option

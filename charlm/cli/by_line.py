@@ -1,13 +1,13 @@
 """`charlm eval --by` and `--html`: lines that are scored as they come, in batches dealt out to the ranks, in their order."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import CorpusError
 from .options import note
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from ..lines import LineScorer
     from ..model import Model
     from ..ranks import Ranks
+    from .rows import Page
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some lines, the number of those before them, and the last characters of these."""
+    """Some lines; the number of those before them, of the characters in these that the model knows, and their last ones."""
 
     lines: list[str]
     number: int
+    known: int
     before: str
 
 
@@ -64,7 +66,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
             page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()
         on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
-        batches = _batches(incoming(names, on_read))
+        batches = _batches(incoming(names, on_read), scorer.count_known if ranks.size > 1 else lambda lines: 0)
         over = False
         while not over:
             dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
@@ -78,14 +80,15 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
     return ranks.from_first(lambda: whole.bits_per_char)
 
 
-def _batches(incoming: Iterator[list[str]]) -> Iterator[_Batch]:
+def _batches(incoming: Iterator[list[str]], count_known: Callable[[list[str]], int]) -> Iterator[_Batch]:
     """What comes in, with what a rank must know of what came before."""
     from ..evaluate import WARM_UP
 
-    number, before = 0, ""
+    number, known, before = 0, 0, ""
     for lines in incoming:
-        yield _Batch(lines, number, before)
+        yield _Batch(lines, number, known, before)
         number += len(lines)
+        known += count_known(lines)
         for line in lines[-WARM_UP:]:
             before = (before + line[-WARM_UP:])[-WARM_UP:]
 
@@ -97,7 +100,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     in_bytes, done, problem = model.checkpoint.vocabulary.uses_bytes, [], None
     try:
         if ranks.size > 1:
-            scorer.jump(batch.number, batch.before)
+            scorer.jump(batch.number, batch.known, batch.before)
         for each in scorer.score(batch.lines):
             done.append(each)
     except CorpusError as error:
@@ -105,7 +108,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes)) if o["by"] else ""
     return _Result(
         rows=text.encode("utf-8", "surrogateescape"),
-        page="".join(heatmap.line(each, in_bytes) for each in done) if o["html"] else "",
+        page=heatmap.lines(done, in_bytes) if o["html"] else "",
         lines=len(done),
         chars=sum(each.chars for each in done),
         unknown=sum(each.unknown for each in done),
@@ -114,7 +117,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     )
 
 
-def _write(results: list[_Result | None], whole: _Result, page: IO[str] | None) -> bool:
+def _write(results: list[_Result | None], whole: _Result, page: "Page | None") -> bool:
     """Writes what became of a round's batches, in order; whether there were none. Raises CorpusError."""
     for result in results:
         if result is None:

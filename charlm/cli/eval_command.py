@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import DynamicConfig
-from ..errors import CharlmError, ConfigurationError
+from ..config import MOST_STREAMS, DynamicConfig, choice
+from ..errors import ConfigurationError, GateError
 from ..launch import join
 from .options import (
     Command,
-    announce_compilation,
+    Number,
     json_option,
     note,
     print_json,
@@ -20,14 +20,13 @@ from .options import (
     section,
     threads_option,
 )
-from .progress import bar, reading
+from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
-    import numpy as np
-
+    from ..corpus import Corpus
     from ..model import Model
     from ..ranks import Ranks
-    from ..texts import Reading
+    from ..texts import EncodedText
 
 _DYNAMIC = DynamicConfig()
 
@@ -37,7 +36,7 @@ _DYNAMIC = DynamicConfig()
 @click.argument("text", nargs=-1, metavar="[TEXT...]", type=click.Path())
 @section(
     "The whole text",
-    click.option("--streams", type=click.IntRange(min=1), default=1, show_default=True,
+    click.option("--streams", type=Number(1, MOST_STREAMS), default=1, show_default=True,
                  help="Places read side by side, each after a warm-up; 1 reads in order."),
     click.option("--compare", default=None, metavar="LIST",
                  help="What compressors make of the same text, by comma: xz, bzip2, gzip."),
@@ -58,10 +57,11 @@ _DYNAMIC = DynamicConfig()
     click.option("--reset", type=click.Choice(("line", "never")), default=None, help="With these two: score each line on "
                  "its own, or after all before it (default: as the model was trained)."),
 )  # fmt: skip
-@click.option("--unknown", type=click.Choice(("error", "escape")), default="error", show_default=True,
-              help="What to do with characters that the model does not know; escape codes them at a price.")  # fmt: skip
-@click.option("--fail-above", type=click.FloatRange(min=0, min_open=True), default=None, metavar="BITS",
-              help="Exit with 1 if the text takes more bits per character.")  # fmt: skip
+@click.option("--unknown", type=click.Choice(("error", "escape")), default=None,
+              help="What to do with characters that the model does not know: escape codes each of them at a price of "
+              "some 44 bits (default for --by and --html), error refuses the text (default for whole texts).")  # fmt: skip
+@click.option("--fail-above", type=Number(0, 1_000, is_whole=False, excluded=(0,)), default=None, metavar="BITS",
+              help="Exit with 3 if the text takes more bits per character.")  # fmt: skip
 @threads_option
 @json_option
 @quiet_option
@@ -69,7 +69,8 @@ _DYNAMIC = DynamicConfig()
 def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: Any) -> None:
     """Print nats and bits per character, perplexity and accuracy of the model of RUN on TEXT files.
 
-    Without TEXT: on the run's own validation part. "-" is standard input.
+    Without TEXT: on the run's own validation part. "-" is standard input. Every character counts; the first is predicted
+    from a line's end, or from the separator that the model was trained with (--reset-after), as lines are.
 
     \b
     Examples:
@@ -91,8 +92,8 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
         _require_divisible(text, o, ranks)
     model = Model(ranks.from_first(lambda: load_run(run)), o["threads"], ranks)
     bits_per_char = by_line(model, text, o, ranks) if o["by"] or o["html"] else _whole(model, text, o, ranks)
-    if o["fail_above"] is not None and bits_per_char > o["fail_above"]:
-        raise ranks.joint(CharlmError(f"{bits_per_char:.4f} bits/char are more than --fail-above {o['fail_above']:g}"))
+    if o["fail_above"] is not None and not bits_per_char <= o["fail_above"]:
+        raise ranks.joint(GateError(f"{bits_per_char:.4f} bits/char are more than --fail-above {o['fail_above']:g}"))
 
 
 def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None:
@@ -111,25 +112,29 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
     if by_line and not text:
         raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score ("-": standard input)')
+    if o["dynamic"]:
+        _dynamic_config(o)
     if o["dynamic"] and o["unknown"] == "escape":
         raise ConfigurationError("--dynamic cannot learn what the model does not know: leave out --unknown escape")
     for name in (o["compare"] or "").split(",") if o["compare"] is not None else ():
-        if name not in COMPRESSORS:
-            raise ConfigurationError(f"--compare {name!r}: choose from {', '.join(COMPRESSORS)}")
+        choice("compare", name, tuple(COMPRESSORS))
+    o["unknown"] = o["unknown"] or ("escape" if by_line else "error")
 
 
-def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
+def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
     """Prints what the text as a whole takes; returns bits/char."""
     from ..texts import read_text
 
-    with reading(text or model.checkpoint.config.corpus, o["quiet"]) as on_read:
-        read = ranks.everywhere(
-            lambda: read_text(model.checkpoint, text, o["unknown"] == "escape", on_read, ranks.first_on_node),
+    with reading(names or model.checkpoint.config.corpus, o["quiet"]) as on_read:
+        text, source = ranks.everywhere(
+            lambda: read_text(
+                model.checkpoint, model.opening, names, o["unknown"] == "escape", on_read, ranks.first_on_node
+            ),
             node_first=True,
         )
-    ranks.require_same("the text differs: its characters are", len(read.ids))
-    with bar("evaluating", len(read.ids) // ranks.size, " characters", o["quiet"]) as on_done:
-        found = model.score_ids(read.ids, o["streams"], on_done)
+    ranks.require_same("the text differs: its characters are", text.chars)
+    with bar("evaluating", text.chars // ranks.size, " characters", o["quiet"]) as on_done:
+        found = model.score_text(text, o["streams"], on_done)
     result: dict[str, Any] = {
         "chars": found.chars,
         "nats_per_char": found.nats_per_char,
@@ -144,7 +149,7 @@ def _whole(model: "Model", text: tuple[str, ...], o: dict[str, Any], ranks: "Ran
         f"{found.chars:,} characters{unknown}, {found.nats_per_char:.4f} nats/char, {found.bits_per_char:.4f} bits/char, "
         f"perplexity {found.perplexity:.3f}, accuracy {100 * found.accuracy:.1f} %"
     ]
-    for more in (_dynamic(model, read.ids, o), _compared(read, o) if ranks.first else {}):
+    for more in (_dynamic(model, text, o), _compared(source, o) if ranks.first else {}):
         for name, values in more.items():
             result[name] = values
             lines += [f"{label}: {bits:.4f} bits/char" for label, bits in _labelled(name, values)]
@@ -180,22 +185,27 @@ def _labelled(name: str, values: dict[str, float]) -> Iterator[tuple[str, float]
         yield from values.items()
 
 
-def _dynamic(model: "Model", ids: "np.ndarray", o: dict[str, Any]) -> dict[str, Any]:
+def _dynamic_config(o: dict[str, Any]) -> DynamicConfig:
+    """Raises ConfigurationError."""
+    return DynamicConfig(o["lr"], o["decay"], o["k1"], o["k1"] if o["k2"] is None else o["k2"])
+
+
+def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> dict[str, Any]:
     if not o["dynamic"]:
         return {}
     import math
 
-    config = DynamicConfig(o["lr"], o["decay"], o["k1"], o["k2"] or o["k1"])
-    with bar("learning", len(ids), " characters", o["quiet"]) as on_done:
-        nats = model.dynamic_nats(ids, config, on_done) / (len(ids) - 1)
+    with bar("learning", text.chars, " characters", o["quiet"]) as on_done:
+        nats = model.dynamic_nats(text, _dynamic_config(o), on_done) / text.chars
     return {"dynamic": {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}}
 
 
-def _compared(read: "Reading", o: dict[str, Any]) -> dict[str, Any]:
-    """bits/char of the compressors, which have to code the first character too."""
+def _compared(source: "Corpus", o: dict[str, Any]) -> dict[str, Any]:
+    """bits/char of the compressors."""
     if o["compare"] is None:
         return {}
     from ..compressors import code_lengths
+    from ..texts import encoded_pieces
 
-    sizes = code_lengths(read.encoded(), o["compare"].split(","))
-    return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}
+    sizes = code_lengths(encoded_pieces(source), o["compare"].split(","))
+    return {"compare": {name: 8 * size / len(source.ids) for name, size in sizes.items()}}

@@ -8,7 +8,7 @@ from ..errors import ConfigurationError
 from .options import Command, json_option, print_json, quiet_option, require, run_argument
 
 
-@click.command("export", cls=Command, short_help="Write a model for other programs.")
+@click.command("export", cls=Command, makes_files=True, short_help="Write a model for other programs.")
 @run_argument
 @click.argument("out", type=click.Path(dir_okay=False))
 @json_option

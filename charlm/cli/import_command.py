@@ -9,7 +9,7 @@ from ..errors import ConfigurationError
 from .options import Command, json_option, print_json, quiet_option, require
 
 
-@click.command("import", cls=Command, short_help="Make a run of a PyTorch model.")
+@click.command("import", cls=Command, makes_files=True, short_help="Make a run of a PyTorch model.")
 @click.argument("model", type=click.Path(dir_okay=False))
 @click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<the file's stem>).")
 @click.option("--vocabulary", type=click.Path(dir_okay=False), default=None, metavar="FILE",

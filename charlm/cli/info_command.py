@@ -21,7 +21,8 @@ def command(run: str | None, as_json: bool) -> None:
       charlm info
       charlm info runs/corpus/last.npz --json
     """
-    from ..checkpoint import checkpoint_file, find_run, load_meta
+    from ..checkpoint import load_meta
+    from ..directory import checkpoint_file, find_run
 
     path = checkpoint_file(find_run(run))
     meta, parameters = load_meta(path)

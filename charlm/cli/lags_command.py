@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..config import LARGEST_SEED
 from ..errors import ConfigurationError, CorpusError
 from .options import (
     Command,
-    announce_compilation,
+    Number,
     json_option,
     note,
     print_json,
@@ -19,7 +20,7 @@ from .options import (
     run_argument,
     threads_option,
 )
-from .progress import bar
+from .progress import announce_compilation, bar
 
 if TYPE_CHECKING:
     from ..lags import Profile
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 @click.command("lags", cls=Command, short_help="Show how far gradients reach, and the k2 that follows.")
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]")
-@click.option("-n", "--length", type=click.IntRange(min=2), default=512, show_default=True, help="Steps back, at most.")
-@click.option("--losses", type=click.IntRange(min=1), default=256, show_default=True, help="Losses followed back.")
+@click.option("-n", "--length", type=Number(2, 1_000_000), default=512, show_default=True, help="Steps back, at most.")
+@click.option("--losses", type=Number(1, 1_000_000), default=256, show_default=True, help="Losses followed back.")
 @click.option(
-    "--bias-tolerance", type=click.FloatRange(0, 1, min_open=True, max_open=True), default=0.1, show_default=True,
+    "--bias-tolerance", type=Number(0, 1, is_whole=False, excluded=(0, 1)), default=0.1, show_default=True,
     metavar="D", help="Relative bias that the recommended k2 may have.",
 )  # fmt: skip
 @click.option("-o", "--output", type=click.Path(dir_okay=False), default=None, help="Draw a picture (.svg or .png).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the places in the text.")
+@click.option("--seed", type=Number(0, LARGEST_SEED), default=0, show_default=True, help="Of the places in the text.")
 @threads_option
 @json_option
 @quiet_option
@@ -59,10 +60,11 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     from ..checkpoint import load_run
     from ..fitting import thread_count
     from ..profiler import Profiler
+    from ..sample import opening
     from ..texts import read_text
 
     saved = load_run(run)
-    ids = read_text(saved, text).ids
+    ids, _ = read_text(saved, int(opening(saved.config.reset, saved.vocabulary)[-1]), text)
     lags = min(o["length"], (len(ids) - 1) // 2)
     if lags < 2:
         raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")

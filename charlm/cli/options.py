@@ -13,18 +13,49 @@ from typing import Any
 
 import click
 
+from ..config import between, whole
+from ..errors import CharlmError, ConfigurationError, CorpusError
+from ..sources import read_small
+from .streams import output_is_closed, say
+
+_MAY_BE_EMPTY = {"prime"}  # options whose text may be of no characters
+
 
 class Command(click.Command):
-    """A command that can take its options from a TOML file, and shows them in sections."""
+    """A command that can take its options from a TOML file and the environment, and shows them in sections.
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
+    makes_files: whether its result is files, so that it is of use without standard output.
+    """
+
+    def __init__(self, *arguments: Any, makes_files: bool = False, **more: Any) -> None:
         super().__init__(*arguments, **more)
+        self._makes_files = makes_files
         self.params.append(
             click.Option(
                 ["--config"], type=click.Path(dir_okay=False), is_eager=True, expose_value=False, callback=_read_config,
                 metavar="FILE", help="TOML file with options: a table for each command, such as [train].",
             )
         )  # fmt: skip
+        for option in self.params:
+            if isinstance(option, click.Option):
+                option.envvar = [variable(self.name or "", name) for name in long_names(option)]
+
+    def variables(self) -> list[str]:
+        """Returns the names of environment variables that its options are taken from."""
+        return [name for option in self.params if isinstance(option, click.Option) for name in option.envvar or ()]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the command, unless it could not print its result or an option's text is empty."""
+        if output_is_closed() and not self._makes_files:
+            raise CharlmError(f"standard output is closed, where charlm {self.name} prints its result: send it somewhere")
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name or "")
+            empty = value == "" or (isinstance(value, tuple) and "" in value)
+            if empty and parameter.name not in _MAY_BE_EMPTY:
+                plain = parameter.human_readable_name.strip("[].")
+                name = f"--{long_names(parameter)[0]}" if isinstance(parameter, click.Option) else plain
+                raise ConfigurationError(f"{name}: is empty")
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Sections in the order in which they are declared; what belongs to none comes last."""
@@ -51,31 +82,78 @@ def section(title: str, *options: Callable[..., Any]) -> Callable[..., Any]:
     return decorate
 
 
+def long_names(option: click.Option) -> list[str]:
+    """Returns an option's long names without dashes, such as k1 of --k1, and the name of its parameter."""
+    names = [name.removeprefix("--") for name in option.opts if name.startswith("--")]
+    own = (option.name or "").replace("_", "-")
+    return names if own in names or option.name == "as_json" else [*names, own]
+
+
+def variable(command: str, option: str) -> str:
+    """Returns the environment variable that an option is taken from."""
+    return f"CHARLM_{command}_{option}".upper().replace("-", "_")
+
+
+class Number(click.ParamType):
+    """A number within bounds, with the same words for what is outside as all settings have."""
+
+    def __init__(self, low: int, high: int, is_whole: bool = True, excluded: tuple[int, ...] = ()) -> None:
+        self._low, self._high, self._whole, self._excluded = low, high, is_whole, excluded
+        self.name = "integer" if is_whole else "float"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the number. Raises ConfigurationError for one outside the bounds."""
+        number = (click.INT if self._whole else click.FLOAT).convert(value, param, ctx)
+        name = long_names(param)[0] if isinstance(param, click.Option) else "number"
+        if self._whole:
+            whole(name, number, self._low, self._high)
+        else:
+            between(name, number, self._low, self._high, self._excluded)
+        return number
+
+
 def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
     """Takes the command's table of the file as defaults."""
     if value is None:
         return
     try:
-        tables = tomllib.loads(Path(value).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise click.UsageError(f"--config {value}: {reason}") from None
+        tables = tomllib.loads(read_small(value).decode("utf-8"))
+    except CorpusError as error:
+        raise click.UsageError(f"--config {error}") from None
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"--config {value}: not UTF-8 at byte {error.start}") from None
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"--config {value}: not TOML: {error}") from None
     from . import COMMANDS
 
     for name, table in tables.items():
         if name not in COMMANDS or not isinstance(table, dict):
             raise click.UsageError(f"--config {value}: [{name}] is no command's table{perhaps(name, [*COMMANDS])}")
-    by_option = {option.lstrip("-"): p.name for p in ctx.command.params for option in p.opts if option.startswith("--")}
+    by_option = {name: p for p in ctx.command.params if isinstance(p, click.Option) for name in long_names(p)}
     defaults: dict[str, Any] = {}
     for key, given in tables.get(ctx.command.name or "", {}).items():
         known = by_option.get(key.replace("_", "-"))
         if known is None:
             near = perhaps(key, [*by_option])
             raise click.UsageError(f"--config {value}: [{ctx.command.name}] has no option {key!r}{near}")
-        if not isinstance(given, str | int | float | bool):
-            raise click.UsageError(f"--config {value}: [{ctx.command.name}] {key} should be a text, a number, true or false")
-        defaults[known] = given
+        expected = _mismatch(known, given)
+        if expected:
+            shown = str(given).lower() if isinstance(given, bool) else repr(given)
+            raise click.UsageError(f"--config {value}: [{ctx.command.name}] {key} should be {expected}, not {shown}")
+        defaults[known.name or ""] = given
     ctx.default_map = {**defaults, **(ctx.default_map or {})}
+
+
+def _mismatch(option: click.Option, given: Any) -> str:
+    """Returns what kind of value an option takes, if that which a file gives is of another; else nothing."""
+    if option.is_flag:
+        return "" if isinstance(given, bool) else "true or false"
+    kind = getattr(option.type, "name", "")
+    if kind == "integer":
+        return "" if isinstance(given, int) and not isinstance(given, bool) else "a whole number"
+    if kind == "float":
+        return "" if isinstance(given, int | float) and not isinstance(given, bool) else "a number"
+    return "" if isinstance(given, str | int | float) and not isinstance(given, bool) else "a text"
 
 
 def perhaps(word: str, known: list[str]) -> str:
@@ -88,8 +166,9 @@ def complete_run(ctx: click.Context, parameter: click.Parameter, incomplete: str
     """For shell completion: the runs in runs/, then any path."""
     from click.shell_completion import CompletionItem
 
-    runs = [str(path.parent) for path in sorted(Path("runs").glob("*/last.npz"))]
-    found = [CompletionItem(run) for run in runs if run.startswith(incomplete)]
+    from ..directory import runs
+
+    found = [CompletionItem(str(run)) for run in sorted(runs()) if str(run).startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]
 
 
@@ -112,14 +191,14 @@ def _looks_like_a_checkpoint(path: Path) -> bool:
 json_option = click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
 quiet_option = click.option("-q", "--quiet", is_flag=True, help="No notes or progress on stderr.")
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), default=None, help="Threads (default: the processors there are)."
+    "--threads", type=Number(1, 4_096), default=None, help="Threads (default: the processors there are)."
 )
 
 
 def note(message: str, quiet: bool = False) -> None:
     """A line on stderr, unless quiet."""
     if not quiet:
-        click.echo(message, err=True)
+        say(message)
 
 
 def duration(seconds: float) -> str:
@@ -132,7 +211,7 @@ def duration(seconds: float) -> str:
 
 def print_json(data: dict[str, Any]) -> None:
     """One JSON object on a line of stdout."""
-    click.echo(json.dumps(data, ensure_ascii=False))
+    click.echo(json.dumps(data, ensure_ascii=False, allow_nan=False))
 
 
 def require(package: str, extra: str, what: str) -> None:
@@ -145,23 +224,12 @@ def require(package: str, extra: str, what: str) -> None:
         raise ResourceError(f"{what} needs {package}: pip install 'charlm[{extra}]'")
 
 
-def announce_compilation(quiet: bool) -> None:
-    """Has a note printed when a kernel is compiled, which happens once on a machine."""
-    from ..kernels.jit import on_compile
-
-    told: list[str] = []
-
-    def tell(kernel: str) -> None:
-        if not told:
-            note("compiling kernels for this machine, once (5 to 20 seconds)", quiet)
-        told.append(kernel)
-
-    on_compile[:] = [tell]
-
-
 @contextlib.contextmanager
 def stop_on_signals(stop: Callable[[], None], quiet: bool) -> Iterator[list[int]]:
-    """Calls stop() on the first of Ctrl-C, SIGTERM and SIGUSR1, and collects the signal; a second one leaves at once."""
+    """Calls stop() on the first of Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP, and collects it; a second one leaves at once.
+
+    SIGHUP stays ignored where it is, as under nohup.
+    """
     received: list[int] = []
 
     def handle(number: int, frame: Any) -> None:
@@ -173,6 +241,8 @@ def stop_on_signals(stop: Callable[[], None], quiet: bool) -> Iterator[list[int]
 
     # SIGUSR1: Slurm's warning before the time is up, and what mpiexec passes on to ranks without killing them.
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield received

@@ -43,8 +43,8 @@ def command(run: tuple[str, ...], output: str | None, against: str, samples: boo
         raise ConfigurationError(f"--output {output}: give a name that ends in .svg, .png or .html")
     if output:
         require("matplotlib", "plot", "--output")
-    from ..checkpoint import find_run
     from ..curves import read_curves
+    from ..directory import find_run
 
     found = [read_curves(find_run(name)) for name in run or (None,)]
     if output:

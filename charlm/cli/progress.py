@@ -1,7 +1,9 @@
 """What is shown on stderr while something goes on: a training run, or anything else that takes longer than a moment."""
 
+import contextlib
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,11 +13,64 @@ from typing import TYPE_CHECKING, Any
 from .options import duration, is_terminal, note
 
 if TYPE_CHECKING:
-    from ..events import Adaptation, Event
+    from ..events import Adaptation, Event, Progress
 
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
 _MEASURED_SECONDS = 0.5  # of training, before its time is estimated
 _PATIENCE_SECONDS = 2.0  # before there is one, for what may be over by then
+_TICK_SECONDS = 0.25  # between two looks of the clock beside what is compiled
+
+
+class _Clock:
+    """Shows on a terminal how long something takes that cannot tell how far it is; elsewhere says when it is over."""
+
+    def __init__(self, what: str, quiet: bool) -> None:
+        self._what, self._quiet, self._begun = what, quiet, time.monotonic()
+        self._over = threading.Event()
+        self._shows = is_terminal() and not quiet
+        self._thread = threading.Thread(target=self._tick, daemon=True)
+        if self._shows:
+            self._thread.start()
+
+    def _tick(self) -> None:
+        width = 0
+        while not self._over.wait(_TICK_SECONDS):
+            text = f"{self._what}: {time.monotonic() - self._begun:.0f} s"
+            width = max(width, len(text))
+            self._write(f"\r{text:<{width}}")
+        self._write(f"\r{'':<{width}}\r")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
+            sys.stderr.write(text)
+            sys.stderr.flush()
+
+    def stop(self) -> None:
+        """Removes it and says how long it took."""
+        self._over.set()
+        if self._shows:
+            self._thread.join()
+        note(f"{self._what}: took {time.monotonic() - self._begun:.1f} s", self._quiet)
+
+
+def announce_compilation(quiet: bool) -> None:
+    """Has it shown when kernels are compiled, which happens once on a machine and takes a while."""
+    from ..kernels import jit
+
+    clocks: dict[str, _Clock] = {}
+    told: list[str] = []
+
+    def begin(kernel: str) -> None:
+        if not told:
+            note("compiling kernels for this machine, once (10 to 40 seconds for training)", quiet)
+        told.append(kernel)
+        clocks[kernel] = _Clock(f"compiling {kernel}", quiet)
+
+    def end(kernel: str) -> None:
+        if kernel in clocks:
+            clocks.pop(kernel).stop()
+
+    jit.on_compile[:], jit.on_compiled[:] = [begin], [end]
 
 
 class Display:
@@ -59,9 +114,7 @@ class Display:
             return  # the first update, which is not timed
         if not self._estimated and event.seconds >= _MEASURED_SECONDS and event.share < 1:
             self._estimated = True
-            whole = 1 / event.share
-            self._line(f"estimate: {duration(whole * event.seconds)} for {whole * event.updates:,.0f} updates, "
-                       f"{whole * event.epochs:.2f} epochs, at {event.chars_per_second / 1000:.0f}k char/s")  # fmt: skip
+            self._line(_estimate(event))
         text = (f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
                 f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}")  # fmt: skip
         if self._bar is not None:
@@ -81,6 +134,15 @@ class Display:
         """Removes the bar."""
         if self._bar is not None:
             self._bar.close()
+
+
+def _estimate(event: "Progress") -> str:
+    """How long the whole run will take, by what it has taken so far."""
+    whole = 1 / event.share
+    seconds = whole * event.seconds * (1 + event.validating)
+    validations = ", validations included," if event.validating else ""
+    return (f"estimate: {duration(seconds)}{validations} for {whole * event.updates:,.0f} updates, "
+            f"{whole * event.epochs:.2f} epochs, at {event.chars_per_second / 1000:.0f}k char/s")  # fmt: skip
 
 
 def _reason(event: "Adaptation") -> str:

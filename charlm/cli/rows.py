@@ -2,13 +2,13 @@
 
 import codecs
 import json
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import CorpusError
+from ..sources import open_source
 
 if TYPE_CHECKING:
     from ..lines import Scored
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
 _PIECE = 1 << 18  # bytes read at a time, at most; less where less is there
 _LONGEST_LINE = 1 << 26  # bytes
 _SHOWN = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}  # characters in rows of their own
-
-
-def _source(name: str) -> Any:
-    """The file, or standard input, to be used with `with`."""
-    return nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb")
 
 
 def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator[list[str]]:
@@ -31,7 +26,7 @@ def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator
     """
     rest, held, count = [b""], 0, 0  # what there is of a line that has not ended
     for name in names:
-        with _source(name) as source:
+        with open_source(name) as source:
             at_start = True
             while piece := source.read1(_PIECE):
                 on_read(len(piece))
@@ -70,13 +65,29 @@ def _row(bits: float, what: str, text: str, more: dict[str, Any], as_json: bool)
     return "\t".join(columns) + "\n"
 
 
+class Page:
+    """A page that is being written, as far as it may fill the disk: its text may never end."""
+
+    def __init__(self, file: IO[str], path: Path, most: int) -> None:
+        self._file, self._path, self._left = file, path, most
+
+    def write(self, text: str) -> None:
+        """Writes a piece. Raises CorpusError where it would be too much."""
+        self._left -= len(text)
+        if self._left < 0:
+            raise CorpusError(f"{self._path}: the page would take more than half of the free disk: does the text ever end?")
+        self._file.write(text)
+
+
 @contextmanager
-def page_file(path: Path) -> Iterator[IO[str]]:
+def page_file(path: Path) -> Iterator[Page]:
     """A text file that is there under its name when all of it was written."""
+    from ..cache import room
+
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            yield file
+            yield Page(file, path, room(path.parent))
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -3,16 +3,16 @@
 import secrets
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import DrawConfig
+from ..config import LARGEST_SEED, MOST_CHARACTERS, MOST_STEPS, DrawConfig
 from ..errors import ConfigurationError, CorpusError
+from ..sources import read_small
 from .options import (
     Command,
-    announce_compilation,
+    Number,
     json_option,
     print_json,
     quiet_option,
@@ -20,7 +20,7 @@ from .options import (
     section,
     threads_option,
 )
-from .progress import bar, reading
+from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
     from ..checkpoint import Checkpoint
@@ -35,30 +35,38 @@ _PIECE = 1 << 22  # characters of the corpus decoded at a time
 @run_argument
 @section(
     "What is written",
-    click.option("-n", "--length", type=int, default=500, show_default=True, help="Characters to generate."),
+    click.option("-n", "--length", type=Number(0, MOST_STEPS), default=500, show_default=True,
+                 help="Characters to generate."),
     click.option("--prime", default=None, metavar="TEXT", help="Text to continue; it is printed too."),
     click.option("--prime-file", default=None, metavar="F|-", help="Text to continue, from a file or standard input."),
     click.option("--until", "--stop", "until", default=None, metavar="TEXT", help="End a text where this appears (it is "
                  "printed)."),
-    click.option("--min-length", type=int, default=0, metavar="N", help="Only texts of at least N characters before that."),
-    click.option("--count", type=click.IntRange(min=1), default=None, help="Texts to generate, each ended by its line's end"
-                 " where the model reads lines as sequences of their own (--reset line)."),
+    click.option("--min-length", type=Number(0, MOST_STEPS), default=0, metavar="N",
+                 help="Only texts of at least N characters before that."),
+    click.option("--count", type=Number(1, 1_000_000_000), default=None, help="Texts to generate, each ended by its line's "
+                 "end where the model reads lines as sequences of their own (--reset line)."),
     click.option("--unseen", is_flag=True, help="Only texts that do not occur between two such ends "
                  "in the training corpus."),
 )  # fmt: skip
 @section(
     "How characters are chosen",
-    click.option("--temperature", type=float, default=1.0, show_default=True, help="0: always the most likely."),
-    click.option("--top-k", type=int, default=0, help="Draw from the k most likely characters only (0: all)."),
-    click.option("--top-p", type=float, default=1.0, help="Draw from the likeliest characters of this total probability."),
-    click.option("--beam", type=click.IntRange(min=1), default=None, metavar="N", help="Draw nothing: search for the most "
+    click.option("--temperature", type=Number(0, 1_000, is_whole=False), default=1.0, show_default=True,
+                 help="0 (or below 1e-6): always the most likely."),
+    click.option("--top-k", type=Number(0, MOST_CHARACTERS), default=0,
+                 help="Draw from the k most likely characters only (0: all), and those as likely as the k-th."),
+    click.option("--top-p", type=Number(0, 1, is_whole=False, excluded=(0,)), default=1.0,
+                 help="Draw from the likeliest characters that have this share of the probability; with --top-k of what "
+                 "that leaves."),
+    click.option("--beam", type=Number(1, 65_536), default=None, metavar="N", help="Draw nothing: search for the most "
                  "likely text with a beam of N."),
-    click.option("--seed", type=int, default=None, help="Makes the text repeatable (default: another one each time)."),
+    click.option("--seed", type=Number(0, LARGEST_SEED), default=None,
+                 help="Makes the text repeatable (default: another one each time)."),
 )  # fmt: skip
 @threads_option
 @json_option
 @quiet_option
-def command(run: str | None, **o: Any) -> None:
+@click.pass_context
+def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
     """Print text that the model of RUN writes (default: $CHARLM_RUN, else the newest run).
 
     --json prints for each text its log-probability in nats, whole and character by character (as the model has it at
@@ -75,6 +83,9 @@ def command(run: str | None, **o: Any) -> None:
         raise ConfigurationError("--prime and --prime-file: give one of them")
     if o["beam"] and o["unseen"]:
         raise ConfigurationError("--beam finds the most likely texts, --unseen draws until they are new: give one of them")
+    for name in ("temperature", "top_k", "top_p", "seed") if o["beam"] else ():
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
+            raise ConfigurationError(f"--beam draws nothing: leave out --{name.replace('_', '-')}")
     announce_compilation(o["quiet"])
     from ..model import load
 
@@ -108,8 +119,7 @@ def _prime_text(text: str | None, file: str | None) -> str:
     if file is None:
         return text or ""
     try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-        return raw.decode("utf-8")
+        return read_small(file).decode("utf-8")
     except UnicodeDecodeError as error:
         raise CorpusError(f"{file}: not UTF-8 at byte {error.start}") from None
 

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from ..config import CELLS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from ..directory import default_run
 from ..launch import join
-from ..settings import DEFAULTS, Request, Settings, default_run, saving
+from ..settings import DEFAULTS, Request, Settings, saving
 from .options import (
     Command,
-    announce_compilation,
     duration,
     json_option,
     note,
@@ -25,7 +25,7 @@ from .options import (
     stop_on_signals,
     threads_option,
 )
-from .progress import display, reading
+from .progress import announce_compilation, display, reading
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
 
 
-@click.command("train", cls=Command, short_help="Train a model on a text.")
+@click.command("train", cls=Command, makes_files=True, short_help="Train a model on a text.")
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...", type=click.Path())
 @section(
     "Truncated backpropagation through time",
@@ -51,7 +51,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
                  help="Relative bias for adaptive (default: 0.1)."),
     click.option("--max-k2", type=int, default=None, help="Largest k2 of adaptive (default: 8 times k1)."),
     click.option("--memory", type=int, default=DEFAULTS["memory"], metavar="MB",
-                 help="Of activations; longer blocks are computed twice."),
+                 help="Of activations; longer blocks are computed twice (default 0: no limit)."),
     click.option("--reset", type=click.Choice(("never", "epoch", "block", "line")), default=DEFAULTS["reset"],
                  show_default=True, help="When the state is set to zero."),
     click.option("--reset-every", type=int, default=None, metavar="N", help="Reset every N characters of a stream."),
@@ -73,7 +73,9 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option("--layer-norm", is_flag=True, help="Normalise what passes between layers and to the output."),
     click.option("--forget-bias", type=float, default=None, metavar="B", help="First bias of the gate that keeps the state, "
                  "lstm's f or gru's z: the state fades to a third in about e^B steps (default: 1, 0)."),
-    click.option("--init-from", type=click.Path(), default=None, metavar="RUN", help="Start from another run's parameters."),
+    click.option("--init-from", type=click.Path(), default=None, metavar="RUN",
+                 help="Start from another run's "
+                 "parameters; the model's shape is that one's."),
     click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Of initial values and dropout."),
 )  # fmt: skip
 @section(
@@ -104,17 +106,17 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option("--val-fraction", type=float, default=DEFAULTS["val_fraction"], show_default=True,
                  help="Share held out at the end; 0: none."),
     click.option("--eval-every", type=int, default=DEFAULTS["eval_every"], metavar="N",
-                 help="Validate every N updates (default: 20 times)."),
+                 help="Validate every N updates (default 0: up to 20 times, which take a twentieth of the time)."),
     click.option("--max-rollbacks", type=int, default=DEFAULTS["max_rollbacks"], show_default=True, metavar="N",
                  help="Times that training which diverged returns to its last good state, with half the learning rate."),
     click.option("--patience", type=int, default=DEFAULTS["patience"], metavar="N",
-                 help="Stop after N validations without improvement."),
+                 help="Stop after N validations without improvement (default 0: never)."),
 )  # fmt: skip
 @section(
     "The run",
     click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<corpus's stem>)."),
     click.option("--save-every", default="60s", show_default=True, metavar="N|Ns",
-                 help="Updates or seconds between saves."),
+                 help="Updates (500) or seconds (60s) between saves; 0: only at the beginning and the end."),
     click.option("--resume", is_flag=True, help="Continue the run exactly where it was saved."),
     click.option("--force", is_flag=True, help="Start over in a directory that holds a run."),
     click.option("--sync-every", type=int, default=DEFAULTS["sync_every"], show_default=True, metavar="N",
@@ -225,6 +227,9 @@ def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Ca
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     """Runs to the end or a signal, shows what happens, prints the summary."""
+    if trainer.complete and trainer.updates:
+        note(f"nothing to train: the run has made {trainer.updates:,} updates, as many as are asked for or more; "
+             "ask for more with --updates, --epochs or --minutes", quiet)  # fmt: skip
     with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, options) as listeners:
         for event in trainer.train():
             for tell in listeners:

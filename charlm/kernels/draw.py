@@ -1,5 +1,7 @@
 """The sampling kernel: the network's own characters, one step at a time."""
 
+import math
+
 import numpy as np
 
 from .block import forward, pack_forward, predict
@@ -13,6 +15,7 @@ from .softmax import loss
 
 _DRAW = 255  # stands where a layer's number stands in a dropout key, so that the two never meet
 _HALVINGS = 60
+COLDEST = 1e-6  # temperatures below it, and 0, take the most likely character: logits have no more digits than that
 
 
 @inner
@@ -32,14 +35,13 @@ def _count_and_mass(logits, row, n, threshold):
 
 
 @inner
-def _threshold(logits, row, n, top_k, top_p):
-    """The largest threshold (by bisection) that keeps at least top_k characters, or at least mass top_p of them."""
-    _, whole = _count_and_mass(logits, row, n, 0.0)
+def _threshold(logits, row, n, least_count, least_mass):
+    """The largest threshold (by bisection) that keeps at least so many characters and so much mass."""
     low, high = 0.0, 1.0 + 1e-6  # softmax.loss leaves exp(logit - largest), at most 1
     for _ in range(_HALVINGS):
         middle = 0.5 * (low + high)
         count, mass = _count_and_mass(logits, row, n, middle)
-        if (top_k > 0 and count >= top_k) or (top_p < 1.0 and mass >= top_p * whole):
+        if count >= least_count and mass >= least_mass:
             low = middle
         else:
             high = middle
@@ -47,25 +49,39 @@ def _threshold(logits, row, n, top_k, top_p):
 
 
 @inner
-def _choose(logits, row, n, temperature, top_k, top_p, chance):
-    """Draws a character from a row of logits; temperature 0 takes the most likely. The row is overwritten."""
-    if temperature == 0.0:
-        best = 0
-        for v in range(1, n):
-            if logits[row, v] > logits[row, best]:
-                best = v
-        return best
+def _likeliest(logits, row, n):
+    """The largest of n logits, the first one on a tie; -1 where one is not finite."""
+    best = 0
     for v in range(n):
-        logits[row, v] /= np.float32(temperature)
+        if not math.isfinite(logits[row, v]):
+            return -1
+        if logits[row, v] > logits[row, best]:
+            best = v
+    return best
+
+
+@inner
+def _choose(logits, row, n, temperature, top_k, top_p, chance):
+    """Draws a character from a row of logits; -1 where one is not finite. The row is overwritten.
+
+    top_p is a share of what top_k leaves.
+    """
+    best = _likeliest(logits, row, n)
+    if best < 0 or temperature < COLDEST:
+        return best
+    top = np.float64(logits[row, best])
+    for v in range(n):
+        logits[row, v] = (np.float64(logits[row, v]) - top) / temperature
     loss(logits, row, 0)  # the row is now exp(logit - largest)
     floor = 0.0
     if top_k > 0:
-        floor = _threshold(logits, row, n, top_k, 1.0)
+        floor = _threshold(logits, row, n, top_k, 0.0)
     if top_p < 1.0:
-        floor = max(floor, _threshold(logits, row, n, 0, top_p))
+        _, kept = _count_and_mass(logits, row, n, floor)
+        floor = max(floor, _threshold(logits, row, n, 0, top_p * kept))
     _, mass = _count_and_mass(logits, row, n, floor)
     left = chance * mass
-    last = 0
+    last = best
     for v in range(n):
         if logits[row, v] >= floor and logits[row, v] > 0.0:
             last = v
@@ -99,7 +115,7 @@ def draw(
     as many as the separator has, serve to find the separator in. The state is reset before every period-th character,
     or, where period is 0, before the last one of a separator. `first` numbers the draws, so that a text drawn in pieces
     is the text drawn at once. nats (n, S) float64, or of no rows, gets the loss of each drawn character, whatever it was
-    drawn with; raw (S, padded V) is where logits are kept for that.
+    drawn with; raw (S, padded V) is where logits are kept for that. -1 is drawn where a logit is not finite.
     """
     pack_forward(sizes, part, weights, packed)
     row = sliced_row(part, sizes.capacity, 0)
@@ -109,7 +125,7 @@ def draw(
     barrier(part)
     for t in range(text.shape[0] - known):
         for s in range(part.n):
-            window.x[row + s] = text[known - 1 + t, part.lo + s]
+            window.x[row + s] = max(0, text[known - 1 + t, part.lo + s])
             reset = _resets(text, known - 1 + t, part.lo + s, position + t, period, separator)
             window.reset[row + s] = 1 if reset else 0
         forward(cell, sizes, part, passing, weights, packed, window, state, work, 0, 1, 0)
@@ -122,6 +138,6 @@ def draw(
                     store(raw, s, j, load(window.logits, logits + i, j))
             chosen = _choose(window.logits, logits + i, sizes.vocabulary, temperature, top_k, top_p, chance)
             if nats.shape[0] > 0:
-                nats[t, s] = loss(raw, s, chosen)
+                nats[t, s] = loss(raw, s, max(0, chosen))
             text[known + t, s] = chosen
         meet(part)

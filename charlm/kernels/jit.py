@@ -6,6 +6,7 @@ NumPy, and the width of vectors: after any change the old code is simply not fou
 cached; what they call is linked into them.
 """
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable
@@ -51,8 +52,9 @@ def _lane_count() -> int:
 
 LANES = _lane_count()
 
-# Set by tests and by the notice "compiling": called with the kernel's name when a kernel is compiled, not loaded.
+# Called with a kernel's name when it is about to be compiled, not loaded, and when it has been.
 on_compile: list[Callable[[str], None]] = []
+on_compiled: list[Callable[[str], None]] = []
 
 
 def cache_root() -> Path:
@@ -121,15 +123,17 @@ class _KernelCache(FunctionCache):
         except Exception:  # noqa: BLE001  whatever a damaged file raises, compiling anew is the answer
             found = None
         if found is None:
-            for listener in on_compile:
-                listener(self._py_func.__name__)
+            self._tell(on_compile)
         return found
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        try:
+        with contextlib.suppress(Exception):  # an uncached kernel is slower to start, not wrong
             super().save_overload(sig, data)
-        except Exception:  # noqa: BLE001  an uncached kernel is slower to start, not wrong
-            return
+        self._tell(on_compiled)
+
+    def _tell(self, listeners: list[Callable[[str], None]]) -> None:
+        for listener in listeners:
+            listener(self._py_func.__name__)
 
 
 def _writable_by_others(path: Path) -> bool:

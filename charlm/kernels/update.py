@@ -66,7 +66,7 @@ def _apply(rule, rate, number, scale, decay, first, last):
         _adam(rule, rate, number, scale, decay, 0.0, first, last)
     elif rule.kind == DYNAMIC:
         _dynamic(rule, rate, scale, first, last)
-    else:
+    elif rule.kind == ADAMW:
         _adam(rule, rate, number, scale, 0.0, rate * decay, first, last)
 
 

@@ -49,3 +49,11 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
 
 
 SMALL = ("--hidden", 24, "--layers", 1, "--dropout", 0, "--k1", 8, "--streams", 6, "--save-every", 0)
+
+
+@pytest.fixture
+def trained(run: Callable[..., Result], corpus: Path) -> Path:
+    """A run that knows a little of the corpus, line by line."""
+    result = run("train", "corpus.txt", *SMALL, "--updates", 200, "--lr", 1e-2, "--reset", "line", "--quiet")
+    assert result.code == 0, result.err
+    return corpus

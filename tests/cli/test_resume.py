@@ -88,7 +88,7 @@ def test_a_run_can_be_made_longer_but_not_otherwise_changed(run: Run, corpus: Pa
     assert json.loads(run(*common, "--resume", "--json").out)["updates"] == 9
     result = run("train", "corpus.txt", "--resume", "--hidden", 16)
     assert result.code == 2
-    assert "--hidden 16: the run was made with 12" in result.err
+    assert "--hidden 16: the run was made with --hidden 12" in result.err
     Path("corpus.txt").write_text(corpus.read_text().replace("fox", "cat"))
     result = run("train", "corpus.txt", "--resume", "--updates", 12)
     assert result.code == 1

@@ -94,7 +94,7 @@ def test_a_script_from_corpus_to_gate(folder: Path) -> None:
         export CHARLM_RUN=runs/s
         charlm sample -n 40 --seed 1 > one.txt
         charlm sample -n 40 --seed 1 | cmp - one.txt
-        if charlm eval corpus.txt --quiet --fail-above 0.01 > /dev/null 2> gate.txt; then exit 9; else [ $? -eq 1 ]; fi
+        if charlm eval corpus.txt --quiet --fail-above 0.01 > /dev/null 2> gate.txt; then exit 9; else [ $? -eq 3 ]; fi
         grep -q 'fail-above' gate.txt
         charlm eval corpus.txt --fail-above 7.9 --quiet > /dev/null
         charlm eval - --fail-above 7.9 --quiet < corpus.txt > /dev/null
@@ -252,6 +252,12 @@ def test_completion_in_bash(folder: Path) -> None:
     assert set(complete_in_bash("charlm train --trunc", folder)) == {"--truncation"}
     assert set(complete_in_bash("charlm train --cell ", folder)) == {"rnn", "lstm", "gru"}
     assert "runs/corpus" in complete_in_bash("charlm sample runs/", folder)
+    assert (
+        bash("charlm export runs/corpus m.safetensors && charlm import m.safetensors --run runs/imported", folder).returncode
+        == 0
+    )
+    for command in ("sample", "eval", "plot"):
+        assert {"runs/corpus", "runs/imported"} <= set(complete_in_bash(f"charlm {command} runs/", folder))
     for command in ("train", "sample", "eval", "plot", "lags", "export", "import", "info", "bench", "completion"):
         assert command in complete_in_bash("charlm ", folder)
 

@@ -121,11 +121,11 @@ def test_stopped_in_the_middle_of_a_validation(folder: Path, monkeypatch: pytest
         evaluate = Evaluator.evaluate
         stopped: list[bool] = []
 
-        def interrupted(self: Evaluator, ids: Any, resets: Any, on_done: Any = lambda n: None) -> Any:
+        def interrupted(self: Evaluator, ids: Any, resets: Any, *more: Any) -> Any:
             if not stopped:
                 stopped.append(True)
                 signal.raise_signal(signal.SIGTERM)
-            return evaluate(self, ids, resets, on_done)
+            return evaluate(self, ids, resets, *more)
 
         patch.setattr(Evaluator, "evaluate", interrupted)
         ended = charlm_in_child(command(NAME, "stopped", 200))

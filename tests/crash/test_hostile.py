@@ -113,7 +113,7 @@ def rewritten(checkpoint: Path, path: Path, changes: dict[str, Any], compression
     return path
 
 
-_SHAPES = ("should be (96, 24), the file has (3, 3)", "should be float32 (96, 24), the file has float64")
+_SHAPES = ("should be float32 (96, 24), the file has float32 (3, 3)", "should be float32 (96, 24), the file has float64")
 
 
 class Harm:
@@ -184,8 +184,10 @@ def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
     for change, message in (
         (lambda m: m.update(format=2), "checkpoint format 2, this charlm reads 1"),
         (lambda m: m.update(format=0), "checkpoint format 0, this charlm reads 1"),
-        (lambda m: m["config"]["model"].update(hidden=1 << 40), "should be"),
-        (lambda m: m["config"]["model"].update(layers=1 << 40), "too few for"),
+        (lambda m: m["config"]["model"].update(hidden=1 << 40), "--hidden 1099511627776: must be between 1 and 65,536"),
+        (lambda m: m["config"]["model"].update(layers=1 << 40), "--layers 1099511627776: must be between 1 and 1,000"),
+        (lambda m: m["config"]["model"].update(layers=999), "too few for"),
+        (lambda m: m["config"]["model"].update(hidden=60_000), "should be"),
         (lambda m: m["config"]["model"].update(hidden="many"), "not understood"),
         (lambda m: m["config"]["model"].update(surprise=1), "not understood"),
         (lambda m: m.update(vocabulary=["ab"]), "not understood"), (lambda m: m.update(vocabulary=[]), "not understood"),

@@ -58,7 +58,7 @@ def test_against_a_naive_learner(config: DynamicConfig, reset: str, monkeypatch:
     parameters, ids = PROBLEM.parameters(), PROBLEM.text()
     before = parameters.flat.copy()
     resets = Resets(ResetConfig(reset), 4, np.array([LINE_END]) if reset == "line" else None)
-    found = DynamicEvaluator(parameters, resets, config, threads=2).losses(ids)
+    found = np.array(list(DynamicEvaluator(parameters, resets, config, threads=2).losses(ids)))
     assert np.array_equal(parameters.flat, before), "the model itself learns nothing"
 
     own = dynamic._own_text(parameters, resets, 1)
@@ -79,7 +79,7 @@ def test_it_learns_what_a_text_repeats() -> None:
     """A text that repeats itself comes to cost less."""
     parameters = Problem(ModelConfig("lstm", hidden=24, layers=1, dropout=0.0), TruncationConfig(4, 4)).parameters()
     resets, round_ = Resets(ResetConfig("never"), 4), np.random.default_rng(1).integers(0, 5, 20)
-    found = DynamicEvaluator(parameters, resets, DynamicConfig(2e-2, 0.0)).losses(np.tile(round_, 100))
+    found = np.array(list(DynamicEvaluator(parameters, resets, DynamicConfig(2e-2, 0.0)).losses(np.tile(round_, 100))))
     assert found[-10:].mean() < 0.5 * found[:10].mean()
 
 
@@ -87,4 +87,4 @@ def test_divergence_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluator = DynamicEvaluator(PROBLEM.parameters(), Resets(ResetConfig(), 4), DynamicConfig(0.02, 0.0, 4, 4))
     inject_divergence(monkeypatch, {10: 1})
     with pytest.raises(DivergenceError, match="try a lower --lr"):
-        evaluator.losses(PROBLEM.text())
+        list(evaluator.losses(PROBLEM.text()))

@@ -150,7 +150,7 @@ def test_meta_data_that_is_not_to_be_believed(tmp_path: Path) -> None:
     path, saved = tmp_path / "m.safetensors", model(MODELS[2])
     arrays = saved.parameters.to_pytorch()
     good = {"config": saved.config.to_json(), "vocabulary": KNOWN.characters, "progress": {}}
-    huge = {**good, "config": {**saved.config.to_json(), "model": {"hidden": 1 << 40}}}
+    huge = {**good, "config": {**saved.config.to_json(), "model": {"hidden": 60_000}}}
     for meta, message in (("{", "not understood"), ("[" * 99_999, "not understood"), ("3", "not understood"),
                           (json.dumps({**good, "vocabulary": 3}), "not understood"), (json.dumps(huge), "should be"),
                           (json.dumps({**good, "vocabulary": ["a"]}), "should be")):  # fmt: skip

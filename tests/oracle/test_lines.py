@@ -5,12 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.blocks import Resets
+from charlm.blocks import Resets, Streams
 from charlm.checkpoint import Checkpoint
-from charlm.config import ModelConfig, ResetConfig, RunConfig
+from charlm.config import ModelConfig, ResetConfig, RunConfig, TruncationConfig
 from charlm.evaluate import Evaluator
 from charlm.lines import ESCAPE, Escape, LineScorer
+from charlm.model import Model
 from charlm.parameters import Parameters
+from charlm.texts import EncodedText
 from charlm.vocabulary import Vocabulary
 
 NEWLINE = 0
@@ -23,20 +25,34 @@ def text(lines: int, seed: int = 3) -> list[np.ndarray]:
     return [np.append(random.integers(1, 9, n), NEWLINE) for n in random.permutation(lengths)]
 
 
-@pytest.mark.parametrize("alone", [True, False])
-@pytest.mark.parametrize("batch", [1, 7, 200])
-def test_against_evaluation(alone: bool, batch: int) -> None:
+POLICIES = [
+    ResetConfig("never"), ResetConfig("epoch"), ResetConfig("line"), ResetConfig("block"), ResetConfig("every", every=37),
+    ResetConfig("after", after="ab"), ResetConfig("after", after="\n\n"), ResetConfig("after", after="a\nb"),
+    ResetConfig("after", after="z"),
+]  # fmt: skip
+
+
+def model(policy: ResetConfig) -> Checkpoint:
+    """A model that was trained with a policy, or says so."""
     parameters = Parameters(ModelConfig("lstm", hidden=19, layers=2, dropout=0.0), 9)
     parameters.initialise(1)
     parameters.weights.out[...] *= 5
+    config = RunConfig(reset=policy, truncation=TruncationConfig(k1=11, k2=11))
+    return Checkpoint(Path(), config, Vocabulary("\nabcdefgh"), parameters, {}, {})
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("batch", [1, 7, 200])
+def test_against_evaluation(policy: ResetConfig, batch: int) -> None:
+    """Rows are those of the whole text, character by character, with resets where the policy has them."""
+    saved = model(policy)
     lines = text(120)
     lines[-1] = lines[-1][:-1] if len(lines[-1]) > 1 else np.array([3])  # the last one has no end
-    whole = np.concatenate([[NEWLINE], *lines])
-    resets = Resets(ResetConfig("line" if alone else "never"), 1, np.array([NEWLINE]))
-    expected, _ = Evaluator(parameters).losses(whole, resets)
-    vocabulary = Vocabulary("\nabcdefgh")
-    scorer = LineScorer(Checkpoint(Path(), RunConfig(), vocabulary, parameters, {}, {}), alone, threads=2)
-    texts = [vocabulary.decode(line) for line in lines]
+    first = 2 if policy.after == "ab" else 2 if policy.after == "a\nb" else NEWLINE  # the separator's last, b
+    whole = np.concatenate([[first], *lines])
+    expected, _ = Evaluator(saved.parameters).losses(whole, Resets.of_run(saved.config, saved.vocabulary))
+    scorer = LineScorer(saved, threads=2)
+    texts = [saved.vocabulary.decode(line) for line in lines]
     found = [scored for at in range(0, len(lines), batch) for scored in scorer.score(texts[at : at + batch])]
     assert [scored.line for scored in found] == texts
     assert [scored.chars for scored in found] == [len(line) for line in lines]
@@ -44,6 +60,54 @@ def test_against_evaluation(alone: bool, batch: int) -> None:
     np.testing.assert_allclose(bits * np.log(2), expected, rtol=1e-5, atol=1e-6)
     assert [scored.bits for scored in found] == [scored.each.sum() for scored in found]
     assert list(scorer.score([])) == []
+    scored = Model(saved).score_text(EncodedText(first, whole[1:], np.ones(9, np.int64)))
+    assert scored.chars == sum(each.chars for each in found)
+    assert sum(each.bits for each in found) == pytest.approx(scored.bits, rel=1e-6)
+
+
+@pytest.mark.parametrize("policy", [ResetConfig("every", every=37), ResetConfig("after", after="ab"), ResetConfig("line")])
+def test_unknown_characters_are_passed_over(policy: ResetConfig) -> None:
+    """What is not known is not read, so that resets count and find what is; the sums agree with the whole text's."""
+    saved, odd = model(policy), "\u03a9"
+    lines = [saved.vocabulary.decode(line).replace("c", odd) for line in text(60)]
+    found = list(LineScorer(saved, escape=True).score(lines))
+    known = "".join(sorted({*saved.vocabulary.characters, odd}))  # type: ignore[misc]
+    source = Vocabulary(known)
+    whole = Model(saved)
+    encoded = EncodedText(
+        whole.opening, source.encode("".join(lines)), source.id_bytes(), saved.vocabulary.encode_each(source)
+    )  # fmt: skip
+    scored = whole.score_text(encoded)
+    assert (scored.unknown, scored.chars) == (sum(each.unknown for each in found), sum(map(len, lines)))
+    assert scored.unknown > 20
+    assert sum(each.bits for each in found) == pytest.approx(scored.bits, rel=1e-6)
+    assert whole.bits("".join(lines), unknown="escape") == pytest.approx(scored.bits, rel=1e-6)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+def test_jumping_into_the_middle(policy: ResetConfig) -> None:
+    """A rank that begins elsewhere has the state that reading all before has, where that is no more than the warm-up."""
+    saved = model(policy)
+    lines = [saved.vocabulary.decode(line) for line in text(12) if len(line) < 40]
+    expected = list(LineScorer(saved).score(lines))
+    scorer = LineScorer(saved)
+    scorer.jump(5, scorer.count_known(lines[:5]), "".join(lines[:5]))
+    for one, other in zip(scorer.score(lines[5:]), expected[5:], strict=True):
+        np.testing.assert_allclose(one.each, other.each, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+def test_resets_are_found_in_pieces(policy: ResetConfig) -> None:
+    """Wherever a text is cut, the same characters are read after a reset."""
+    saved = model(policy)
+    resets = Resets.of_run(saved.config, saved.vocabulary)
+    ids = np.concatenate([[NEWLINE], *text(40)])
+    whole = resets.read(Streams(len(ids), 1), ids, 0, len(ids) - 1)[:, 0]
+    assert np.array_equal(resets.following(ids[:0], ids[:-1], 0), whole)
+    for cut in range(1, 120):
+        assert np.array_equal(resets.following(ids[max(0, cut - 3) : cut], ids[cut:-1], cut), whole[cut:])
+    assert whole.any() == (policy.policy != "never")
+    assert policy.after not in ("ab", "\n\n", "a\nb") or whole[1:].any(), "the separator occurs"
 
 
 def test_escape_is_a_code() -> None:

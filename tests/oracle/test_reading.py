@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from charlm import beam
 from charlm.blocks import Resets, Streams
 from charlm.config import DrawConfig, ModelConfig, ResetConfig, TruncationConfig
+from charlm.errors import CharlmError
 from charlm.evaluate import Evaluator
 from charlm.parameters import Parameters
 from charlm.reference import Sequence, losses
@@ -81,8 +83,9 @@ def allowed(p: np.ndarray, how: DrawConfig) -> np.ndarray:
     keep = len(p)
     if how.top_k:
         keep = min(keep, how.top_k)
-    if how.top_p < 1:
-        keep = min(keep, int(np.searchsorted(np.cumsum(p[order]), how.top_p)) + 1)
+    if how.top_p < 1:  # of what top-k leaves
+        kept = np.cumsum(p[order[:keep]])
+        keep = int(np.searchsorted(kept, how.top_p * kept[-1])) + 1
     out = np.zeros_like(p)
     out[order[:keep]] = p[order[:keep]]
     return out / out.sum()
@@ -95,6 +98,7 @@ HOW = [
     DrawConfig(top_k=4, seed=4),
     DrawConfig(top_p=0.6, seed=5),
     DrawConfig(1.5, 7, 0.9, seed=6),
+    DrawConfig(2.0, 5, 0.6, seed=7),
 ]
 
 
@@ -117,6 +121,43 @@ def test_temperature_zero_takes_the_most_likely() -> None:
     p = np.array([0.3, 0.1, 0.35, 0.25])
     drawn = draw(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 3, 40, DrawConfig(0.0))
     assert (drawn == 2).all()
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-50, 1e-46, 1e-38, 1e-30, 1e-9, 0.99e-6])
+def test_temperatures_near_zero_take_the_most_likely(temperature: float) -> None:
+    """Also where one is hardly likelier than another, and where a division by the temperature would overflow."""
+    p = np.array([0.3, 0.1, 0.300001, 0.299999])
+    drawn = draw(fixed_distribution(p), NEVER, np.zeros(1, np.int32), 3, 40, DrawConfig(temperature, seed=1))
+    assert (drawn == 2).all()
+
+
+@pytest.mark.parametrize("temperature", [1e-6, 1e-3, 0.02])
+def test_low_temperatures_follow_the_distribution(temperature: float) -> None:
+    """Differences of logits, not logits, are divided by the temperature, so that no digits are lost."""
+    logits = np.array([20.0, 20.0, 20.0 - 2 * temperature, 0.0], np.float32)
+    parameters = fixed_distribution(np.ones(4))
+    parameters.weights.out_b[0, :4] = logits
+    drawn = draw(parameters, NEVER, np.zeros(1, np.int32), 50, 400, DrawConfig(temperature, seed=2))
+    exact = (logits.astype(np.float64) - 20) / temperature
+    p = np.exp(exact) / np.exp(exact).sum()
+    counts = np.bincount(drawn.ravel(), minlength=4)
+    assert counts[3] == 0
+    z = (counts[:3] - drawn.size * p[:3]) / np.sqrt(drawn.size * p[:3] * (1 - p[:3]))
+    assert np.abs(z).max() < 4.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_probabilities_that_are_not_finite_are_an_error(bad: float, temperature: float) -> None:
+    """Finite parameters can be so large that what they make is not: nothing is drawn from that, or found by a beam."""
+    parameters = fixed_distribution(np.array([0.2, 0.5, 0.3]))
+    parameters.weights.out_b[0, 1] = bad
+    with pytest.raises(CharlmError, match="not finite"):
+        draw(parameters, NEVER, np.zeros(1, np.int32), 2, 5, DrawConfig(temperature))
+    if bad == -np.inf:
+        return  # a beam leaves out what has no probability
+    with pytest.raises(CharlmError, match="not finite"):
+        beam.search(parameters, NEVER, np.zeros(1, np.int32), 2, 3, np.zeros(0, np.int64))
 
 
 def test_a_text_does_not_depend_on_its_neighbours_or_threads() -> None:

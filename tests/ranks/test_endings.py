@@ -37,14 +37,14 @@ def test_uneven_shares_are_refused(mpi: Mpi, folder: Path) -> None:
 
 
 def test_what_is_wrong_everywhere_is_said_once(mpi: Mpi, folder: Path) -> None:
-    assert "k1 0: must be at least 1" in refusal(mpi(*PATIENT, "train", "corpus.txt", "--k1", 0), 2)
+    assert "--k1 0: must be between 1 and" in refusal(mpi(*PATIENT, "train", "corpus.txt", "--k1", 0), 2)
     assert "gone.txt: no such file" in refusal(mpi(CHARLM, "train", "gone.txt"), 1)
     assert "-: only one rank could read it" in refusal(mpi(CHARLM, "train", "-", input="text"), 1)
     done = mpi(*PATIENT, "train", "corpus.txt", "--hiden", 8)
     assert (done.returncode, done.stderr.count("No such option")) == (2, 1)
     good = (CHARLM, "train", "corpus.txt", "--hidden", 8)
     done = mpi(*good, ":", "-n", 1, *good, "--k1", 0, ranks=1)
-    assert "k1 0: must be at least 1" in refusal(done, 2), "one rank alone"
+    assert "--k1 0: must be between 1 and" in refusal(done, 2), "one rank alone"
 
 
 def test_ranks_that_differ_are_refused(mpi: Mpi, folder: Path) -> None:

@@ -1,0 +1,76 @@
+"""Where text comes from: files, pipes, standard input. What never ends or is no text is refused before it is read."""
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from .errors import CorpusError
+
+STANDARD_INPUT = "-"
+_SMALL_FILE = 1 << 26  # bytes of a file that is held in memory, at most
+
+
+@contextlib.contextmanager
+def open_source(name: str) -> Iterator[BufferedReader]:
+    """Opens a file, a pipe or standard input ("-") to be read. Raises CorpusError that says why it cannot be."""
+    if name == STANDARD_INPUT:
+        yield _standard_input()
+        return
+    path = Path(name)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise CorpusError(f"{name}: is a directory; name the text files in it")
+        _require_an_end(name, status)
+        file = path.open("rb")
+    except PermissionError:
+        raise CorpusError(f"{name}: no permission to read it") from None
+    except FileNotFoundError:
+        raise CorpusError(f"{name}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise CorpusError(f"{name}: {getattr(error, 'strerror', None) or error}") from None
+    with file:
+        yield file
+
+
+def is_regular(name: str) -> bool:
+    """Returns whether a name is that of a regular file, which can be read more than once."""
+    return name != STANDARD_INPUT and Path(name).is_file()
+
+
+def read_small(name: str) -> bytes:
+    """Returns all of a source that is to be held in memory. Raises CorpusError for more than 64 MiB."""
+    with open_source(name) as source:
+        data = source.read(_SMALL_FILE + 1)
+    if len(data) > _SMALL_FILE:
+        raise CorpusError(f"{name}: more than {_SMALL_FILE:,} bytes: too much for what it is read as")
+    return data
+
+
+def _standard_input() -> BufferedReader:
+    stream: Any = sys.stdin
+    if stream is None:
+        raise CorpusError("standard input (-) is closed: name a file, or pipe a text in")
+    with contextlib.suppress(OSError, ValueError):  # a caller's own object has no number
+        number = stream.fileno()
+        if not os.isatty(number):
+            _require_an_end("standard input", os.fstat(number))
+    return stream.buffer
+
+
+def _require_an_end(name: str, status: os.stat_result) -> None:
+    """Refuses devices of characters, such as /dev/zero, but for the null device and terminals, where Ctrl-D ends a text."""
+    if stat.S_ISCHR(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
+        with contextlib.suppress(OSError):
+            handle = os.open(name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+            try:
+                if os.isatty(handle):
+                    return
+            finally:
+                os.close(handle)
+        raise CorpusError(f"{name}: is a device, which may never end: pipe a part of it in, as `head -c 100M DEVICE |` does")

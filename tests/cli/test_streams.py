@@ -1,0 +1,92 @@
+"""Standard streams that are closed, or whose reader has gone: ordinary situations of scripts."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import SMALL, Result
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def trained(run: Run, corpus: Path) -> Path:
+    assert run("train", "corpus.txt", *SMALL, "--updates", 3, "-q").code == 0
+    return corpus
+
+
+def shell(script: str) -> "subprocess.CompletedProcess[str]":
+    """A script in bash, in which charlm is this one."""
+    script = f'charlm() {{ "{sys.executable}" -m charlm "$@"; }}\n{script}'
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    "command", ["train - --updates 1 --run r", "eval runs/corpus -", "eval runs/corpus - --by line", "sample --prime-file -"]
+)
+def test_closed_standard_input(trained: Path, command: str) -> None:
+    done = shell(f"charlm {command} -q <&-")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: standard input (-) is closed: name a file, or pipe a text in\n"
+    assert shell("charlm info <&-").returncode == 0, "who does not read it does not miss it"
+
+
+@pytest.mark.parametrize(
+    "command", ["info", "eval", "sample -n 3", "plot --samples", "lags -n 9 --losses 8", "completion bash"]
+)
+def test_closed_standard_output(trained: Path, command: str) -> None:
+    done = shell(f"charlm {command} >&-")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"Error: standard output is closed, where charlm {command.split()[0]} prints its result: send it somewhere\n"
+    )
+    assert shell(f"charlm {command} >&- 2>&-").returncode == 1
+
+
+def test_what_makes_files_needs_no_standard_output(trained: Path) -> None:
+    done = shell(
+        f"charlm train corpus.txt {' '.join(map(str, SMALL))} --updates 2 --run r -q >&- && charlm export r m.onnx >&-"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert Path("r/last.npz").exists()
+    assert Path("m.onnx").exists()
+
+
+def test_closed_standard_error_takes_nothing_from_results(trained: Path) -> None:
+    assert shell("charlm eval 2>&-").stdout == shell("charlm eval").stdout != ""
+    assert json.loads(shell("charlm eval --json 2>&-").stdout)["chars"] > 0
+    assert shell("charlm eval nowhere 2>&-").returncode == 1
+    small = " ".join(map(str, SMALL))
+    done = shell(f"charlm train corpus.txt {small} --updates 9 --run r --json 2>&-")
+    assert json.loads(done.stdout)["updates"] == 9
+    with np_load("r/last.npz") as saved:
+        assert "meta" in saved.files, "no message was written into a file that took the stream's number"
+
+
+def np_load(path: str):  # type: ignore[no-untyped-def]
+    import numpy as np
+
+    return np.load(path, allow_pickle=False)
+
+
+def test_training_goes_on_when_nobody_reads_its_notes(trained: Path) -> None:
+    """Notes go nowhere from then on; the run ends with its result, and where that is not read either, with 141."""
+    small = " ".join(map(str, SMALL))
+    train = f"charlm train corpus.txt {small} --updates 600 --eval-every 10 --json"
+    reader, writer = os.pipe()
+    os.close(reader)
+    script = f'charlm() {{ "{sys.executable}" -m charlm "$@"; }}\n{train} --run one'
+    with subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, stderr=writer, text=True) as process:
+        os.close(writer)
+        out, _ = process.communicate()
+    assert process.returncode == 0
+    assert json.loads(out)["updates"] == 600
+    done = shell(f"{train} --run two 2>&1 | head -n 1; echo ${{PIPESTATUS[0]}}")
+    assert done.stdout.splitlines()[-1] == "141"
+    with np_load("two/last.npz") as saved:
+        assert json.loads(str(saved["meta"][()]))["progress"]["updates"] == 600

@@ -1,0 +1,59 @@
+"""Names that there are not raise, also where a configuration was made without being checked."""
+
+from typing import Any
+
+import pytest
+
+from charlm.blocks import Resets, Streams
+from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
+from charlm.contract import contract
+from charlm.errors import ConfigurationError
+from charlm.optimizer import Optimizer, Schedule
+from charlm.parameters import Parameters
+from charlm.truncation import method
+
+
+def renamed(config: Any, field: str) -> Any:
+    """The configuration with a name in it that there is not."""
+    object.__setattr__(config, field, "mystery")
+    return config
+
+
+def test_a_truncation() -> None:
+    config = renamed(TruncationConfig(), "kind")
+    with pytest.raises(ConfigurationError, match="--truncation mystery: choose from newest, window, artbp, adaptive"):
+        method(config, Streams(100, 2), 0)
+    with pytest.raises(ConfigurationError, match="--truncation mystery"):
+        contract(config, "epoch", 0)
+
+
+def test_an_optimizer() -> None:
+    parameters = Parameters(ModelConfig(hidden=4), 5)
+    with pytest.raises(ConfigurationError, match="--optimizer mystery: choose from sgd, adagrad, rmsprop, adam, adamw"):
+        Optimizer(renamed(OptimizerConfig(), "rule"), parameters, parameters.like())
+
+
+def test_a_schedule() -> None:
+    with pytest.raises(ConfigurationError, match="--schedule mystery: choose from constant, cosine, plateau"):
+        Schedule(renamed(ScheduleConfig(updates=1), "kind"), 0.1)
+
+
+def test_a_cell() -> None:
+    with pytest.raises(ConfigurationError, match="--cell mystery: choose from lstm, gru, rnn$"):
+        Parameters(renamed(ModelConfig(), "cell"), 5)
+
+
+def test_a_reset() -> None:
+    with pytest.raises(ConfigurationError, match="--reset mystery: choose from never"):
+        Resets(renamed(ResetConfig(), "policy"), 4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(TruncationConfig, "kind"), (OptimizerConfig, "rule"), (ModelConfig, "cell"), (ModelConfig, "activation"),
+     (ResetConfig, "policy")],
+)  # fmt: skip
+@pytest.mark.parametrize("value", ["mystery", "", None, 3, ["newest"]])
+def test_configurations_are_checked_where_they_are_made(kind: type, field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError):
+        kind(**{field: value})
