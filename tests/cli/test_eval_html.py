@@ -19,6 +19,7 @@ import pytest
 from charlm import heatmap
 from charlm.lines import Scored
 
+from ..waiting import HANGS
 from .conftest import SMALL, TEXT, Result
 
 Run = Callable[..., Result]
@@ -140,7 +141,7 @@ def tags(page: str) -> list[str]:
 def in_browser(page: Path, profile: Path) -> str:
     """Returns the document, written as HTML, that a browser makes of the page."""
     options = ("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom")
-    done = subprocess.run([str(BROWSER), *options, page.absolute().as_uri()], capture_output=True, check=True, timeout=120)
+    done = subprocess.run([str(BROWSER), *options, page.absolute().as_uri()], capture_output=True, check=True, timeout=HANGS)
     return done.stdout.decode("utf-8")
 
 

@@ -42,7 +42,7 @@ def bash(script: str, folder: Path, **more: str) -> "subprocess.CompletedProcess
     """A script without a terminal."""
     return subprocess.run(
         ["bash", "-uo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False,
-        env=environment(**more), timeout=300, stdin=subprocess.DEVNULL,
+        env=environment(**more), timeout=HANGS, stdin=subprocess.DEVNULL,
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 import io
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,8 @@ import pytest
 
 from charlm.cli import progress
 from charlm.kernels import jit
+
+from ..waiting import wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -57,8 +58,7 @@ def test_a_terminal_gets_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", shown)
     progress.announce_compilation(quiet=False)
     jit.on_compile[0]("train")
-    while shown.getvalue().count("\rcompiling train: 0 s") < 3:
-        time.sleep(0.001)
+    wait_until(lambda: len(re.findall(r"\rcompiling train: \d+ s", shown.getvalue())) >= 3)
     jit.on_compiled[0]("train")
     *_, blank, last = shown.getvalue().split("\r")
     assert (blank.strip(), last.startswith("compiling train: took ")) == ("", True)
