@@ -22,7 +22,7 @@ _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 def read_archive(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, read-only. Raises CheckpointError that says what is wrong with it."""
     if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: is no regular file, as checkpoints are")
+        raise CheckpointError(f"{path}: not a regular file")
     try:
         size = path.stat().st_size
         with zipfile.ZipFile(path) as file:

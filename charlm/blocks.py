@@ -158,3 +158,17 @@ class Resets:
                 match &= text[i : len(text) - n + 1 + i] == character
             found[n - 1 :] = match
         return found
+
+
+def opening(config: ResetConfig, vocabulary: Vocabulary) -> np.ndarray:
+    """Returns what a model reads before a text begins: the end of one, ids (1,) or more.
+
+    That is the separator of the sequences it was trained on, else a line's end, else (it knows none) its first character.
+    """
+    ids, unknown = vocabulary.encode_known(config.separator or "\n")
+    return np.zeros(1, np.uint32) if unknown or len(ids) == 0 else ids
+
+
+def opening_id(config: ResetConfig, vocabulary: Vocabulary) -> int:
+    """Returns the last character of the opening: the one that a text's first character is predicted from."""
+    return int(opening(config, vocabulary)[-1])

@@ -16,6 +16,7 @@ _DAYS = 60.0  # since it was last used, after which an entry is removed
 _LARGEST = 20e9  # bytes of all entries together; the ones that were not used for longest go first
 _INCOMING = "incoming-"  # how names of directories begin in which an entry is being made
 _ABANDONED_SECONDS = 86400.0  # after which one is taken for abandoned where the file system knows no locks
+_ATTEMPTS = 100  # to make one
 _FREE_SHARE = 0.5  # of the free disk that what comes in may take
 
 
@@ -61,15 +62,18 @@ def incoming(directory: Path) -> Iterator[Path]:
 
 
 def _new_incoming(directory: Path) -> tuple[Path, Lock]:
-    while True:
+    for _ in range(_ATTEMPTS):
         path = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=directory))
         try:
             lock = Lock(path)
-        except CheckpointError:
-            continue  # another process has just taken it for abandoned
-        if path.exists():
-            return path, lock
-        lock.release()
+        except CheckpointError as error:  # another process has just taken it for abandoned
+            problem = error
+        else:
+            if path.exists():
+                return path, lock
+            lock.release()
+        shutil.rmtree(path, ignore_errors=True)
+    raise CorpusError(f"{directory}: no place for a text: {problem}")
 
 
 def _remove_abandoned(directory: Path) -> None:
@@ -101,7 +105,7 @@ def evict(directory: Path, keep: Path) -> None:
     entries = []
     for path in directory.iterdir():
         if path.name.startswith(_INCOMING):
-            continue  # its maker's
+            continue  # still being made
         try:
             files = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
             entries.append((path.stat().st_mtime, sum(status.st_size for status in files), path))

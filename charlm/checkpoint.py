@@ -36,6 +36,11 @@ class Checkpoint:
     progress: dict[str, Any]
     resume: dict[str, np.ndarray]
 
+    @property
+    def corpus_digest(self) -> str:
+        """What the text that the run was trained on is recognised by; empty where there is none."""
+        return str(self.progress.get("corpus_digest", ""))
+
 
 def save(
     path: Path, config: RunConfig, vocabulary: Vocabulary, parameters: "Parameters", progress: dict[str, Any],
@@ -71,7 +76,7 @@ def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         meta = read_json(str(arrays["meta"][()]))
         found = meta["format"]
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise CheckpointError(f"{path}: not a charlm checkpoint: it has no meta data that say so") from None
+        raise CheckpointError(f"{path}: not a charlm checkpoint: no charlm metadata in it") from None
     if found != FORMAT:
         raise CheckpointError(
             f"{path}: checkpoint format {found!r}, this charlm reads {FORMAT}; use the version that wrote it"

@@ -37,7 +37,7 @@ def between(name: str, value: Any, low: int, high: int, excluded: tuple[int, ...
 
 
 def whole(name: str, value: Any, low: int, high: int) -> None:
-    """As between, for whole numbers."""
+    """Raises ConfigurationError as `between` does, and for a number that is not whole."""
     between(name, value, low, high)
     _require(isinstance(value, Integral), f"--{name} {value}: must be a whole number between {low:,} and {high:,}")
 
@@ -58,9 +58,9 @@ class _Checked:
         for each in fields(self):
             value, name = getattr(self, each.name), each.name.replace("_", "-")
             if each.type is str or (each.type == str | None and value is not None):
-                _require(isinstance(value, str), f"{name} {value}: must be a text")
+                _require(isinstance(value, str), f"--{name} {value}: must be a text")
             if each.type is bool:
-                _require(isinstance(value, bool), f"{name} {value}: must be true or false")
+                _require(isinstance(value, bool), f"--{name} {value}: must be true or false")
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from . import cache
-from .errors import CorpusError
+from .errors import CorpusError, OtherTextError
 from .sources import STANDARD_INPUT, is_regular, open_source
 from .vocabulary import Vocabulary, code_points, id_type
 
@@ -49,10 +49,6 @@ class Corpus:
         Without it the memory of a long run would grow to the size of the corpus.
         """
         forget(self.ids)
-
-    def held_out(self) -> "Corpus":
-        """Returns what was held out for validation, as a text of its own."""
-        return Corpus(self.validation, self.vocabulary, self.digest, self.validation, self.validation[:0])
 
 
 def forget(ids: np.ndarray) -> None:
@@ -135,7 +131,7 @@ def _require_room(name: str, size: int, most: int) -> None:
 
 def _require_digest(found: str, expected: str | None, sources: tuple[str, ...]) -> None:
     if expected is not None and found != expected:
-        raise CorpusError(f"{' '.join(sources)}: holds another text now")
+        raise OtherTextError(f"{' '.join(sources)}: not the text that the run was trained on: its contents have changed")
 
 
 def _key(files: list[Path], scratch: Path, use_bytes: bool) -> str:

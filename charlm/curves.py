@@ -38,7 +38,7 @@ def read_curves(run: Path) -> Curves:
     directory = run if run.is_dir() else run.parent
     path = directory / METRICS
     if path.exists() and not path.is_file():
-        raise CheckpointError(f"{path}: is no regular file, as charlm writes it")
+        raise CheckpointError(f"{path}: not a regular file")
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:

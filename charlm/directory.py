@@ -26,7 +26,7 @@ def find_run(name: str | None) -> Path:
     Raises CheckpointError, ConfigurationError.
     """
     if name == "":
-        raise ConfigurationError("RUN: is empty; leave it out for the newest run in runs/")
+        raise ConfigurationError("RUN is empty; leave it out for the newest run in runs/")
     name = name or os.environ.get("CHARLM_RUN")
     if name:
         path = Path(name)

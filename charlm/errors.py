@@ -11,6 +11,10 @@ class CorpusError(CharlmError):
     """A text that cannot be used: missing, empty, not UTF-8, with unknown characters."""
 
 
+class OtherTextError(CorpusError):
+    """A text that is not the one that a run was trained on."""
+
+
 class ConfigurationError(CharlmError):
     """A setting outside what is allowed, or two that contradict each other."""
 

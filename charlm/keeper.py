@@ -125,11 +125,6 @@ class Keeper:
     def restore(self, saved: Checkpoint) -> Standing:
         """Brings all parts to where `saved` (last.npz of the same run) was written; raises CheckpointError."""
         parts, p = self._parts, saved.progress
-        if p.get("corpus_digest") != parts.corpus.digest:
-            raise CheckpointError(
-                f"{saved.path}: the corpus is not the one this run was trained on (its contents differ); "
-                "name the same files, or start over with --force"
-            )
         if saved.vocabulary != parts.corpus.vocabulary:
             raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
         parts.parameters.flat[...] = saved.parameters.flat

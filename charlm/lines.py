@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .blocks import Resets
+from .blocks import Resets, opening_id
 from .checkpoint import Checkpoint
 from .config import ResetConfig
 from .errors import CorpusError, finite
 from .network import Network
-from .sample import opening
 
 _STREAMS = 32  # read side by side where lines do not depend on each other
 _STEPS = 64  # of a block
@@ -74,7 +73,7 @@ class Escape:
 class LineScorer:
     """Scores lines in their order, in batches of any size; what comes out does not depend on how they are batched.
 
-    The text is read as evaluation reads it: its first character is predicted from the last one of sample.opening, and the
+    The text is read as evaluation reads it: its first character is predicted from blocks.opening_id, and the
     state is reset where the policy says so, whatever lines there are.
     """
 
@@ -91,7 +90,7 @@ class LineScorer:
         self._alone = config.policy == "line"
         if self._alone and len(self._resets.separator) == 0:
             raise CorpusError(f"{saved.path}: the model knows no line's end: it was trained on a text of one line")
-        self._opening = int(opening(config, saved.vocabulary)[-1])
+        self._opening = opening_id(config, saved.vocabulary)
         self._escape = Escape(len(saved.vocabulary)) if escape else None
         self._narrow = Network(saved.parameters, 1, _STEPS, threads=threads)
         self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads) if self._alone else None
@@ -122,27 +121,25 @@ class LineScorer:
         if problem:
             raise problem
 
-    def count_known(self, lines: Sequence[str]) -> int:
-        """Returns how many characters of the lines the model knows, which is how far reading them goes."""
-        return sum(int((self._vocabulary.look_up(line) >= 0).sum()) for line in lines)
+    def known_ids(self, lines: Sequence[str]) -> np.ndarray:
+        """Returns the characters (n,) of the lines that the model knows: what reading them goes over."""
+        ids = np.concatenate([self._vocabulary.look_up(line) for line in lines])
+        return ids[ids >= 0]
 
-    def jump(self, lines: int, known: int, before: str) -> None:
+    def jump(self, lines: int, known: int, before: np.ndarray) -> None:
         """Goes on at another place of the text: after so many lines and known characters, the last of which are `before`.
 
-        Where the text before it was longer, the state is the one that these characters leave, as eval's streams have
-        theirs.
+        Where there are more of them, the state is the one that these leave, as eval's streams have theirs.
         """
         self._lines = lines
         if self._alone:
             return
-        ids = self._vocabulary.look_up(before)
-        ids = ids[ids >= 0]
-        if len(ids) >= known:
+        if len(before) == known:
             self._begin(np.array([self._opening]), 0)
-            self._in_order(ids)
+            self._in_order(before)
         else:
-            self._begin(ids[:1], known - len(ids) + 1)
-            self._in_order(ids[1:])
+            self._begin(before[:1], known - len(before) + 1)
+            self._in_order(before[1:])
 
     def _encode(self, line: str, number: int) -> np.ndarray:
         ids = self._vocabulary.look_up(line)

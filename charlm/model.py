@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .blocks import Resets
+from .blocks import Resets, opening_id
 from .checkpoint import Checkpoint, load_run
 from .config import DrawConfig, DynamicConfig, ResetConfig, choice
 from .dynamic import DynamicEvaluator
@@ -17,7 +17,6 @@ from .evaluate import Evaluator
 from .fitting import thread_count
 from .lines import Escape, LineScorer, Scored
 from .ranks import Ranks
-from .sample import opening
 from .texts import EncodedText
 from .vocabulary import Vocabulary
 from .writer import Text, Writer
@@ -84,7 +83,7 @@ class Model:
         self._ranks = ranks or Ranks()
         self._threads = thread_count(threads, self._ranks.sharers)
         self._resets = Resets.of_run(checkpoint.config, checkpoint.vocabulary)
-        self.opening = int(opening(checkpoint.config.reset, checkpoint.vocabulary)[-1])
+        self.opening = opening_id(checkpoint.config.reset, checkpoint.vocabulary)
 
     def bits(self, text: str, unknown: str = "error") -> float:
         """The code length of a text in bits: the sum of -log2 of the probabilities that its characters are given.
@@ -97,14 +96,10 @@ class Model:
         """
         if not text:
             return 0.0
-        vocabulary = self.checkpoint.vocabulary
-        if vocabulary.characters is None or not _escapes(unknown):
-            own, ids = vocabulary, vocabulary.encode(text)
-        else:
-            own = Vocabulary(sorted(set(text)))
-            ids = own.encode(text)
-        table = None if own == vocabulary else vocabulary.encode_each(own)
-        return self.score_text(EncodedText(self.opening, ids, own.id_bytes(), table)).bits
+        known = self.checkpoint.vocabulary
+        own = Vocabulary(sorted(set(text))) if _escapes(unknown) and not known.uses_bytes else known
+        table = None if own == known else known.encode_each(own)
+        return self.score_text(EncodedText(self.opening, own.encode(text), own.id_bytes(), table)).bits
 
     def score(self, lines: Iterable[str], reset: str | None = None, unknown: str = "escape") -> Iterator[Scored]:
         """Yields each line with its bits, as soon as a few thousand lines or the last are there.

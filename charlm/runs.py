@@ -14,7 +14,7 @@ from .checkpoint import Checkpoint, load, load_run, save
 from .config import RunConfig
 from .corpus import Corpus, read_corpus, require_shareable
 from .directory import BEST, CONFIG, LAST, METRICS, default_run
-from .errors import CheckpointError, ConfigurationError
+from .errors import CheckpointError, ConfigurationError, CorpusError, OtherTextError
 from .events import Event, Note
 from .fitting import adopt, fit_dropout, fit_streams, require_even, thread_count
 from .kernels.jit import DIGEST
@@ -22,10 +22,13 @@ from .kernels.lanes import LANES
 from .model import Model
 from .parameters import Parameters
 from .ranks import Ranks
-from .settings import Request, Settings, configuration, resumed, saving, shaped_as
+from .settings import Request, Settings, configuration, other_setting, resumed, saving, shaped_as
+from .sources import is_regular
 from .storage import Lock, remove_leftovers
 from .tensorboard import remove_events
 from .trainer import Trainer
+
+_NAMED = 20  # new characters in a message
 
 
 def begin(
@@ -44,12 +47,12 @@ def begin(
     ranks.require_same("what is asked for differs", f"{request.corpus} {request.settings}")
     lock = ranks.on_first(lambda: _lock(request.run))
     saved = ranks.from_first(lambda: _saved_run(request))
-    source = ranks.from_first(lambda: load_run(request.init_from)) if request.init_from else None
+    source = None if request.init_from is None else ranks.from_first(lambda: load_run(request.init_from))
     if source:
         model = source.config.model
         request = ranks.everywhere(lambda: replace(request, settings=shaped_as(model, str(source.path), request.settings)))
     config = ranks.everywhere(lambda: _configuration(request, saved))
-    corpus = ranks.everywhere(lambda: _read(config, say, on_read, ranks), node_first=True)
+    corpus = ranks.everywhere(lambda: _read(config, request, saved, say, on_read, ranks), node_first=True)
     ranks.require_same("the corpus differs: its digest is", corpus.digest)
     config = ranks.everywhere(lambda: _suited(config, request.settings, saved is not None, corpus, say, ranks))
     parameters = ranks.from_first(lambda: _adopted(source, config, corpus, say)) if source else None
@@ -94,6 +97,8 @@ def train(
     files = tuple(map(str, names))
     if not files:
         raise ConfigurationError("corpus: name at least one file")
+    if run == "":
+        raise ConfigurationError("run is empty: name a directory")
     directory = default_run(files[0]) if run is None else Path(run)
     start = None if init_from is None else str(init_from)
     request = Request(files, directory, settings, saving(save_every), threads, resume, force, start)
@@ -121,7 +126,8 @@ def _adopted(
 ) -> Parameters:  # fmt: skip
     found = adopt(source, config, corpus)
     kind = "bytes" if config.use_bytes else "characters"
-    rest = f"; new, so with drawn values: {''.join(found.new)!r}" if found.new else ""
+    more = f" and {len(found.new) - _NAMED:,} more" if len(found.new) > _NAMED else ""
+    rest = f"; new, so with drawn values: {''.join(found.new[:_NAMED])!r}{more}" if found.new else ""
     say(f"parameters of {source.path}: {found.known:,} of {len(corpus.vocabulary):,} {kind} are known there{rest}")
     return found.parameters
 
@@ -180,12 +186,23 @@ def _clear(run: Path) -> None:
     remove_events(run)
 
 
-def _read(config: RunConfig, say: Callable[[str], object], on_read: Callable[[int], None], ranks: Ranks) -> Corpus:
+def _read(
+    config: RunConfig, request: Request, saved: Checkpoint | None, say: Callable[[str], object],
+    on_read: Callable[[int], None], ranks: Ranks,
+) -> Corpus:  # fmt: skip
+    """The corpus; that of a run which goes on must be the one that it had."""
+    own = config.val_file if saved and "val_file" not in request.settings else None
+    if own is not None and not is_regular(own):
+        raise CorpusError(f"{own}: the run was validated on it, and no regular file of that name is there now: give --val")
     if ranks.size > 1:
         require_shareable((*config.corpus, *([config.val_file] if config.val_file is not None else [])))
     begun = time.monotonic()
     named = config.corpus, config.use_bytes, config.val_file, config.val_fraction
-    corpus = read_corpus(*named, on_read, verify=ranks.first_on_node)
+    try:
+        digest = saved.corpus_digest if saved else None
+        corpus = read_corpus(*named, on_read, verify=ranks.first_on_node, expected=digest)
+    except OtherTextError as error:
+        raise CorpusError(f"{error}: name the same files, or start over with --force") from None
     kind = "bytes" if config.use_bytes else "characters"
     n, v, train = len(corpus.ids), len(corpus.validation), len(corpus.train)
     if config.val_file is not None:
@@ -206,8 +223,7 @@ def _suited(
     elif "streams" in settings:
         asked = fit_streams(settings["streams"], True, len(corpus.train) - 1, config.truncation.k1)
         if asked != config.streams:
-            raise ConfigurationError(f"--streams {settings['streams']}: the run was made with --streams {config.streams}, "
-                                     "and --resume continues it exactly")  # fmt: skip
+            raise other_setting("streams", settings["streams"], config.streams)
     require_even(config.streams, ranks.size)
     return config
 

@@ -6,10 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from .blocks import Resets, Streams
-from .config import DrawConfig, ResetConfig
+from .config import DrawConfig
 from .network import Network
 from .parameters import Parameters
-from .vocabulary import Vocabulary
 
 _FIRST_PIECE, _LARGEST_PIECE = 16, 512  # characters drawn before they are shown: few at first, then more at once
 _BLOCK = 64
@@ -44,15 +43,6 @@ def sample(
         drawn = net.draw(known, n, len(prime) - 1 + done, first + done, resets.period, resets.separator, how, scored)
         yield Drawn(*drawn)
         known, done, piece = np.concatenate([known, drawn[0]])[-recent:], done + n, min(2 * piece, _LARGEST_PIECE)
-
-
-def opening(config: ResetConfig, vocabulary: Vocabulary) -> np.ndarray:
-    """Returns what a model reads before a text begins: the end of one, ids (1,) or more.
-
-    That is the separator of the sequences it was trained on, else a line's end, else (it knows none) its first character.
-    """
-    ids, unknown = vocabulary.encode_known(config.separator or "\n")
-    return np.zeros(1, np.uint32) if unknown or len(ids) == 0 else ids
 
 
 def read_prime(net: Network, resets: Resets, prime: np.ndarray) -> None:

@@ -149,7 +149,7 @@ def _refuse_unknown(settings: Settings) -> None:
             raise ConfigurationError(f"setting {name}: there is none of that name" + (f"; {near[0]}?" if near else ""))
 
 
-_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm")  # what decides which arrays a model has
+_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm")  # what a model is, besides its numbers
 
 
 def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
@@ -239,10 +239,18 @@ class Request:
         """Raises ConfigurationError."""
         if self.resume and self.force:
             raise ConfigurationError("--resume continues a run and --force starts it over: give one of them")
-        if self.resume and self.init_from:
+        if self.resume and self.init_from is not None:
             raise ConfigurationError("--resume continues a run and --init-from starts one: give one of them")
-        if not self.resume and not self.init_from:  # where another run decides what is allowed
+        if not self.resume and self.init_from is None:  # where another run decides what is allowed
             configuration(self.settings, self.corpus)
+
+
+def other_setting(name: str, asked: Any, made: Any) -> ConfigurationError:
+    """Returns the error for a setting that a run which goes on was not made with."""
+    return ConfigurationError(
+        f"{with_value(name, asked)}: the run was made with {with_value(name, made)}, and --resume continues it exactly; for "
+        "another setting start another run (--init-from takes its parameters)"
+    )
 
 
 def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
@@ -260,8 +268,5 @@ def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> R
     free = {*ENDS, "patience", "eval_every", "val_file", "max_rollbacks", "sync_every"}
     for name in sorted(set(changed) - free):
         if changed[name] != stored.get(name):
-            raise ConfigurationError(
-                f"{with_value(name, changed[name])}: the run was made with {with_value(name, stored.get(name))}, and "
-                "--resume continues it exactly; for another setting start another run (--init-from takes its parameters)"
-            )
+            raise other_setting(name, changed[name], stored.get(name))
     return configuration(cast(Settings, {**stored, **changed}), corpus)

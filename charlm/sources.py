@@ -59,18 +59,19 @@ def _standard_input() -> BufferedReader:
     with contextlib.suppress(OSError, ValueError):  # a caller's own object has no number
         number = stream.fileno()
         if not os.isatty(number):
-            _require_an_end("standard input", os.fstat(number))
+            _require_an_end("/dev/stdin", os.fstat(number))
     return stream.buffer
 
 
 def _require_an_end(name: str, status: os.stat_result) -> None:
     """Refuses devices of characters, such as /dev/zero, but for the null device and terminals, where Ctrl-D ends a text."""
-    if stat.S_ISCHR(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
-        with contextlib.suppress(OSError):
-            handle = os.open(name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
-            try:
-                if os.isatty(handle):
-                    return
-            finally:
-                os.close(handle)
-        raise CorpusError(f"{name}: is a device, which may never end: pipe a part of it in, as `head -c 100M DEVICE |` does")
+    if not stat.S_ISCHR(status.st_mode) or status.st_rdev == Path(os.devnull).stat().st_rdev:
+        return
+    with contextlib.suppress(OSError):
+        handle = os.open(name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            if os.isatty(handle):
+                return
+        finally:
+            os.close(handle)
+    raise CorpusError(f"{name}: is a device, which may never end: pipe a part of it in, as `head -c 100M DEVICE |` does")

@@ -14,8 +14,8 @@ class Standing:
     """seconds, timed_chars: of training alone. chars, nats: of all updates, each before its update.
 
     val_nats: of the last validation; best_val_nats: of the best. validated_at: the update of the last one; validations:
-    how many were due by then where time decides; worse: how many in a row were no better. sampling: how many there are in
-    the run, and the characters that each reads; None until that is decided. rollbacks: returns from divergence.
+    how many were due by then where time decides; worse: how many in a row were no better. sampled: characters that each
+    reads, 0 until that is decided. rollbacks: returns from divergence.
     """
 
     at: Position = field(default_factory=Position)
@@ -29,7 +29,7 @@ class Standing:
     worse: int = 0
     validated_at: int = -1
     rollbacks: int = 0
-    sampling: tuple[int, int] | None = None
+    sampled: int = 0
 
     @property
     def chars_per_second(self) -> float:
@@ -49,7 +49,7 @@ class Standing:
         return {
             "epoch": self.at.epoch, "step": self.at.step, "epoch_base": self.at.epoch_base,
             "timed_chars": self.timed_chars, "coded": [self.chars, self.nats], "rollbacks": self.rollbacks,
-            "validations": [self.validations, self.worse, self.validated_at], "sampling": self.sampling,
+            "validations": [self.validations, self.worse, self.validated_at], "sampled": self.sampled,
         }  # fmt: skip
 
     @classmethod
@@ -60,7 +60,8 @@ class Standing:
         """
         wrong = [name for name in _COUNTS if not _is_count(p[name])]
         chars, nats = p["coded"]
-        if wrong or p["step"] >= steps or not _is_count(chars) or not math.isfinite(nats):
+        counts = chars, p.get("sampled", 0)
+        if wrong or p["step"] >= steps or not all(map(_is_count, counts)) or not math.isfinite(nats):
             raise ValueError(", ".join(wrong) or "step or coded")
         validations, worse, validated_at = map(int, p["validations"])
         return cls(
@@ -68,17 +69,8 @@ class Standing:
             float(p["seconds"]), p["timed_chars"], chars, nats,
             math.nan if p["val_nats"] is None else float(p["val_nats"]),
             math.inf if p["best_val_nats"] is None else float(p["best_val_nats"]),
-            validations, worse, validated_at, p["rollbacks"], _sampling(p.get("sampling")),
+            validations, worse, validated_at, p["rollbacks"], p.get("sampled", 0),
         )  # fmt: skip
-
-
-def _sampling(found: Any) -> tuple[int, int] | None:
-    if found is None:
-        return None
-    times, chars = found
-    if not (_is_count(times) and _is_count(chars) and times and chars):
-        raise ValueError("sampling")
-    return times, chars
 
 
 def _is_count(value: object) -> bool:

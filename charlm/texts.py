@@ -2,16 +2,21 @@
 
 import functools
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from .blocks import opening_id
 from .checkpoint import Checkpoint
 from .corpus import Corpus, forget, read_corpus
-from .errors import CorpusError
+from .errors import CorpusError, OtherTextError
 from .sources import STANDARD_INPUT, is_regular
+from .vocabulary import Vocabulary
 
-_PIECE = 1 << 16  # characters looked at at a time
+_PIECE = 1 << 18  # characters looked at at a time
+_STRETCH = 1 << 12  # characters whose known ones are counted together
+_MAPPED = 1 << 22  # characters read of a mapped file before its memory is given back
 
 
 class EncodedText:
@@ -30,16 +35,19 @@ class EncodedText:
         Without a table ids are the model's. sizes: bytes that each id stands for.
         """
         self._opening, self._ids, self._table, self._sizes = opening, ids, table, sizes
-        self.chars, self.unknown = len(ids), 0
+        self.chars, self.unknown, self._mapped = len(ids), 0, 0
         if table is not None:
-            known = [int((table[self._raw(at, at + _PIECE)] >= 0).sum()) for at in range(0, self.chars, _PIECE)]
-            self._before = np.cumsum([0, *known])  # known characters before each piece
+            # Known characters before each stretch, so that any of them is found without reading all before it.
+            self._before = np.cumsum([0, *(n for piece in self._pieces() for n in _sums(table[piece] >= 0, _STRETCH))])
             self.unknown = self.chars - int(self._before[-1])
+
+    def _pieces(self) -> Iterator[np.ndarray]:
+        return (self._raw(at, at + _PIECE) for at in range(0, self.chars, _PIECE))
 
     @functools.cached_property
     def bytes(self) -> int:
         """Bytes of the text's UTF-8 form."""
-        return sum(int(self._sizes[self._raw(at, at + _PIECE)].sum()) for at in range(0, self.chars, _PIECE))
+        return sum(int(self._sizes[piece].sum()) for piece in self._pieces())
 
     def __len__(self) -> int:
         return 1 + self.chars - self.unknown
@@ -55,46 +63,73 @@ class EncodedText:
         """Characters [first, last) of those that the model knows."""
         if self._table is None:
             return self._raw(first, last).astype(np.int32)
+        if self.unknown == 0:
+            return self._table[self._raw(first, last)].astype(np.int32)
         if first >= last:
             return np.zeros(0, np.int32)
         begin = int(np.searchsorted(self._before, first, side="right")) - 1
         end = int(np.searchsorted(self._before, last, side="left"))
-        ids = self._table[self._raw(begin * _PIECE, end * _PIECE)]
-        known = ids[ids >= 0].astype(np.int32)
-        return known[first - self._before[begin] : last - self._before[begin]]
+        found = []
+        for at in range(begin * _STRETCH, end * _STRETCH, _PIECE):
+            ids = self._table[self._raw(at, min(at + _PIECE, end * _STRETCH))]
+            found.append(ids[ids >= 0].astype(np.int32))
+        return np.concatenate(found)[first - self._before[begin] : last - self._before[begin]]
 
     def _raw(self, first: int, last: int) -> np.ndarray:
         piece = np.array(self._ids[first:last])
-        forget(self._ids)
+        self._mapped += len(piece)
+        if self._mapped > _MAPPED:
+            forget(self._ids)
+            self._mapped = 0
         return piece
+
+
+def _sums(marks: np.ndarray, stretch: int) -> list[int]:
+    """The sums of each `stretch` of them."""
+    return np.add.reduceat(marks.astype(np.int64), np.arange(0, len(marks), stretch)).tolist()
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A text as the model reads it, and as it is: ids (N,) in a vocabulary that knows all of its characters."""
+
+    text: EncodedText
+    ids: np.ndarray
+    vocabulary: Vocabulary
+
+    def encoded(self) -> Iterator[bytes]:
+        """Yields the text itself in pieces: UTF-8, or bytes as they are."""
+        for at in range(0, len(self.ids), _PIECE):
+            piece = self.ids[at : at + _PIECE]
+            yield bytes(piece) if self.vocabulary.uses_bytes else self.vocabulary.decode(piece).encode()
+            forget(self.ids)
 
 
 def read_text(
     saved: Checkpoint,
-    opening: int,
     names: tuple[str, ...],
     escape: bool = False,
     on_read: Callable[[int], None] = lambda n: None,
     verify: bool = True,
-) -> tuple[EncodedText, Corpus]:
-    """Returns the named files' text, or what the run held out where none is named, as the model and as it is.
+) -> Reading:
+    """Returns the named files' text, or what the run held out where none is named.
 
-    opening: the id that the text's first character is predicted from. escape: whether characters that the model does not
-    know are allowed; without it they are a CorpusError that names the first. on_read, verify: as for read_corpus.
+    escape: whether characters that the model does not know are allowed; without it they are a CorpusError that names the
+    first. on_read, verify: as for read_corpus.
     """
+    opening = opening_id(saved.config.reset, saved.vocabulary)
     if not names:
         corpus = training_corpus(saved, "name a text to evaluate", on_read, verify)
         if len(corpus.validation) == 0:
             raise CorpusError("the run held no text out for validation: name a text to evaluate")
-        return EncodedText(opening, corpus.validation, corpus.vocabulary.id_bytes()), corpus.held_out()
+        text = EncodedText(opening, corpus.validation, corpus.vocabulary.id_bytes())
+        return Reading(text, corpus.validation, corpus.vocabulary)
     corpus = read_corpus(names, saved.vocabulary.uses_bytes, None, 0.0, on_read, least_distinct=1, verify=verify)
-    sizes = corpus.vocabulary.id_bytes()
-    if corpus.vocabulary == saved.vocabulary:
-        return EncodedText(opening, corpus.ids, sizes), corpus
-    table = saved.vocabulary.encode_each(corpus.vocabulary)
-    if not escape and (table < 0).any():
+    table = None if corpus.vocabulary == saved.vocabulary else saved.vocabulary.encode_each(corpus.vocabulary)
+    if table is not None and not escape and (table < 0).any():
         raise _unknown(corpus, table < 0, " ".join(names))
-    return EncodedText(opening, corpus.ids, sizes, table), corpus
+    text = EncodedText(opening, corpus.ids, corpus.vocabulary.id_bytes(), table)
+    return Reading(text, corpus.ids, corpus.vocabulary)
 
 
 def _unknown(corpus: Corpus, unknown: np.ndarray, what: str) -> CorpusError:
@@ -102,24 +137,16 @@ def _unknown(corpus: Corpus, unknown: np.ndarray, what: str) -> CorpusError:
     assert corpus.vocabulary.characters is not None
     for at in range(0, len(corpus.ids), _PIECE):
         marks = unknown[corpus.ids[at : at + _PIECE]]
+        corpus.release()
         if marks.any():
             at += int(marks.argmax())
             break
     character = corpus.vocabulary.characters[int(corpus.ids[at])]
-    corpus.release()
     return CorpusError(
         f"{what}: {int(unknown.sum())} distinct characters are not in the model's vocabulary, the first one "
         f"{character!r} (U+{ord(character):04X}) at position {at}; leave them out, price them with --unknown escape, "
         "or train with --bytes"
     )
-
-
-def encoded_pieces(corpus: Corpus) -> Iterator[bytes]:
-    """Yields a text in pieces: UTF-8, or bytes as they are."""
-    for at in range(0, len(corpus.ids), _PIECE):
-        piece = corpus.ids[at : at + _PIECE]
-        yield bytes(piece) if corpus.vocabulary.uses_bytes else corpus.vocabulary.decode(piece).encode()
-        corpus.release()
 
 
 def training_corpus(
@@ -140,11 +167,10 @@ def training_corpus(
         if not is_regular(name):
             raise CorpusError(f"{name}: the run was trained on it, and no regular file of that name is there now: {advice}")
     sources = config.corpus, config.use_bytes, config.val_file, config.val_fraction
-    digest = str(saved.progress.get("corpus_digest"))
     try:
-        corpus = read_corpus(*sources, on_read, verify=verify, expected=digest)
-    except CorpusError as error:
-        raise CorpusError(f"{error}: the run was trained on this file: {advice}") from None
+        corpus = read_corpus(*sources, on_read, verify=verify, expected=saved.corpus_digest)
+    except OtherTextError as error:
+        raise CorpusError(f"{error}: {advice}") from None
     if corpus.vocabulary != saved.vocabulary:
         raise CorpusError(f"{saved.path}: its characters are not those of {' '.join(names)}: {advice}")
     return corpus

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .blocks import Resets, Streams
+from .blocks import Resets, Streams, opening, opening_id
 from .checkpoint import Checkpoint
 from .config import DrawConfig, RunConfig, SavingConfig
 from .corpus import Corpus
@@ -24,12 +24,13 @@ from .optimizer import Optimizer, Schedule
 from .parameters import Parameters
 from .profiler import Profiler
 from .ranks import Ranks
-from .sample import opening, sample
+from .sample import sample
 from .standing import Standing
 from .storage import Lock
 from .texts import EncodedText
 from .truncation import MEASURED, Position, make_plan, method
-from .validation import Sampling, Validator, sampling
+from .validation import Validator, affordable_times, sample_size
+from .validation import cost as validation_cost
 
 _PLAN_SECONDS = 0.2  # of work handed to a kernel at a time: Ctrl-C and the progress bar wait that long
 _PLAN_SECONDS_OF_RANKS = 0.1  # Open MPI's mpiexec kills a quarter of a second after it has asked to stop
@@ -141,7 +142,7 @@ class Trainer:
         held_out, vocabulary = self.corpus.validation, self.corpus.vocabulary
         if len(held_out) < 2:
             return None
-        text = EncodedText(int(opening(self.config.reset, vocabulary)[-1]), held_out, vocabulary.id_bytes())
+        text = EncodedText(opening_id(self.config.reset, vocabulary), held_out, vocabulary.id_bytes())
         return Validator(self.parameters, text, self.resets, threads, self.ranks)
 
     def _new_profiler(self, threads: int) -> Profiler | None:
@@ -166,11 +167,12 @@ class Trainer:
                 self._keeper.save_config()
                 self.save()
             self._keeper.begin()
-            if self.updates > 0 and self._now.validated_at != self.updates and self._validation_is_due():
-                yield from self._validate()  # it was stopped in the middle of that
+            if self.complete and self.updates:
+                yield Note(
+                    f"nothing to train: the run has made {self.updates:,} updates, as many as are asked for or more; ask "
+                    "for more with --updates, --epochs or --minutes"
+                )
             yield from self._train()
-            if not self._stop and self._validator is not None and self._now.validated_at != self.updates:
-                yield from self._validate()
             if self._keeper.dirty:
                 self._come_together()
                 self.save()
@@ -179,10 +181,18 @@ class Trainer:
                 self.lock.release()
 
     def _train(self) -> Iterator[Event]:
-        """All updates."""
+        """All updates and validations."""
         untimed = True  # the first call compiles or loads the kernel
-        while not self._done():
+        interrupted = self.updates > 0 and self._now.validated_at != self.updates and self._validation_is_due()
+        while True:
             try:
+                if interrupted:  # stopped in the middle of a validation
+                    yield from self._validate()
+                interrupted = False
+                if self._done():
+                    if not self._stop and self._validator is not None and self._now.validated_at != self.updates:
+                        yield from self._validate()
+                    return
                 if self._profiler is not None and self.updates % self.truncation.measure_every == 0:
                     yield self._adapt(self._profiler, untimed)
                 yield from self._step(untimed)
@@ -336,70 +346,65 @@ class Trainer:
 
     # --- validation --------------------------------------------------------------------------------------------------
 
-    def _training_cost(self) -> float:
-        """Roughly, the cost of the whole run in characters read forward; 0 while its speed is not known but decides."""
+    def _training_chars(self) -> float:
+        """Characters that the whole run trains, roughly; 0 while its speed decides and is not known."""
         total, minutes = self.total_updates, self.config.schedule.minutes or 0.0
-        chars = self.chars_per_second * 60.0 * minutes if total is None else total * self._chars_per_update
-        return chars * self._cost_per_char
+        return self.chars_per_second * 60.0 * minutes if total is None else total * self._chars_per_update
 
-    @property
-    def _cost_per_char(self) -> float:
-        """Of training: forward once, and back, which is twice the work, over k2 / k1 times as many steps."""
-        return 1 + 2 * self.config.truncation.k2 / self.config.truncation.k1
+    def _training_cost(self) -> float:
+        """The same in characters read forward: each is read once, and back, twice the work, over k2 / k1 as many steps."""
+        return self._training_chars() * (1 + 2 * self.config.truncation.k2 / self.config.truncation.k1)
 
-    def _sampling(self) -> Sampling:
-        """The validations as they are decided, or would be now."""
+    def _validations(self) -> tuple[int, int]:
+        """How many validations the run has, and how many characters each reads: as decided, or as it would be now."""
         assert self._validator is not None
-        if self._validator.sampling is not None:
-            return self._validator.sampling
-        every, cost = self.config.schedule.eval_every, self._training_cost()
-        updates = cost / self._cost_per_char / self._chars_per_update
-        return sampling(self._validator.held_out, cost, math.ceil(updates / every) or 1 if every else 0)
+        every, held_out, cost = self.config.schedule.eval_every, self._validator.held_out, self._training_cost()
+        asked = math.ceil(self._training_chars() / self._chars_per_update / every) or 1 if every else 0
+        chars = min(held_out, self._now.sampled) or sample_size(held_out, cost, asked)
+        return asked or affordable_times(chars, cost), chars
 
-    def _decide_validations(self) -> Iterator[Note]:
-        """Fixes how much validations read, at the first one."""
+    def _decide_sample(self) -> Iterator[Note]:
+        """Fixes what validations read, at the first one: losses on different samples could not be compared."""
         assert self._validator is not None
-        if self._validator.sampling is None:
-            chosen, held_out = self._sampling(), self._validator.held_out
-            self._validator.decide(chosen)
-            if chosen.chars < held_out:
+        if self._now.sampled == 0:
+            _, self._now.sampled = self._validations()
+            if self._now.sampled < self._validator.held_out:
                 yield Note(
-                    f"validations read {chosen.chars:,} of the {held_out:,} held-out characters, so that they take little "
-                    "of the time; charlm eval reads all"
+                    f"validations read {self._now.sampled:,} of the {self._validator.held_out:,} held-out characters, so "
+                    "that they take little of the time; charlm eval reads all"
                 )
-        self._now.sampling = self._sampling().times, self._sampling().chars
 
     def _validating_share(self) -> float:
-        if self._validator is None or (cost := self._training_cost()) == 0:
+        """The cost of all validations as a share of that of training."""
+        cost = self._training_cost()
+        if self._validator is None or cost == 0:
             return 0.0
-        planned = self._sampling()
-        return planned.times * planned.cost / cost
+        times, chars = self._validations()
+        return times * validation_cost(chars) / cost
 
     def _validation_interval(self) -> int:
         """Updates between validations; 0 where time decides."""
         if self.config.schedule.eval_every:
             return self.config.schedule.eval_every
         total = self.total_updates
-        return 0 if total is None or self._validator is None else max(1, total // self._sampling().times)
+        return 0 if total is None or self._validator is None else max(1, total // self._validations()[0])
 
     def _validation_is_due(self) -> bool:
-        if self._validator is None:
-            return False
         every = self._validation_interval()
+        if self._validator is None or self._training_chars() == 0:
+            return False
         if every:
             return self.updates % every == 0
-        if self._validator.sampling is None and self._share() < _DECIDED:
-            return False
-        return self._validations_due() > self._now.validations
+        return (self._now.sampled > 0 or self._share() >= _DECIDED) and self._validations_due() > self._now.validations
 
     def _validations_due(self) -> int:
         """How many validations should have been made by now where time decides."""
-        return int(self._share() * self._sampling().times)
+        return int(self._share() * self._validations()[0])
 
     def _validate(self) -> Iterator[Event]:
         """Looks at the held-out text, unless training is to stop meanwhile; then it is looked at when it goes on."""
         self._come_together()
-        yield from self._decide_validations()
+        yield from self._decide_sample()
         nats = self._held_out_nats()
         if nats is None:
             return
@@ -428,7 +433,7 @@ class Trainer:
         assert self._validator is not None
         chars, nats = 0, 0.0
         with contextlib.suppress(_StoppedError):
-            found = self._validator.evaluate(self._leave_if_stopped)
+            found = self._validator.evaluate(self._now.sampled, self._leave_if_stopped)
             chars, nats = found.chars, found.nats
         asked, chars_of, nats_of = self.ranks.table(np.array([float(self._asked_to_stop), chars, nats])).T
         self._stop = bool(asked.any())
@@ -507,16 +512,7 @@ class Trainer:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
         try:
             self._now, self._apart = self._keeper.restore(saved), False
-            self._resume_validations()
+            if self._validator is not None and self.total_updates is None:  # it may be longer now, with more to come
+                self._now.validations = min(self._now.validations, self._validations_due())
         except CheckpointError as error:
             raise self.ranks.joint(error) from None
-
-    def _resume_validations(self) -> None:
-        """Goes on with the sample that losses were measured on; a run that is to be longer than it was has more to come."""
-        if self._validator is None:
-            return
-        if self._now.sampling is not None:
-            times, chars = self._now.sampling
-            self._validator.decide(Sampling(times, min(chars, self._validator.held_out)))
-        if self.total_updates is None:
-            self._now.validations = min(self._now.validations, self._validations_due())

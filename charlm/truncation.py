@@ -9,7 +9,6 @@ enlarged, so that the expected gradient is that of no truncation.
 
 import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -49,8 +48,9 @@ class Cuts(NamedTuple):
 class Truncation:
     """One method for one set of streams, where updates are made every k1 steps: newest, window, and adaptive."""
 
-    def __init__(self, config: TruncationConfig, streams: Streams) -> None:
-        self.config, self._streams = config, streams
+    def __init__(self, config: TruncationConfig, streams: Streams, seed: int = 0) -> None:
+        """seed: of what a method draws at random."""
+        self.config, self._streams, self._seed = config, streams, seed
         self.k2 = config.k2
 
     @property
@@ -135,10 +135,6 @@ class RandomCuts(Truncation):
     at each cut. An error that passes a link which was not cut is divided by 1 - c_d: Tallec & Ollivier 2017, section 4.
     All streams have the same cuts. Which they are depends on the seed and the number of the update only.
     """
-
-    def __init__(self, config: TruncationConfig, streams: Streams, seed: int) -> None:
-        super().__init__(config, streams)
-        self._seed = seed
 
     @property
     def block(self) -> int:
@@ -258,14 +254,9 @@ def _uniform(seed: int, numbers: np.ndarray) -> np.ndarray:
 
 def method(config: TruncationConfig, streams: Streams, seed: int) -> Truncation:
     """The method that a configuration names. Raises ConfigurationError for a name that there is not."""
-    methods: dict[str, Callable[[], Truncation]] = {
-        "newest": lambda: Truncation(config, streams),
-        "window": lambda: Truncation(config, streams),
-        "artbp": lambda: RandomCuts(config, streams, seed),
-        "adaptive": lambda: Adaptive(config, streams),
-    }
+    methods = {"newest": Truncation, "window": Truncation, "artbp": RandomCuts, "adaptive": Adaptive}
     choice("truncation", config.kind, tuple(methods))
-    return methods[config.kind]()
+    return methods[config.kind](config, streams, seed)
 
 
 def make_plan(

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 
 from . import beam
-from .blocks import Resets
+from .blocks import Resets, opening
 from .checkpoint import Checkpoint
 from .config import DrawConfig
 from .errors import CharlmError, ConfigurationError
-from .sample import Drawn, opening, sample
+from .sample import Drawn, sample
 
 _BATCH = 256  # texts drawn side by side
 _PATIENCE = 100  # times as many texts are drawn as are wanted, at most

@@ -19,10 +19,11 @@ import click
 from .. import __version__
 from ..errors import CharlmError, ConfigurationError, GateError
 from ..launch import is_joint, joined, launched
-from .options import Command, perhaps
+from .options import perhaps
 from .streams import abandon_output, repair, say
 
 _WAIT_SECONDS = 5.0  # for the first rank to say what is wrong
+_LANES = ("4", "8", "16")  # kernels.jit.LANE_COUNTS, which may not be imported here: it takes half a second
 _VARIABLES = ("CHARLM_RUN", "CHARLM_CACHE", "CHARLM_LANES", "CHARLM_DEBUG")  # that are no command's
 # Signals that would end the process at once, with its temporary files left behind.
 _FATAL = ("SIGHUP", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU")
@@ -112,14 +113,16 @@ def group() -> None:
 
 def _check_environment() -> None:
     """Refuses variables that look like options of charlm's and are none: a misspelt one would be ignored in silence."""
-    for name in sorted(os.environ):
-        if not name.startswith("CHARLM_") or name in _VARIABLES:
-            continue
-        known = list(_VARIABLES)
-        for command in COMMANDS:
-            found = importlib.import_module(f".{command}_command", __package__).command
-            assert isinstance(found, Command)
-            known += found.variables()
+    if os.environ.get("CHARLM_LANES", _LANES[0]) not in _LANES:
+        forced = os.environ["CHARLM_LANES"]
+        raise click.UsageError(f"environment variable CHARLM_LANES={forced}: choose from {', '.join(_LANES)}")
+    strange = sorted(name for name in os.environ if name.startswith("CHARLM_") and name not in _VARIABLES)
+    if not strange:
+        return
+    known = [*_VARIABLES]
+    for command in COMMANDS:
+        known += importlib.import_module(f".{command}_command", __package__).command.variables()
+    for name in strange:
         if name not in known:
             raise click.UsageError(f"environment variable {name}: charlm knows none of that name{perhaps(name, known)}")
 
@@ -183,10 +186,10 @@ def _exit_code(error: CharlmError) -> int:
 
 
 def _usage(error: click.ClickException) -> str:
-    """Returns what click says of wrong usage: how the command is used, a hint, and the error."""
-    ctx = getattr(error, "ctx", None)
-    hint = f"{ctx.get_usage()}\nTry '{ctx.command_path} --help' for help.\n\n" if ctx is not None else ""
-    return f"{hint}Error: {error.format_message()}"
+    """Returns what click shows of an error: how the command is used, where that helps, and what is wrong."""
+    shown = io.StringIO()
+    error.show(shown)
+    return shown.getvalue().rstrip("\n")
 
 
 def _fail(message: str, code: int = 1, joint: bool = False) -> Any:

@@ -1,7 +1,7 @@
 """`charlm eval --by` and `--html`: lines that are scored as they come, in batches dealt out to the ranks, in their order."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,8 @@ from .options import note
 from .progress import reading
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..lines import LineScorer
     from ..model import Model
     from ..ranks import Ranks
@@ -22,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some lines; the number of those before them, of the characters in these that the model knows, and their last ones."""
+    """Some lines; the number of those before them, of the characters in these that the model knows, and their last ids."""
 
     lines: list[str]
     number: int
     known: int
-    before: str
+    before: "np.ndarray"
 
 
 @dataclass
@@ -66,7 +68,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
             page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()
         on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
-        batches = _batches(incoming(names, on_read), scorer.count_known if ranks.size > 1 else lambda lines: 0)
+        batches = _batches(incoming(names, on_read), scorer if ranks.size > 1 else None)
         over = False
         while not over:
             dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
@@ -80,17 +82,19 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
     return ranks.from_first(lambda: whole.bits_per_char)
 
 
-def _batches(incoming: Iterator[list[str]], count_known: Callable[[list[str]], int]) -> Iterator[_Batch]:
-    """What comes in, with what a rank must know of what came before."""
+def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iterator[_Batch]:
+    """What comes in, with what a rank must know of what came before; scorer: None where one reads all."""
+    import numpy as np
+
     from ..evaluate import WARM_UP
 
-    number, known, before = 0, 0, ""
+    number, known, before = 0, 0, np.zeros(0, np.int64)
     for lines in incoming:
         yield _Batch(lines, number, known, before)
         number += len(lines)
-        known += count_known(lines)
-        for line in lines[-WARM_UP:]:
-            before = (before + line[-WARM_UP:])[-WARM_UP:]
+        if scorer is not None:
+            ids = scorer.known_ids(lines)
+            known, before = known + len(ids), np.concatenate([before, ids[-WARM_UP:]])[-WARM_UP:]
 
 
 def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:

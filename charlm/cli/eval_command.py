@@ -23,10 +23,9 @@ from .options import (
 from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
-    from ..corpus import Corpus
     from ..model import Model
     from ..ranks import Ranks
-    from ..texts import EncodedText
+    from ..texts import EncodedText, Reading
 
 _DYNAMIC = DynamicConfig()
 
@@ -126,12 +125,11 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
     from ..texts import read_text
 
     with reading(names or model.checkpoint.config.corpus, o["quiet"]) as on_read:
-        text, source = ranks.everywhere(
-            lambda: read_text(
-                model.checkpoint, model.opening, names, o["unknown"] == "escape", on_read, ranks.first_on_node
-            ),
+        read = ranks.everywhere(
+            lambda: read_text(model.checkpoint, names, o["unknown"] == "escape", on_read, ranks.first_on_node),
             node_first=True,
         )
+    text = read.text
     ranks.require_same("the text differs: its characters are", text.chars)
     with bar("evaluating", text.chars // ranks.size, " characters", o["quiet"]) as on_done:
         found = model.score_text(text, o["streams"], on_done)
@@ -149,7 +147,7 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
         f"{found.chars:,} characters{unknown}, {found.nats_per_char:.4f} nats/char, {found.bits_per_char:.4f} bits/char, "
         f"perplexity {found.perplexity:.3f}, accuracy {100 * found.accuracy:.1f} %"
     ]
-    for more in (_dynamic(model, text, o), _compared(source, o) if ranks.first else {}):
+    for more in (_dynamic(model, text, o), _compared(read, o) if ranks.first else {}):
         for name, values in more.items():
             result[name] = values
             lines += [f"{label}: {bits:.4f} bits/char" for label, bits in _labelled(name, values)]
@@ -200,12 +198,11 @@ def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> dict[str
     return {"dynamic": {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}}
 
 
-def _compared(source: "Corpus", o: dict[str, Any]) -> dict[str, Any]:
+def _compared(read: "Reading", o: dict[str, Any]) -> dict[str, Any]:
     """bits/char of the compressors."""
     if o["compare"] is None:
         return {}
     from ..compressors import code_lengths
-    from ..texts import encoded_pieces
 
-    sizes = code_lengths(encoded_pieces(source), o["compare"].split(","))
-    return {"compare": {name: 8 * size / len(source.ids) for name, size in sizes.items()}}
+    sizes = code_lengths(read.encoded(), o["compare"].split(","))
+    return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}

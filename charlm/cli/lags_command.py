@@ -60,11 +60,10 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     from ..checkpoint import load_run
     from ..fitting import thread_count
     from ..profiler import Profiler
-    from ..sample import opening
     from ..texts import read_text
 
     saved = load_run(run)
-    ids, _ = read_text(saved, int(opening(saved.config.reset, saved.vocabulary)[-1]), text)
+    ids = read_text(saved, text).text
     lags = min(o["length"], (len(ids) - 1) // 2)
     if lags < 2:
         raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")

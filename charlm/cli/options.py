@@ -49,12 +49,12 @@ class Command(click.Command):
         if output_is_closed() and not self._makes_files:
             raise CharlmError(f"standard output is closed, where charlm {self.name} prints its result: send it somewhere")
         for parameter in self.params:
-            value = ctx.params.get(parameter.name or "")
-            empty = value == "" or (isinstance(value, tuple) and "" in value)
-            if empty and parameter.name not in _MAY_BE_EMPTY:
+            name, value = parameter.name or "", ctx.params.get(parameter.name or "")
+            given = ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT
+            if given and name not in _MAY_BE_EMPTY and (value == "" or (isinstance(value, tuple) and "" in value)):
                 plain = parameter.human_readable_name.strip("[].")
-                name = f"--{long_names(parameter)[0]}" if isinstance(parameter, click.Option) else plain
-                raise ConfigurationError(f"{name}: is empty")
+                shown = f"--{long_names(parameter)[0]}" if isinstance(parameter, click.Option) else plain
+                raise ConfigurationError(f"{shown} is empty")
         return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -241,7 +241,7 @@ def stop_on_signals(stop: Callable[[], None], quiet: bool) -> Iterator[list[int]
 
     # SIGUSR1: Slurm's warning before the time is up, and what mpiexec passes on to ranks without killing them.
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
-    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     before = {number: signal.signal(number, handle) for number in numbers}
     try:

@@ -125,9 +125,7 @@ class Display:
             self._line(f"{100 * min(1.0, event.share):.0f} %: update {event.updates:,}, {text}")
 
     def _line(self, text: str) -> None:
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
+        with self._bar.external_write_mode(file=sys.stderr) if self._bar is not None else contextlib.nullcontext():
             note(text, self._quiet)
 
     def close(self) -> None:

@@ -73,7 +73,7 @@ class Page:
 
     def write(self, text: str) -> None:
         """Writes a piece. Raises CorpusError where it would be too much."""
-        self._left -= len(text)
+        self._left -= len(text.encode("utf-8", "backslashreplace"))
         if self._left < 0:
             raise CorpusError(f"{self._path}: the page would take more than half of the free disk: does the text ever end?")
         self._file.write(text)

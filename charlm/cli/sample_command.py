@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import LARGEST_SEED, MOST_CHARACTERS, MOST_STEPS, DrawConfig
+from ..config import MOST_STEPS, DrawConfig
 from ..errors import ConfigurationError, CorpusError
 from ..sources import read_small
 from .options import (
@@ -50,16 +50,16 @@ _PIECE = 1 << 22  # characters of the corpus decoded at a time
 )  # fmt: skip
 @section(
     "How characters are chosen",
-    click.option("--temperature", type=Number(0, 1_000, is_whole=False), default=1.0, show_default=True,
+    click.option("--temperature", type=float, default=1.0, show_default=True,
                  help="0 (or below 1e-6): always the most likely."),
-    click.option("--top-k", type=Number(0, MOST_CHARACTERS), default=0,
+    click.option("--top-k", type=int, default=0,
                  help="Draw from the k most likely characters only (0: all), and those as likely as the k-th."),
-    click.option("--top-p", type=Number(0, 1, is_whole=False, excluded=(0,)), default=1.0,
+    click.option("--top-p", type=float, default=1.0,
                  help="Draw from the likeliest characters that have this share of the probability; with --top-k of what "
                  "that leaves."),
     click.option("--beam", type=Number(1, 65_536), default=None, metavar="N", help="Draw nothing: search for the most "
                  "likely text with a beam of N."),
-    click.option("--seed", type=Number(0, LARGEST_SEED), default=None,
+    click.option("--seed", type=int, default=None,
                  help="Makes the text repeatable (default: another one each time)."),
 )  # fmt: skip
 @threads_option

@@ -227,9 +227,6 @@ def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Ca
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     """Runs to the end or a signal, shows what happens, prints the summary."""
-    if trainer.complete and trainer.updates:
-        note(f"nothing to train: the run has made {trainer.updates:,} updates, as many as are asked for or more; "
-             "ask for more with --updates, --epochs or --minutes", quiet)  # fmt: skip
     with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, options) as listeners:
         for event in trainer.train():
             for tell in listeners:

@@ -355,7 +355,7 @@ BAD = [
     (("train", "corpus.txt", "--cell", "rnn", "--forget-bias", "2"), 2, "forget-bias belongs to lstm and gru"),
     (("train", "corpus.txt", "--forget-bias", "inf"), 2, "forget-bias inf"),
     (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to sgd"),
-    (("train", "corpus.txt", "--reset-after", ""), 2, "--reset-after: is empty"),
+    (("train", "corpus.txt", "--reset-after", ""), 2, "--reset-after is empty"),
     (("train", "corpus.txt", "--save-every", "soon"), 2, "save-every"),
     (("train", "corpus.txt", "--resume"), 1, "holds no last.npz to resume"),
     (("train", "corpus.txt", "--resume", "--force"), 2, "give one of them"),
@@ -513,7 +513,7 @@ def test_unseen_needs_an_end_and_the_corpus(run: Run, corpus: Path) -> None:
     corpus.write_text("another text")
     gone = run("sample", "--unseen", "--stop", " ")
     assert gone.code == 1
-    assert "corpus.txt: holds another text now: the run was trained on this file: --unseen has nothing" in gone.err
+    assert "corpus.txt: not the text that the run was trained on: its contents have changed: --unseen has" in gone.err
 
 
 def shell(*arguments: str) -> "subprocess.CompletedProcess[str]":

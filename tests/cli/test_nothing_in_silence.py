@@ -1,5 +1,6 @@
 """What is asked for is done, or refused, or it is said what is done instead."""
 
+import importlib
 import json
 import os
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from charlm.checkpoint import load
+from charlm.cli import COMMANDS
 
 from .conftest import SMALL, TEXT, Result
 
@@ -23,19 +25,19 @@ REFUSED = [
     (("train", "corpus.txt", "--reset", "block", "--reset-every", "10"), "--reset and --reset-every: give one of them"),
     (("train", "corpus.txt", "--reset-every", "9", "--reset-after", "x"), "--reset-every and --reset-after: give one"),
     (("train", "corpus.txt", "--resume", "--init-from", "other"), "--resume continues a run and --init-from starts one"),
-    (("train", "corpus.txt", "--run", ""), "--run: is empty"),
-    (("train", ""), "CORPUS: is empty"),
-    (("train", "corpus.txt", "--val", ""), "--val: is empty"),
-    (("train", "corpus.txt", "--init-from", ""), "--init-from: is empty"),
-    (("train", "corpus.txt", "--reset-after", ""), "--reset-after: is empty"),
-    (("sample", ""), "RUN: is empty"),
-    (("sample", "--until", ""), "--until: is empty"),
-    (("sample", "--stop", ""), "--until: is empty"),
-    (("sample", "--prime-file", ""), "--prime-file: is empty"),
-    (("eval", "", "corpus.txt"), "RUN: is empty"),
-    (("eval", "r", "corpus.txt", "--html", ""), "--html: is empty"),
-    (("plot", "-o", ""), "--output: is empty"),
-    (("import", "m.safetensors", "--vocabulary", ""), "--vocabulary: is empty"),
+    (("train", "corpus.txt", "--run", ""), "--run is empty"),
+    (("train", ""), "CORPUS is empty"),
+    (("train", "corpus.txt", "--val", ""), "--val is empty"),
+    (("train", "corpus.txt", "--init-from", ""), "--init-from is empty"),
+    (("train", "corpus.txt", "--reset-after", ""), "--reset-after is empty"),
+    (("sample", ""), "RUN is empty"),
+    (("sample", "--until", ""), "--until is empty"),
+    (("sample", "--stop", ""), "--until is empty"),
+    (("sample", "--prime-file", ""), "--prime-file is empty"),
+    (("eval", "", "corpus.txt"), "RUN is empty"),
+    (("eval", "r", "corpus.txt", "--html", ""), "--html is empty"),
+    (("plot", "-o", ""), "--output is empty"),
+    (("import", "m.safetensors", "--vocabulary", ""), "--vocabulary is empty"),
     (("sample", "--beam", "3", "--temperature", "1"), "--beam draws nothing: leave out --temperature"),
     (("sample", "--beam", "3", "--top-k", "2"), "--beam draws nothing: leave out --top-k"),
     (("sample", "--beam", "3", "--top-p", "0.5"), "--beam draws nothing: leave out --top-p"),
@@ -50,6 +52,17 @@ def test_refused(run: Run, corpus: Path, arguments: tuple[str, ...], message: st
     assert (result.code, result.out) == (2, "")
     assert message in result.err
     assert not Path("runs").exists()
+
+
+def test_no_default_is_taken_for_an_empty_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an option is left out, nobody has asked for nothing."""
+    for name in COMMANDS:
+        command = importlib.import_module(f"charlm.cli.{name}_command").command
+        made: list[str] = []
+        monkeypatch.setattr(command, "callback", lambda *arguments, m=made, **options: m.append("called"))
+        words = {"train": ["x"], "export": ["r", "x"], "import": ["x"], "completion": ["bash"]}.get(name, [])
+        command.main(words, standalone_mode=False)
+        assert made == ["called"], name
 
 
 def test_resuming_with_other_streams(run: Run, corpus: Path) -> None:

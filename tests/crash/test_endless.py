@@ -65,10 +65,10 @@ def test_devices_elsewhere(run: Run, folder: Path) -> None:
         assert (result.code, result.out) == (code, ""), arguments
         assert _DEVICE in result.err
     for command in ("info", "sample", "eval"):
-        assert "/dev/zero: is no regular file, as checkpoints are" in run(command, "/dev/zero").err
+        assert "/dev/zero: not a regular file" in run(command, "/dev/zero").err
     Path("runs/corpus/metrics.jsonl").unlink()
     Path("runs/corpus/metrics.jsonl").symlink_to("/dev/zero")
-    assert "metrics.jsonl: is no regular file" in run("plot").err
+    assert "metrics.jsonl: not a regular file" in run("plot").err
     empty = run("train", "/dev/null", "--run", "x")
     assert (empty.code, "is empty" in empty.err) == (1, True)
     for device, message in (("/dev/zero", _DEVICE), ("/dev/null", "is empty")):
@@ -190,9 +190,24 @@ def test_a_checkpoint_names_a_device_or_another_file(checkpoint: Path, run: Run,
     renamed(checkpoint, corpus=["secret.txt"])
     result = run(*command)
     assert (result.code, result.out) == (1, "")
-    assert "secret.txt: holds another text now: the run was trained on this file" in result.err
+    assert "secret.txt: not the text that the run was trained on" in result.err
     found = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
     assert found == cached, "nothing is kept of a file that only a checkpoint names"
+
+
+def test_a_run_that_goes_on_names_a_device_or_another_file(checkpoint: Path, run: Run) -> None:  # noqa: F811
+    os.mkfifo("pipe")
+    Path("secret.txt").write_text("a secret text\n" * 9, encoding="utf-8")
+    cached = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
+    for name, message in (
+        ("pipe", "pipe: the run was validated on it, and no regular file"), ("/dev/zero", "no regular file of that name"),
+        ("secret.txt", "not the text that the run was trained on: its contents have changed: name the same files"),
+    ):  # fmt: skip
+        renamed(checkpoint, val_file=name).replace(checkpoint)
+        result = run("train", "corpus.txt", "--resume", "--updates", 30, "-q")
+        assert (result.code, result.out) == (1, "")
+        assert message in result.err
+    assert set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir()) == cached
 
 
 def test_a_runs_own_corpus_that_is_gone(checkpoint: Path, run: Run) -> None:  # noqa: F811

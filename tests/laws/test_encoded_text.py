@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from charlm import texts
 from charlm.corpus import Corpus
 from charlm.errors import CorpusError
-from charlm.texts import EncodedText, encoded_pieces
+from charlm.texts import EncodedText, Reading
 from charlm.vocabulary import Vocabulary
 
 SIZES = np.array([1, 2, 3, 1])
@@ -26,7 +26,9 @@ SIZES = np.array([1, 2, 3, 1])
 @settings(max_examples=300, deadline=None)
 def test_slices(ids: list[int], table: list[int], piece: int, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "_PIECE", piece)
+        patch.setattr(texts, "_PIECE", 3 * piece)
+        patch.setattr(texts, "_STRETCH", piece)
+        patch.setattr(texts, "_MAPPED", 2 * piece)
         for mapped in (table, None):
             text = EncodedText(9, np.array(ids, np.uint8), SIZES, None if mapped is None else np.array(mapped))
             whole = [9, *(i if mapped is None else mapped[i] for i in ids if mapped is None or mapped[i] >= 0)]
@@ -60,7 +62,10 @@ def test_memory_does_not_grow(corpus: Corpus) -> None:
     assert text[50_000_000:50_000_004].tolist() == [0, 0, 0, 0]
     with pytest.raises(CorpusError, match=r"1 distinct characters .* '\u03a9' \(U\+03A9\) at position 99999999"):
         raise texts._unknown(corpus, table < 0, "text")
-    assert sum(map(len, encoded_pieces(corpus))) == 10**8 + 1
+    assert sum(map(len, Reading(text, corpus.ids, corpus.vocabulary).encoded())) == 10**8 + 1
+    rare = EncodedText(0, corpus.ids, corpus.vocabulary.id_bytes(), np.array([-1, 0, 1]))
+    assert (len(rare), rare.unknown) == (3, 10**8 - 2)
+    assert rare[0:3].tolist() == [0, 0, 1], "all of the text is looked through for them"
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 8_000_000

@@ -14,7 +14,7 @@ from charlm.evaluate import Evaluator
 from charlm.events import Note, Progress, Validation
 from charlm.runs import begin
 from charlm.settings import Request, Settings
-from charlm.validation import Sampling, sampling
+from charlm.validation import affordable_times, cost, sample_size
 
 from ..cli.conftest import SMALL, TEXT, Result, run  # noqa: F401  a fixture
 
@@ -23,30 +23,32 @@ SETTINGS: Settings = {"hidden": 16, "layers": 1, "dropout": 0.0, "k1": 8, "strea
 
 
 @given(st.integers(2, 10**9), st.floats(0, 1e12))
-def test_all_together_take_a_twentieth_or_a_moment(held_out: int, cost: float) -> None:
-    found = sampling(held_out, cost)
-    assert 1 <= found.times <= 20
-    assert 1 <= found.chars <= min(held_out, 1 << 20)
-    assert found.times * found.cost <= max(1 << 15, cost / 20)
-    if found.chars == held_out and found.times < 20:
-        assert (found.times + 1) * found.cost > max(1 << 15, cost / 20), "one more would have been affordable"
-    assert found.chars >= min(held_out, 1 << 14), "few large samples are better than many small ones"
+def test_all_together_take_a_twentieth_or_a_moment(held_out: int, training: float) -> None:
+    chars = sample_size(held_out, training)
+    times, budget = affordable_times(chars, training), max(1 << 15, training / 20)
+    assert 1 <= times <= 20
+    assert min(held_out, 1 << 14) <= chars <= min(held_out, 1 << 20), "few large samples are better than many small ones"
+    assert times * cost(chars) <= budget
+    if times < 20:
+        assert (times + 1) * cost(chars) > budget, "one more would have been affordable"
 
 
 @given(st.integers(2, 10**9), st.floats(0, 1e12), st.integers(1, 10**6))
-def test_as_many_as_are_asked_for(held_out: int, cost: float, times: int) -> None:
+def test_as_many_as_are_asked_for(held_out: int, training: float, times: int) -> None:
     """On as much as is affordable, and on something in any case."""
-    found = sampling(held_out, cost, times)
-    assert found.times == times
-    assert min(held_out, 2048) <= found.chars <= held_out
-    assert found.chars == min(held_out, 2048) or times * found.cost <= max(1 << 15, cost / 20)
+    chars = sample_size(held_out, training, times)
+    assert min(held_out, 2048) <= chars <= held_out
+    assert chars == min(held_out, 2048) or times * cost(chars) <= max(1 << 15, training / 20)
 
 
-def test_known_cases() -> None:
+@pytest.mark.parametrize(
+    ("held_out", "trained", "times", "chars"),
+    [(111_540, 13_700_000, 16, 111_540), (5_800_000, 36 * 5_000, 1, 26_214), (934, 14_000, 20, 934)],
+)
+def test_known_cases(held_out: int, trained: int, times: int, chars: int) -> None:
     """Three minutes on tinyshakespeare read all of its held-out part; a slow network on a large one a sample."""
-    assert sampling(111_540, 13.7e6 * 3) == Sampling(16, 111_540)
-    assert sampling(5_800_000, 36 * 5_000 * 3) == Sampling(1, 26_214)
-    assert sampling(934, 14_000 * 3) == Sampling(20, 934)
+    assert sample_size(held_out, 3 * trained) == chars
+    assert affordable_times(chars, 3 * trained) == times
 
 
 @pytest.fixture
@@ -75,9 +77,10 @@ def test_a_large_held_out_text_is_sampled(folder: Path, run: Run, monkeypatch: p
     assert result.err.count(f"validations read 26,214 of the {n:,} held-out characters") == 1
     (chars,) = read
     assert 26_214 <= chars < 26_214 + 32
-    assert load(Path("runs/corpus/last.npz")).progress["sampling"] == [1, 26_214]
-    assert run(*train, "--resume", "--updates", 400).code == 0
-    assert read == [chars, chars]
+    assert load(Path("runs/corpus/last.npz")).progress["sampled"] == 26_214
+    assert run(*train, "--resume", "--updates", 3000).code == 0
+    assert set(read) == {chars}
+    assert len(read) == 1 + affordable_times(26_214, 3 * 3000 * 48), "a longer run has more of them"
     monkeypatch.setattr(Evaluator, "evaluate", evaluate)
     sampled = load(Path("runs/corpus/last.npz")).progress["val_nats"]
     whole = json.loads(run("eval", "runs/corpus/last.npz", "held.txt", "--json").out)
@@ -95,21 +98,18 @@ def test_where_time_decides_it_is_decided_by_the_speed_and_kept(folder: Path) ->
     now.seconds, now.timed_chars = 29.0, 29_000
     assert not trainer._validation_is_due(), "less than a twentieth"
     now.seconds, now.timed_chars = 31.0, 31_000
-    cost = 600 * 1_000 * 3
-    expected = sampling(len(TEXT) * 40, cost)
-    assert trainer._sampling() == expected
-    assert expected.times == 4
+    chars = sample_size(len(TEXT) * 40, 3 * 600 * 1_000)
+    assert trainer._validations() == (4, chars)
     assert not trainer._validation_is_due(), "the first of four comes after a quarter"
     now.seconds, now.timed_chars = 151.0, 151_000
     assert trainer._validation_is_due()
     found = list(trainer._validate())
-    assert [type(event) for event in found if not isinstance(event, Note)] == [Validation]
-    now.seconds = 151.0
-    now.timed_chars = 10**9  # a processor that has become faster changes nothing any more
-    assert trainer._sampling() == expected
+    assert [type(event) for event in found] == [Note, Validation]
     assert not trainer._validation_is_due()
-    now.seconds = 301.0
+    now.seconds, now.timed_chars = 301.0, 301_000
     assert trainer._validation_is_due()
+    now.timed_chars = 10**9
+    assert trainer._validations() == (20, chars), "a processor that has become faster allows more of the same"
 
 
 def test_a_run_that_gets_more_time_goes_on_being_validated(folder: Path) -> None:
@@ -148,7 +148,7 @@ def test_the_estimate_of_a_run(folder: Path) -> None:
     """The share is that of the planned validations in the cost of training, three times forward for each character."""
     trainer = begin(Request(("corpus.txt",), folder / "r", {**SETTINGS, "updates": 400, "val_file": "held.txt"}))
     events = [event for event in trainer.train() if isinstance(event, Progress)]
-    planned = sampling(len(TEXT) * 40, trainer._training_cost())
-    assert events[0].validating == planned.times * planned.cost / trainer._training_cost()
-    chars = 400 * 6 * trainer.streams.steps / trainer.updates_per_epoch
-    assert trainer._training_cost() == pytest.approx(3 * chars)
+    chars = sample_size(len(TEXT) * 40, trainer._training_cost())
+    times = affordable_times(chars, trainer._training_cost())
+    assert events[0].validating == times * cost(chars) / trainer._training_cost()
+    assert trainer._training_cost() == pytest.approx(3 * 400 * 6 * trainer.streams.steps / trainer.updates_per_epoch)

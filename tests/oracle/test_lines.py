@@ -7,6 +7,7 @@ import pytest
 
 from charlm.blocks import Resets, Streams
 from charlm.checkpoint import Checkpoint
+from charlm.cli.by_line import _batches
 from charlm.config import ModelConfig, ResetConfig, RunConfig, TruncationConfig
 from charlm.evaluate import Evaluator
 from charlm.lines import ESCAPE, Escape, LineScorer
@@ -91,9 +92,24 @@ def test_jumping_into_the_middle(policy: ResetConfig) -> None:
     lines = [saved.vocabulary.decode(line) for line in text(12) if len(line) < 40]
     expected = list(LineScorer(saved).score(lines))
     scorer = LineScorer(saved)
-    scorer.jump(5, scorer.count_known(lines[:5]), "".join(lines[:5]))
+    before = scorer.known_ids(lines[:5])
+    scorer.jump(5, len(before), before)
     for one, other in zip(scorer.score(lines[5:]), expected[5:], strict=True):
         np.testing.assert_allclose(one.each, other.each, rtol=1e-5, atol=1e-6)
+
+
+def test_jumping_over_characters_that_are_not_known() -> None:
+    """What a batch begins with are known characters, however far back they are."""
+    saved = model(ResetConfig("every", every=37))
+    lines = ["abc\n", "\u03a9" * 900 + "\n", "cab\n"]
+    expected = list(LineScorer(saved, escape=True).score(lines))
+    first, second = _batches(iter([lines[:2], lines[2:]]), LineScorer(saved, escape=True))
+    assert (first.known, second.number, second.known, second.before.tolist()) == (0, 2, 5, [1, 2, 3, 0, 0])
+    scorer = LineScorer(saved, escape=True)
+    scorer.jump(second.number, second.known, second.before)
+    np.testing.assert_allclose(next(scorer.score(lines[2:])).each, expected[2].each, rtol=1e-5)
+    scorer.jump(0, 0, first.before)
+    np.testing.assert_allclose(next(scorer.score(lines[:1])).each, expected[0].each, rtol=1e-5)
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=str)

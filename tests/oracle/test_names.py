@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from charlm.blocks import Resets, Streams
-from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
+from charlm.config import GATES, ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
 from charlm.contract import contract
 from charlm.errors import ConfigurationError
+from charlm.kernels.cells import CELLS
 from charlm.optimizer import Optimizer, Schedule
 from charlm.parameters import Parameters
 from charlm.truncation import method
@@ -57,3 +58,8 @@ def test_a_reset() -> None:
 def test_configurations_are_checked_where_they_are_made(kind: type, field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError):
         kind(**{field: value})
+
+
+def test_cells_have_the_gates_that_files_are_read_with() -> None:
+    assert {cell: GATES[cell] for cell, _ in CELLS} == {cell: found.gates for (cell, _), found in CELLS.items()}
+    assert set(GATES) == {cell for cell, _ in CELLS}
