@@ -92,4 +92,4 @@ def test_a_run_can_be_made_longer_but_not_otherwise_changed(run: Run, corpus: Pa
     Path("corpus.txt").write_text(corpus.read_text().replace("fox", "cat"))
     result = run("train", "corpus.txt", "--resume", "--updates", 12)
     assert result.code == 1
-    assert "not the one this run was trained on" in result.err
+    assert "not the text that the run was trained on: its contents have changed: name the same files" in result.err

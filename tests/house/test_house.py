@@ -54,8 +54,8 @@ ALLOWED = {
     "writer": {"beam", "blocks", "checkpoint", "config", "errors", "sample"},
     "dynamic": {"blocks", "config", "errors", "kernels", "network", "optimizer", "parameters", "sample", "truncation"},
     "model": {
-        "blocks", "checkpoint", "config", "dynamic", "errors", "evaluate", "fitting", "lines", "ranks", "texts", "vocabulary",
-        "writer",
+        "blocks", "checkpoint", "config", "dynamic", "errors", "evaluate", "fitting", "lines", "ranks", "texts",
+        "vocabulary", "writer",
     },
     "validation": {"blocks", "evaluate", "parameters", "ranks"},
     "trainer": {
