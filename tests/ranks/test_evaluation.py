@@ -53,7 +53,7 @@ def test_an_error_names_the_line_and_ends_all(mpi: Mpi, big: Path) -> None:
     lines[30_000] = "a ☃\n"
     lines[35_000] = "another ☃\n"
     big.write_text("".join(lines), encoding="utf-8")
-    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--by", "line", "-q")
+    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--by", "line", "--unknown", "error", "-q")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 30_000
     assert done.stderr.count("Error: ") == 1
@@ -66,7 +66,7 @@ def test_a_whole_text_is_read_in_several_places(mpi: Mpi, big: Path) -> None:
     assert two["chars"] == one["chars"]
     assert two["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-9)
     assert json.loads(rows(mpi, 2, "--json"))["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-3)
-    assert rows(mpi, 2, "--fail-above", 0.01, code=1)
+    assert rows(mpi, 2, "--fail-above", 0.01, code=3)
     done = mpi(*PATIENT, "eval", "runs/x", "big.txt", "--dynamic")
     assert (done.returncode, done.stderr.count("Error: --dynamic learns from all that comes before")) == (2, 1)
     os.mkfifo("pipe")
