@@ -148,8 +148,10 @@ def _signals_unwind() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits with the contract's codes; see the README."""
     repair()
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # names of files that are no UTF-8 go out as they came in
+    # Text is UTF-8 whatever the locale, as files are; names of files that are no UTF-8 go out as they came in.
+    for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors=errors)
     try:
         with _signals_unwind():
             group.main(arguments, prog_name="charlm", standalone_mode=False)

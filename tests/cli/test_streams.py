@@ -74,6 +74,20 @@ def np_load(path: str):  # type: ignore[no-untyped-def]
     return np.load(path, allow_pickle=False)
 
 
+def test_text_is_utf8_in_every_locale(trained: Path) -> None:
+    Path("other.txt").write_text("a line – of €5\n" * 40, encoding="utf-8")
+    assert shell(f"charlm train other.txt {' '.join(map(str, SMALL))} --updates 1 --streams 1 -q --run o").returncode == 0
+    latin = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
+    for command, stream in (
+        ("info o", "stdout"), ("eval o other.txt --by line", "stdout"), ("sample o -n 200 --seed 1 --temperature 9", "stdout"),
+        ("train other.txt --init-from runs/corpus --updates 0 --run p", "stderr"),
+    ):  # fmt: skip
+        done = subprocess.run([sys.executable, "-m", "charlm", *command.split()], capture_output=True, check=False,
+                              env={**os.environ, **latin})  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert "€" in getattr(done, stream).decode("utf-8"), command
+
+
 def test_training_goes_on_when_nobody_reads_its_notes(trained: Path) -> None:
     """Notes go nowhere from then on; the run ends with its result, and where that is not read either, with 141."""
     small = " ".join(map(str, SMALL))
