@@ -291,7 +291,7 @@ def _split(
     what = " ".join(paths)
     corpus_length = sum(meta["lengths"][: len(paths)])
     if corpus_length == 0:
-        raise CorpusError(f"{what}: the corpus is empty; there is nothing to learn")
+        raise CorpusError(f"{what}: is empty: it has no characters")
     if corpus_length == 1 < least_distinct:
         raise CorpusError(f"{what}: the corpus is one character long; two are the least, one to read and one to predict")
     held_out = 0 if val_file is not None else corpus_length - int(corpus_length * (1.0 - val_fraction))

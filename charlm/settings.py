@@ -109,7 +109,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     Raises ConfigurationError.
     """
     _refuse_unknown(settings)
-    o: dict[str, Any] = {**DEFAULTS, **(_ONCE if settings.get("once") else {}), **settings}
+    o = _complete(settings)
     if o["once"] and o["k1"] is None and o["truncation"] != "artbp":
         o["k1"] = _ONCE_K1
     resets = [name for name in ("reset", "reset_every", "reset_after") if settings.get(name) is not None]
@@ -142,6 +142,22 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     )
 
 
+def _complete(settings: Settings) -> dict[str, Any]:
+    """The settings with defaults where none was given."""
+    return {**DEFAULTS, **(_ONCE if settings.get("once") else {}), **settings}
+
+
+def _refuse_vain(settings: Settings) -> None:
+    """Refuses settings that another one makes of no effect."""
+    o = _complete(settings)
+    if o["val_file"] is not None and settings.get("val_fraction"):
+        raise ConfigurationError("--val is a text of its own and --val-fraction a share of the corpus: give one of them")
+    held_out = o["val_file"] is not None or o["val_fraction"] != 0
+    for name in ("eval_every", "patience"):
+        if settings.get(name) and not held_out:
+            raise ConfigurationError(f"{option(name)} needs a validation text: give --val or a --val-fraction above 0")
+
+
 def _refuse_unknown(settings: Settings) -> None:
     for name in settings:
         if name not in DEFAULTS:
@@ -158,6 +174,8 @@ def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
     source: that run, for the message.
     """
     theirs = {name: getattr(model, name) for name in _SHAPE}
+    if settings.get("forget_bias") is not None:
+        raise ConfigurationError("--forget-bias sets a first bias, which --init-from takes from the other run: give one")
     for name, value in theirs.items():
         if settings.get(name, value) != value:
             raise ConfigurationError(
@@ -241,6 +259,7 @@ class Request:
             raise ConfigurationError("--resume continues a run and --force starts it over: give one of them")
         if self.resume and self.init_from is not None:
             raise ConfigurationError("--resume continues a run and --init-from starts one: give one of them")
+        _refuse_vain(self.settings)
         if not self.resume and self.init_from is None:  # where another run decides what is allowed
             configuration(self.settings, self.corpus)
 

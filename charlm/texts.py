@@ -111,11 +111,12 @@ def read_text(
     escape: bool = False,
     on_read: Callable[[int], None] = lambda n: None,
     verify: bool = True,
+    can_escape: bool = True,
 ) -> Reading:
     """Returns the named files' text, or what the run held out where none is named.
 
     escape: whether characters that the model does not know are allowed; without it they are a CorpusError that names the
-    first. on_read, verify: as for read_corpus.
+    first. on_read, verify: as for read_corpus. can_escape: whether that could have been allowed.
     """
     opening = opening_id(saved.config.reset, saved.vocabulary)
     if not names:
@@ -127,12 +128,12 @@ def read_text(
     corpus = read_corpus(names, saved.vocabulary.uses_bytes, None, 0.0, on_read, least_distinct=1, verify=verify)
     table = None if corpus.vocabulary == saved.vocabulary else saved.vocabulary.encode_each(corpus.vocabulary)
     if table is not None and not escape and (table < 0).any():
-        raise _unknown(corpus, table < 0, " ".join(names))
+        raise _unknown(corpus, table < 0, " ".join(names), can_escape)
     text = EncodedText(opening, corpus.ids, corpus.vocabulary.id_bytes(), table)
     return Reading(text, corpus.ids, corpus.vocabulary)
 
 
-def _unknown(corpus: Corpus, unknown: np.ndarray, what: str) -> CorpusError:
+def _unknown(corpus: Corpus, unknown: np.ndarray, what: str, can_escape: bool = True) -> CorpusError:
     """The error that names the first character of those that are marked as unknown, (V,) bool."""
     assert corpus.vocabulary.characters is not None
     for at in range(0, len(corpus.ids), _PIECE):
@@ -144,8 +145,8 @@ def _unknown(corpus: Corpus, unknown: np.ndarray, what: str) -> CorpusError:
     character = corpus.vocabulary.characters[int(corpus.ids[at])]
     return CorpusError(
         f"{what}: {int(unknown.sum())} distinct characters are not in the model's vocabulary, the first one "
-        f"{character!r} (U+{ord(character):04X}) at position {at}; leave them out, price them with --unknown escape, "
-        "or train with --bytes"
+        f"{character!r} (U+{ord(character):04X}) at position {at}; leave them out, "
+        f"{'price them with --unknown escape, ' if can_escape else ''}or train with --bytes"
     )
 
 

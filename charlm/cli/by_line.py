@@ -6,11 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CorpusError
-from .options import note
+from .options import note, output_file
 from .progress import reading
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
 
     scorer, whole = model.line_scorer(o["reset"], o["unknown"]), _Result()
     with ExitStack() as stack:
-        page = stack.enter_context(page_file(Path(o["html"]))) if o["html"] and ranks.first else None
+        page = stack.enter_context(page_file(output_file(o["html"], "--html"))) if o["html"] and ranks.first else None
         if page:
             page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()
@@ -79,6 +78,8 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
             page.write(heatmap.closing(whole.lines, whole.chars, whole.bits))
     unknown = f", {whole.unknown:,} unknown" if whole.unknown else ""
     note(f"{whole.lines:,} lines, {whole.chars:,} characters{unknown}, {whole.bits_per_char:.4f} bits/char", o["quiet"])
+    if whole.chars == 0 and ranks.first and o["fail_above"] is not None:
+        raise CorpusError(f"{' '.join(names)}: is empty: there is nothing that could pass --fail-above")
     return ranks.from_first(lambda: whole.bits_per_char)
 
 

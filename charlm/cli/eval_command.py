@@ -13,6 +13,7 @@ from .options import (
     Number,
     json_option,
     note,
+    output_file,
     print_json,
     quiet_option,
     run_and_texts,
@@ -50,7 +51,7 @@ _DYNAMIC = DynamicConfig()
 @section(
     "Line by line",
     click.option("--by", type=click.Choice(("line", "char")), default=None, help="Print a row for each line (bits, "
-                 "characters, line) or character (bits, character), as they come."),
+                 "characters, line), as it comes, or for each of its characters (bits, character)."),
     click.option("--html", type=click.Path(dir_okay=False), default=None, metavar="FILE",
                  help="Write the text as a page that is coloured by the bits of each character."),
     click.option("--reset", type=click.Choice(("line", "never")), default=None, help="With these two: score each line on "
@@ -109,6 +110,8 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
         wrong = sorted(names & given)
         if wrong and not belong:
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
+    if o["html"]:
+        output_file(o["html"], "--html", text)
     if by_line and not text:
         raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score ("-": standard input)')
     if o["dynamic"]:
@@ -126,7 +129,9 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
 
     with reading(names or model.checkpoint.config.corpus, o["quiet"]) as on_read:
         read = ranks.everywhere(
-            lambda: read_text(model.checkpoint, names, o["unknown"] == "escape", on_read, ranks.first_on_node),
+            lambda: read_text(
+                model.checkpoint, names, o["unknown"] == "escape", on_read, ranks.first_on_node, can_escape=not o["dynamic"]
+            ),
             node_first=True,
         )
     text = read.text

@@ -5,15 +5,14 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigurationError
-from .options import Command, json_option, print_json, quiet_option, require, run_argument
+from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
 
 
 @click.command("export", cls=Command, makes_files=True, short_help="Write a model for other programs.")
-@run_argument
-@click.argument("out", type=click.Path(dir_okay=False))
+@click.argument("names", nargs=-1, required=True, metavar="[RUN] OUT", shell_complete=complete_run)
 @json_option
 @quiet_option
-def command(run: str | None, out: str, as_json: bool, quiet: bool) -> None:
+def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Write the model of RUN to OUT; the end of its name says how.
 
     .safetensors has PyTorch's names: nn.LSTM(V, H, L) (or nn.GRU, nn.RNN) under "rnn.", nn.Linear(H, V) under "out.", to
@@ -23,12 +22,15 @@ def command(run: str | None, out: str, as_json: bool, quiet: bool) -> None:
     \b
     Examples:
       charlm export runs/corpus model.safetensors
-      charlm export runs/corpus model.onnx
+      charlm export model.onnx
     """
-    path = Path(out)
+    if len(names) > 2:
+        raise click.UsageError(f"one RUN and one OUT, not {len(names)} names")
+    run, out = (None, *names)[-2:]
+    path = Path(out or "")
     if path.suffix not in (".safetensors", ".onnx"):
         raise ConfigurationError(f"{out}: give a name that ends in .safetensors or .onnx")
-    kind = path.suffix[1:]
+    kind, path = path.suffix[1:], output_file(str(path), "OUT")
     require(kind, kind, f"a {path.suffix} file")
     from ..checkpoint import load_run
     from ..export import save_onnx, save_safetensors

@@ -15,7 +15,8 @@ from .options import Command, json_option, print_json, quiet_option, require
 @click.option("--vocabulary", type=click.Path(dir_okay=False), default=None, metavar="FILE",
               help="A JSON list of the characters in id order, or an object from characters to ids.")  # fmt: skip
 @click.option("--bytes", "use_bytes", is_flag=True, help="The model's ids are bytes.")
-@click.option("--activation", type=click.Choice(ACTIVATIONS), default="tanh", show_default=True, help="Of an nn.RNN.")
+@click.option("--activation", type=click.Choice(ACTIVATIONS), default="tanh", show_default=True,
+              help="Activation of an nn.RNN.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
 @json_option
 @quiet_option
@@ -43,6 +44,8 @@ def command(
     target = Path(run) if run else Path("runs") / Path(model).stem
     known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None
     found = load_safetensors(Path(model), known, activation)
+    if activation != "tanh" and found.config.model.cell != "rnn":
+        raise ConfigurationError(f"--activation {activation}: the file holds a {found.config.model.cell}, which has its own")
     install(found, target, force)
     network = found.config.model
     if as_json:

@@ -13,6 +13,7 @@ from .options import (
     Number,
     json_option,
     note,
+    output_file,
     print_json,
     quiet_option,
     require,
@@ -63,7 +64,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     from ..texts import read_text
 
     saved = load_run(run)
-    ids = read_text(saved, text).text
+    ids = read_text(saved, text, can_escape=False).text
     lags = min(o["length"], (len(ids) - 1) // 2)
     if lags < 2:
         raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")
@@ -158,3 +159,4 @@ def _check_output(path: Path) -> None:
     require("matplotlib", "plot", "--output")
     if path.suffix not in (".svg", ".png"):
         raise ConfigurationError(f"--output {path}: give a name that ends in .svg or .png")
+    output_file(str(path), "--output")

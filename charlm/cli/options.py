@@ -116,6 +116,8 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     """Takes the command's table of the file as defaults."""
     if value is None:
         return
+    if value == "":
+        raise click.UsageError("--config is empty")
     try:
         tables = tomllib.loads(read_small(value).decode("utf-8"))
     except CorpusError as error:
@@ -127,9 +129,12 @@ def _read_config(ctx: click.Context, parameter: click.Parameter, value: str | No
     from . import COMMANDS
 
     for name, table in tables.items():
-        if name not in COMMANDS or not isinstance(table, dict):
+        if not isinstance(table, dict):
+            raise click.UsageError(f"--config {value}: {name} stands outside a table: put it below [{ctx.command.name}]")
+        if name not in COMMANDS:
             raise click.UsageError(f"--config {value}: [{name}] is no command's table{perhaps(name, [*COMMANDS])}")
-    by_option = {name: p for p in ctx.command.params if isinstance(p, click.Option) for name in long_names(p)}
+    own = [p for p in ctx.command.params if isinstance(p, click.Option) and p is not parameter]
+    by_option = {name: option for option in own for name in long_names(option)}
     defaults: dict[str, Any] = {}
     for key, given in tables.get(ctx.command.name or "", {}).items():
         known = by_option.get(key.replace("_", "-"))
@@ -193,6 +198,21 @@ quiet_option = click.option("-q", "--quiet", is_flag=True, help="No notes or pro
 threads_option = click.option(
     "--threads", type=Number(1, 4_096), default=None, help="Threads (default: the processors there are)."
 )
+
+
+def output_file(name: str, option: str, inputs: tuple[str, ...] = ()) -> Path:
+    """Returns where a result is to be written, links followed.
+
+    inputs: files that it may not take the place of. Raises ConfigurationError for what would be lost or cannot be made.
+    """
+    path = Path(name).resolve()
+    if name == "-" or (path.exists() and not path.is_file()):
+        raise ConfigurationError(f"{option} {name}: name a file: its place is taken when it is complete")
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"{option} {name}: there is no directory {path.parent}")
+    if any(each != "-" and Path(each).resolve() == path for each in inputs):
+        raise ConfigurationError(f"{option} {name}: is also what is read: name another file")
+    return path
 
 
 def note(message: str, quiet: bool = False) -> None:

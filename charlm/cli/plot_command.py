@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import ConfigurationError
-from .options import Command, complete_run, json_option, print_json, quiet_option, require
+from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
 
 if TYPE_CHECKING:
     from ..curves import Curves
@@ -26,7 +26,10 @@ _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 @click.option("--samples", is_flag=True, help="Print the text that each validation kept.")
 @json_option
 @quiet_option
-def command(run: tuple[str, ...], output: str | None, against: str, samples: bool, as_json: bool, quiet: bool) -> None:
+@click.pass_context
+def command(
+    ctx: click.Context, /, run: tuple[str, ...], output: str | None, against: str, samples: bool, as_json: bool, quiet: bool
+) -> None:  # fmt: skip
     """Draw the loss of runs in bits per character, on training text and on what was held out.
 
     A picture shows it against updates, characters and time, and the learning rate, the gradient's norm and the share of
@@ -41,6 +44,12 @@ def command(run: tuple[str, ...], output: str | None, against: str, samples: boo
     """
     if output and Path(output).suffix not in (".svg", ".png", ".html"):
         raise ConfigurationError(f"--output {output}: give a name that ends in .svg, .png or .html")
+    if output and samples:
+        raise ConfigurationError("--samples prints the texts, --output draws the curves: give one of them")
+    if output and ctx.get_parameter_source("against") is not click.core.ParameterSource.DEFAULT:
+        raise ConfigurationError("--against is for the plot in the terminal: a picture has all three")
+    if output:
+        output_file(output, "--output")
     if output:
         require("matplotlib", "plot", "--output")
     from ..curves import read_curves

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..sources import is_regular
 from .options import duration, is_terminal, note
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def announce_compilation(quiet: bool) -> None:
 
     def begin(kernel: str) -> None:
         if not told:
-            note("compiling kernels for this machine, once (10 to 40 seconds for training)", quiet)
+            note("compiling kernels for this machine, once (15 to 40 seconds for training)", quiet)
         told.append(kernel)
         clocks[kernel] = _Clock(f"compiling {kernel}", quiet)
 
@@ -192,6 +193,6 @@ def bar(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Callab
 @contextmanager
 def reading(names: tuple[str, ...], quiet: bool, passes: int = 2) -> Iterator[Callable[[int], None]]:
     """`bar` for files that are read, by default twice as corpora are; yields what is told the bytes."""
-    sizes = [Path(name).stat().st_size if Path(name).is_file() else 0 for name in names]
+    sizes = [Path(name).stat().st_size if is_regular(name) else 0 for name in names]
     with bar("reading", passes * sum(sizes) if all(sizes) else None, "B", quiet) as told:
         yield told

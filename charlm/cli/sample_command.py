@@ -42,11 +42,11 @@ _PIECE = 1 << 22  # characters of the corpus decoded at a time
     click.option("--until", "--stop", "until", default=None, metavar="TEXT", help="End a text where this appears (it is "
                  "printed)."),
     click.option("--min-length", type=Number(0, MOST_STEPS), default=0, metavar="N",
-                 help="Only texts of at least N characters before that."),
+                 help="Only texts of at least N characters before --until."),
     click.option("--count", type=Number(1, 1_000_000_000), default=None, help="Texts to generate, each ended by its line's "
                  "end where the model reads lines as sequences of their own (--reset line)."),
-    click.option("--unseen", is_flag=True, help="Only texts that do not occur between two such ends "
-                 "in the training corpus."),
+    click.option("--unseen", is_flag=True, help="Only texts that are no whole line of the training "
+                 "corpus (or no whole sequence, where another text ends one)."),
 )  # fmt: skip
 @section(
     "How characters are chosen",
@@ -55,8 +55,8 @@ _PIECE = 1 << 22  # characters of the corpus decoded at a time
     click.option("--top-k", type=int, default=0,
                  help="Draw from the k most likely characters only (0: all), and those as likely as the k-th."),
     click.option("--top-p", type=float, default=1.0,
-                 help="Draw from the likeliest characters that have this share of the probability; with --top-k of what "
-                 "that leaves."),
+                 help="Draw from the smallest set of likeliest characters whose probabilities add up to this share, "
+                 "with --top-k of what that leaves."),
     click.option("--beam", type=Number(1, 65_536), default=None, metavar="N", help="Draw nothing: search for the most "
                  "likely text with a beam of N."),
     click.option("--seed", type=int, default=None,
@@ -96,6 +96,8 @@ def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
         raise ConfigurationError(
             "--unseen: this model was not trained with --reset line, so say where a text ends with --until"
         )
+    if o["min_length"] and not until:
+        raise ConfigurationError("--min-length is of texts that end: say where with --until")
     prime = _prime_text(o["prime"], o["prime_file"])
     writer = model.writer(prime, o["length"], until, o["min_length"], how)
     count = o["count"] or 1

@@ -1,5 +1,6 @@
 """charlm train"""
 
+import json
 import math
 import sys
 from collections.abc import Callable, Iterator
@@ -43,15 +44,17 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option("--truncation", type=click.Choice(TRUNCATIONS), default=DEFAULTS["truncation"], show_default=True,
                  help="Losses that an update takes: the newest k1 steps', or the whole window's; artbp: cuts at random, "
                  "without bias; adaptive: a k2 chosen by measurement."),
-    click.option("--mean-length", type=float, default=None, metavar="L0", help="Of artbp's segments (default: 64)."),
+    click.option("--mean-length", type=float, default=None, metavar="L0",
+                 help="Mean length of artbp's segments (default: 64)."),
     click.option("--tail", type=float, default=None, metavar="A",
-                 help="Lengths n of artbp have probability n^-A (default: 6)."),
-    click.option("--max-length", type=int, default=None, help="Longest segment of artbp, which biases it (default: none)."),
+                 help="Tail exponent: P(segment length = n) falls as n^-A (default: 6)."),
+    click.option("--max-length", type=int, default=None,
+                 help="Longest segment of artbp, which biases it (default 0: none)."),
     click.option("--bias-tolerance", type=float, default=None, metavar="D",
                  help="Relative bias for adaptive (default: 0.1)."),
     click.option("--max-k2", type=int, default=None, help="Largest k2 of adaptive (default: 8 times k1)."),
     click.option("--memory", type=int, default=DEFAULTS["memory"], metavar="MB",
-                 help="Of activations; longer blocks are computed twice (default 0: no limit)."),
+                 help="Memory for activations; longer blocks are computed twice (default 0: no limit)."),
     click.option("--reset", type=click.Choice(("never", "epoch", "block", "line")), default=DEFAULTS["reset"],
                  show_default=True, help="When the state is set to zero."),
     click.option("--reset-every", type=int, default=None, metavar="N", help="Reset every N characters of a stream."),
@@ -63,7 +66,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     "The network",
     click.option("--cell", type=click.Choice(CELLS), default=DEFAULTS["cell"], show_default=True, help="Kind of cell."),
     click.option("--activation", type=click.Choice(("tanh", "relu")), default=DEFAULTS["activation"], show_default=True,
-                 help="Of the rnn cell."),
+                 help="Activation of the rnn cell."),
     click.option("--hidden", type=int, default=DEFAULTS["hidden"], show_default=True, help="Hidden units of a layer."),
     click.option("--layers", type=int, default=DEFAULTS["layers"], show_default=True, help="Layers."),
     click.option("--dropout", type=float, default=DEFAULTS["dropout"],
@@ -76,14 +79,16 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option("--init-from", type=click.Path(), default=None, metavar="RUN",
                  help="Start from another run's "
                  "parameters; the model's shape is that one's."),
-    click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Of initial values and dropout."),
+    click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True,
+                 help="Seed of initial values and dropout."),
 )  # fmt: skip
 @section(
     "The optimizer",
     click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=DEFAULTS["optimizer"], show_default=True,
                  help="Rule."),
     click.option("--lr", type=float, default=DEFAULTS["lr"], show_default=True, help="Learning rate."),
-    click.option("--momentum", type=float, default=DEFAULTS["momentum"], show_default=True, help="Of sgd and rmsprop."),
+    click.option("--momentum", type=float, default=DEFAULTS["momentum"], show_default=True,
+                 help="Momentum of sgd and rmsprop."),
     click.option("--nesterov", is_flag=True, help="Nesterov's momentum for sgd."),
     click.option("--weight-decay", type=float, default=None, help="On matrices only (default: 0.1 for adamw, else 0)."),
     click.option("--clip", type=float, default=DEFAULTS["clip"], show_default=True,
@@ -202,10 +207,12 @@ def _sequences(trainer: "Trainer") -> str:
     cut = trainer.config.truncation
     name = "lines" if trainer.config.reset.policy == "line" else "sequences"
     found = measure(trainer.streams, trainer.resets, trainer.corpus.train, trainer.truncation)
+    if found.count == trainer.streams.own:
+        return f"{json.dumps(trainer.config.reset.separator)} does not occur in the training text: nothing is reset after it"
     text = f"{name}: {found.count:,}, the longest {found.longest:,} steps; "
     if found.cut == 0:
         return text + ("cut at random, which takes nothing away on average" if cut.kind == "artbp" else "none is cut")
-    share = f"{100 * found.cut / found.count:.2g} % of them ({found.cut:,})"
+    share = f"{100 * found.cut / found.count:.3g} % of them ({found.cut:,})"
     if cut.kind == "adaptive":
         return f"{text}truncation cuts {share} while k2 is {trainer.truncation.k2}"
     way = "a longer --k1 cuts fewer" if cut.memory else f"--k2 {cut.k1 + found.longest - 1} cuts none"

@@ -43,6 +43,19 @@ REFUSED = [
     (("sample", "--beam", "3", "--top-p", "0.5"), "--beam draws nothing: leave out --top-p"),
     (("sample", "--beam", "3", "--seed", "1"), "--beam draws nothing: leave out --seed"),
     (("eval", "r", "corpus.txt", "--dynamic", "--k2", "0"), "--k2 0: must be between 1 and"),
+    (("info", "--config", ""), "--config is empty"),
+    (("train", "corpus.txt", "--val", "v.txt", "--val-fraction", "0.2"), "--val is a text of its own and --val-fraction"),
+    (("train", "corpus.txt", "--val-fraction", "0", "--patience", "2"), "--patience needs a validation text"),
+    (("train", "corpus.txt", "--val-fraction", "0", "--eval-every", "2"), "--eval-every needs a validation text"),
+    (("plot", "--samples", "-o", "x.svg"), "--samples prints the texts, --output draws the curves: give one of them"),
+    (("plot", "--against", "time", "-o", "x.svg"), "--against is for the plot in the terminal"),
+    (("export", "r", "s", "m.onnx"), "one RUN and one OUT, not 3 names"),
+    (("eval", "r", "corpus.txt", "--html", "corpus.txt"), "--html corpus.txt: is also what is read: name another file"),
+    (("eval", "r", "corpus.txt", "--html", "-"), "--html -: name a file"),
+    (("eval", "r", "corpus.txt", "--html", "/dev/null"), "--html /dev/null: name a file"),
+    (("eval", "r", "corpus.txt", "--html", "nowhere/x.html"), "--html nowhere/x.html: there is no directory"),
+    (("lags", "r", "-o", "nowhere/x.svg"), "--output nowhere/x.svg: there is no directory"),
+    (("plot", "-o", "nowhere/x.svg"), "--output nowhere/x.svg: there is no directory"),
 ]
 
 
@@ -150,3 +163,51 @@ def test_every_option_has_a_variable_of_its_name(run: Run, corpus: Path, monkeyp
     monkeypatch.setenv("CHARLM_INFO_JSON", "1")
     assert json.loads(run("info").out)["config"]["use_bytes"]
     assert "CHARLM_INFO_JSON" in os.environ
+
+
+def test_results_are_written_through_links(run: Run, corpus: Path) -> None:
+    assert train(run, "--updates", 1).code == 0
+    Path("real.html").write_text("old")
+    Path("link.html").symlink_to("real.html")
+    assert run("eval", "runs/corpus", "corpus.txt", "--html", "link.html", "-q").code == 0
+    assert Path("link.html").is_symlink()
+    assert Path("real.html").read_text().endswith("</html>\n")
+    os.mkfifo("pipe.onnx")
+    assert "OUT pipe.onnx: name a file" in run("export", "pipe.onnx").err
+    assert run("export", "m.onnx").code == 0, "RUN may be left out"
+
+
+def test_what_has_no_effect(run: Run, corpus: Path) -> None:
+    result = train(run, "--updates", 1, "--reset-after", "@@")
+    assert result.code == 0
+    loud = run("train", "corpus.txt", *SMALL, "--updates", 1, "--reset-after", "@@", "--force")
+    assert '"@@" does not occur in the training text: nothing is reset after it' in loud.err
+    assert train(run, "--updates", 1, "--force").code == 0
+    short = run("sample", "--min-length", 5)
+    assert (short.code, "--min-length is of texts that end" in short.err) == (2, True)
+    bias = run("train", "corpus.txt", "--init-from", "runs/corpus", "--forget-bias", 2, "--run", "x")
+    assert (bias.code, "--init-from takes from the other run" in bias.err) == (2, True)
+    assert run("export", "m.safetensors").code == 0
+    other = run("import", "m.safetensors", "--activation", "relu", "--run", "y")
+    assert (other.code, "--activation relu: the file holds a lstm" in other.err) == (2, True)
+
+
+def test_a_gate_that_nothing_came_to(run: Run, corpus: Path) -> None:
+    """A broken pipe before it must not look perfect."""
+    assert train(run, "--updates", 1).code == 0
+    Path("empty.txt").write_text("")
+    for more in ((), ("--by", "line")):
+        result = run("eval", "runs/corpus", "empty.txt", "--fail-above", 9, "-q", *more)
+        assert (result.code, result.out) == (1, "")
+        assert "empty.txt: is empty" in result.err
+    assert run("eval", "runs/corpus", "empty.txt", "--by", "line", "-q").code == 0
+
+
+def test_advice_can_be_followed(run: Run, corpus: Path) -> None:
+    assert train(run, "--updates", 1).code == 0
+    Path("odd.txt").write_text(TEXT + "Ω")
+    assert "--unknown escape" in run("eval", "runs/corpus", "odd.txt").err
+    for command in (("eval", "runs/corpus", "odd.txt", "--dynamic"), ("lags", "runs/corpus", "odd.txt")):
+        result = run(*command)
+        assert result.code == 1
+        assert "leave them out, or train with --bytes" in result.err
