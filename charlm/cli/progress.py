@@ -19,19 +19,30 @@ if TYPE_CHECKING:
 _PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
 _MEASURED_SECONDS = 0.5  # of training, before its time is estimated
 _PATIENCE_SECONDS = 2.0  # before there is one, for what may be over by then
+_QUICK_SECONDS = 0.5  # of compiling that is not worth a word
 _TICK_SECONDS = 0.25  # between two looks of the clock beside what is compiled
 
 
 class _Clock:
-    """Shows on a terminal how long something takes that cannot tell how far it is; elsewhere says when it is over."""
+    """Shows on a terminal how long something takes that cannot tell how far it is; elsewhere says when it is over.
 
-    def __init__(self, what: str, quiet: bool) -> None:
-        self._what, self._quiet, self._begun = what, quiet, time.monotonic()
-        self._over = threading.Event()
-        self._shows = is_terminal() and not quiet
-        self._thread = threading.Thread(target=self._tick, daemon=True)
-        if self._shows:
-            self._thread.start()
+    What is over at once is not worth a word.
+    """
+
+    def __init__(self, what: str, quiet: bool, announce: Callable[[], None]) -> None:
+        """announce: is called when it turns out to take a while."""
+        self._what, self._quiet, self._announce, self._begun = what, quiet, announce, time.monotonic()
+        self._over, self._told = threading.Event(), False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        if self._over.wait(_QUICK_SECONDS):
+            return
+        self._announce()
+        self._told = True
+        if is_terminal() and not self._quiet:
+            self._tick()
 
     def _tick(self) -> None:
         width = 0
@@ -49,9 +60,9 @@ class _Clock:
     def stop(self) -> None:
         """Removes it and says how long it took."""
         self._over.set()
-        if self._shows:
-            self._thread.join()
-        note(f"{self._what}: took {time.monotonic() - self._begun:.1f} s", self._quiet)
+        self._thread.join()
+        if self._told:
+            note(f"{self._what}: took {time.monotonic() - self._begun:.1f} s", self._quiet)
 
 
 def announce_compilation(quiet: bool) -> None:
@@ -59,13 +70,15 @@ def announce_compilation(quiet: bool) -> None:
     from ..kernels import jit
 
     clocks: dict[str, _Clock] = {}
-    told: list[str] = []
+    told: list[bool] = []
 
-    def begin(kernel: str) -> None:
+    def announce() -> None:
         if not told:
             note("compiling kernels for this machine, once (15 to 40 seconds for training)", quiet)
-        told.append(kernel)
-        clocks[kernel] = _Clock(f"compiling {kernel}", quiet)
+        told.append(True)
+
+    def begin(kernel: str) -> None:
+        clocks[kernel] = _Clock(f"compiling {kernel}", quiet, announce)
 
     def end(kernel: str) -> None:
         if kernel in clocks:

@@ -194,8 +194,8 @@ def test_options_from_a_file_and_the_environment(folder: Path) -> None:
     for content, message in (
         ("[train]\nhiden = 3", "has no option 'hiden'; did you mean 'hidden'?"),
         ("[trian]\nk1 = 3", "did you mean 'train'?"),
-
-        ("hidden = 3", "hidden stands outside a table: put it below [train]"), ("[train", "charlm.toml"), ('[train]\nhidden = "many"', "'many'"),
+        ("hidden = 3", "hidden stands outside a table: put it below [train]"),
+        ("[train", "charlm.toml"), ('[train]\nhidden = "many"', "'many'"),
     ):  # fmt: skip
         (folder / "charlm.toml").write_text(content)
         done = bash(train, folder)

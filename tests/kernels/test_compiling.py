@@ -12,7 +12,7 @@ import pytest
 from charlm.cli import progress
 from charlm.kernels import jit
 
-from ..waiting import wait_until
+from ..waiting import HANGS, wait_until
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,17 @@ def test_listeners_hear_of_kernels_that_are_compiled_not_of_those_that_are_loade
         assert heard == ["double begins", "double ends"]
 
 
-def test_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
+class Slow(progress._Clock):
+    """A clock beside something that takes a while."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        wait_until(lambda: self._told)
+
+
+def test_a_pipe_gets_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(progress, "_QUICK_SECONDS", 0.001)
+    monkeypatch.setattr(progress, "_Clock", Slow)
     progress.announce_compilation(quiet=False)
     for kernel in ("train", "score"):
         jit.on_compile[0](kernel)
@@ -51,9 +61,20 @@ def test_a_pipe_gets_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
 
 
+def test_what_is_over_at_once_is_not_worth_a_word(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "_QUICK_SECONDS", HANGS)
+    progress.announce_compilation(quiet=False)
+    jit.on_compile[0]("rehearse")
+    jit.on_compiled[0]("rehearse")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_terminal_gets_a_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr(progress, "is_terminal", lambda: True)
+    monkeypatch.setattr(progress, "_QUICK_SECONDS", 0.001)
     monkeypatch.setattr(progress, "_TICK_SECONDS", 0.001)
     monkeypatch.setattr(sys, "stderr", shown)
     progress.announce_compilation(quiet=False)
