@@ -14,6 +14,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,7 +22,7 @@ import numpy as np
 
 from . import cache
 from .errors import CorpusError, OtherTextError
-from .sources import STANDARD_INPUT, is_regular, open_source
+from .sources import STANDARD_INPUT, is_regular, open_source, read_piece
 from .vocabulary import Vocabulary, code_points, id_type
 
 _PIECE = 1 << 20  # bytes read at a time
@@ -109,11 +110,11 @@ def _regular_file(name: str, spool: Path) -> Path:
         return Path(name) if is_regular(name) else _copy(name, source, spool)
 
 
-def _copy(name: str, source: BinaryIO, spool: Path) -> Path:
+def _copy(name: str, source: BufferedReader, spool: Path) -> Path:
     """Copies a source as far as it may fill the disk."""
     most, size = cache.room(spool.parent), 0
     with spool.open("wb") as out:
-        while piece := source.read(_PIECE):
+        while piece := read_piece(source, _PIECE):
             size += len(piece)
             _require_room(name, size, most)
             out.write(piece)

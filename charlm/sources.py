@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 from .errors import CorpusError
 
 STANDARD_INPUT = "-"
+_WAIT_SECONDS = 0.5  # for input, before a signal's handler gets its turn
 _SMALL_FILE = 1 << 26  # bytes of a file that is held in memory, at most
 
 
@@ -38,6 +40,17 @@ def open_source(name: str) -> Iterator[BufferedReader]:
         yield file
 
 
+def read_piece(source: BufferedReader, most: int) -> bytes:
+    """Reads what there is, at most so many bytes; none at the end.
+
+    A signal that comes just before the system is asked to wait would be handled only after it; so nothing waits for long.
+    """
+    with contextlib.suppress(OSError, ValueError):  # what is no file of the system's never waits
+        while not select.select([source], [], [], _WAIT_SECONDS)[0]:
+            pass
+    return source.read1(most)
+
+
 def is_regular(name: str) -> bool:
     """Returns whether a name is that of a regular file, which can be read more than once."""
     return name != STANDARD_INPUT and Path(name).is_file()
@@ -45,8 +58,10 @@ def is_regular(name: str) -> bool:
 
 def read_small(name: str) -> bytes:
     """Returns all of a source that is to be held in memory. Raises CorpusError for more than 64 MiB."""
+    data = b""
     with open_source(name) as source:
-        data = source.read(_SMALL_FILE + 1)
+        while len(data) <= _SMALL_FILE and (piece := read_piece(source, _SMALL_FILE)):
+            data += piece
     if len(data) > _SMALL_FILE:
         raise CorpusError(f"{name}: more than {_SMALL_FILE:,} bytes: too much for what it is read as")
     return data

@@ -205,12 +205,12 @@ def output_file(name: str, option: str, inputs: tuple[str, ...] = ()) -> Path:
 
     inputs: files that it may not take the place of. Raises ConfigurationError for what would be lost or cannot be made.
     """
-    path = Path(name).resolve()
+    path = Path(name).resolve() if Path(name).is_symlink() else Path(name)
     if name == "-" or (path.exists() and not path.is_file()):
         raise ConfigurationError(f"{option} {name}: name a file: its place is taken when it is complete")
     if not path.parent.is_dir():
         raise ConfigurationError(f"{option} {name}: there is no directory {path.parent}")
-    if any(each != "-" and Path(each).resolve() == path for each in inputs):
+    if any(each != "-" and Path(each).resolve() == path.resolve() for each in inputs):
         raise ConfigurationError(f"{option} {name}: is also what is read: name another file")
     return path
 

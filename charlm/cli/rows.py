@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ..errors import CorpusError
-from ..sources import open_source
+from ..sources import open_source, read_piece
 
 if TYPE_CHECKING:
     from ..lines import Scored
@@ -28,7 +28,7 @@ def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator
     for name in names:
         with open_source(name) as source:
             at_start = True
-            while piece := source.read1(_PIECE):
+            while piece := read_piece(source, _PIECE):
                 on_read(len(piece))
                 if at_start:
                     piece = piece.removeprefix(codecs.BOM_UTF8)

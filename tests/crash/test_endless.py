@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from charlm import cache
 from charlm.archive import read_archive
 from charlm.corpus import read_corpus
 from charlm.errors import CorpusError
+from charlm.sources import read_piece
 
 from ..cli.conftest import SMALL, TEXT, Result
 from ..waiting import wait_until
@@ -149,6 +151,25 @@ def test_every_signal_removes_the_spool(folder: Path, number: signal.Signals) ->
         assert process.stderr.read().strip() == ""
     assert not spools()
     assert not Path("x").exists()
+
+
+def test_a_signal_just_before_waiting_is_not_missed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its handler runs when waiting is over, so waiting must not last until there is input: here there never is any."""
+    reader, writer = os.pipe()
+    waited: list[float] = []
+
+    def late(ready: object, writable: object, failed: object, seconds: float) -> tuple[list[object], ...]:
+        waited.append(seconds)
+        if len(waited) == 3:
+            raise TimeoutError("the handler's turn")
+        return [], [], []
+
+    monkeypatch.setattr("charlm.sources.select.select", late)
+    monkeypatch.setattr("charlm.sources.contextlib.suppress", lambda *kinds: nullcontext())
+    with os.fdopen(reader, "rb") as source, pytest.raises(TimeoutError):
+        read_piece(source, 100)
+    os.close(writer)
+    assert all(0 < seconds <= 1 for seconds in waited)
 
 
 def test_what_a_killed_process_left_is_removed_and_what_is_in_use_is_not(folder: Path) -> None:
