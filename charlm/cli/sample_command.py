@@ -96,10 +96,10 @@ def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
         raise ConfigurationError(
             "--unseen: this model was not trained with --reset line, so say where a text ends with --until"
         )
-    if o["min_length"] and not until:
-        raise ConfigurationError("--min-length is of texts that end: say where with --until")
     prime = _prime_text(o["prime"], o["prime_file"])
     writer = model.writer(prime, o["length"], until, o["min_length"], how)
+    if o["min_length"] and not until:
+        raise ConfigurationError("--min-length is of texts that end: say where with --until")
     count = o["count"] or 1
     if o["beam"]:
         with bar("searching", o["length"], " characters", o["quiet"]) as on_done:
