@@ -62,6 +62,7 @@ def incoming(directory: Path) -> Iterator[Path]:
 
 
 def _new_incoming(directory: Path) -> tuple[Path, Lock]:
+    problem: object = "another process removes it at once"
     for _ in range(_ATTEMPTS):
         path = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=directory))
         try:

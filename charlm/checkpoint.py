@@ -66,9 +66,10 @@ def load_meta(path: Path) -> tuple[dict[str, Any], int]:
     arrays = read_archive(path)
     meta = _meta(path, arrays)
     config, vocabulary, progress = understood(path, meta)
-    require_sound(path, config.model, len(vocabulary), _parameters_in(arrays))
+    parameters = _parameters_in(arrays)
+    require_sound(path, config.model, len(vocabulary), parameters)
     meta |= {"config": config.to_json(), "progress": progress}
-    return meta, sum(array.size for array in _parameters_in(arrays).values())
+    return meta, sum(array.size for array in parameters.values())
 
 
 def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

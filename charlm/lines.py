@@ -155,6 +155,8 @@ class LineScorer:
         ids = np.concatenate([np.zeros(0, np.int32), *lines]).astype(np.int32)
         longest = max(map(len, lines), default=0)
         wide = self._wide if len(ids) >= _WORTH * longest and len(lines) > 1 else None
+        if self._alone:
+            self._begin(np.array([self._opening]), 0)  # whatever was read before, a line of its own begins like the first
         losses = self._side_by_side(wide, ids, ends) if wide else self._in_order(ids)
         return [losses[a:b] for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 

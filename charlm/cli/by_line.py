@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CorpusError
-from .options import note, output_file
+from .options import note
 from .progress import reading
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
 
     scorer, whole = model.line_scorer(o["reset"], o["unknown"]), _Result()
     with ExitStack() as stack:
-        page = stack.enter_context(page_file(output_file(o["html"], "--html"))) if o["html"] and ranks.first else None
+        page = stack.enter_context(page_file(o["html"])) if o["html"] and ranks.first else None
         if page:
             page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()

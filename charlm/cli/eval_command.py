@@ -111,7 +111,7 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
         if wrong and not belong:
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
     if o["html"]:
-        output_file(o["html"], "--html", text)
+        o["html"] = output_file(o["html"], "--html", text)
     if by_line and not text:
         raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score ("-": standard input)')
     if o["dynamic"]:

@@ -98,6 +98,16 @@ def test_jumping_into_the_middle(policy: ResetConfig) -> None:
         np.testing.assert_allclose(one.each, other.each, rtol=1e-5, atol=1e-6)
 
 
+def test_lines_of_their_own_owe_nothing_to_batches() -> None:
+    """Also where a line has no end: what another batch begins with is predicted from a line's end."""
+    saved = model(ResetConfig("line"))
+    scorer = LineScorer(saved)
+    first, *_ = [next(scorer.score([line])).each for line in ("abc", "hgf")]
+    again = next(scorer.score(["abc"])).each
+    assert np.array_equal(first, again)
+    assert np.array_equal(next(LineScorer(saved).score(["abc"])).each, first)
+
+
 def test_jumping_over_characters_that_are_not_known() -> None:
     """What a batch begins with are known characters, however far back they are."""
     saved = model(ResetConfig("every", every=37))
