@@ -50,7 +50,7 @@ study: $(VENV)/tested
 # Kills, faults and damaged files, with figures; minutes.
 torture: $(VENV)/tested
 	$(BIN)/pip install --quiet atheris || true
-	$(BIN)/python -m tests.crash
+	$(BIN)/python -m tests.faults
 
 peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0

@@ -30,19 +30,19 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .config.settings import Settings
     from .errors import CharlmError, CheckpointError, ConfigurationError, CorpusError, DivergenceError, ResourceError
     from .events import Adaptation, Alarm, Event, Note, Progress, Validation
-    from .lines import Scored
-    from .model import Model, Score, load
-    from .runs import train
-    from .settings import Settings
-    from .writer import Text
+    from .inference.generation import Text
+    from .inference.line_scoring import Scored
+    from .inference.model import Model, Score, load
+    from .training.session import train
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "train": "runs", "load": "model", "Model": "model", "Score": "model", "Scored": "lines", "Text": "writer",
-    "Settings": "settings",
+    "train": "training.session", "load": "inference.model", "Model": "inference.model", "Score": "inference.model",
+    "Scored": "inference.line_scoring", "Text": "inference.generation", "Settings": "config.settings",
     **dict.fromkeys(("Adaptation", "Alarm", "Event", "Note", "Progress", "Validation"), "events"),
     **dict.fromkeys(("CharlmError", "CheckpointError", "ConfigurationError", "CorpusError", "DivergenceError",
                      "ResourceError"), "errors"),

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from charlm.kernels.buffers import Plan
-from charlm.network import Network
+from charlm.nn.network import Network
 
 
 def make_updates_take(patch: pytest.MonkeyPatch, seconds: float) -> None:
@@ -24,4 +24,4 @@ def make_updates_take(patch: pytest.MonkeyPatch, seconds: float) -> None:
         return train(network, plan, *arguments, **options)
 
     patch.setattr(Network, "train", counted)
-    patch.setattr("charlm.trainer.time", Clock)
+    patch.setattr("charlm.training.trainer.time", Clock)

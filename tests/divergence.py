@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charlm.kernels.buffers import Plan
-from charlm.network import Network
+from charlm.nn.network import Network
 
 
 def inject_divergence(patch: pytest.MonkeyPatch, times: Mapping[int, float]) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config import DynamicConfig
-from charlm.texts import EncodedText
+from charlm.config.run import DynamicConfig
+from charlm.inference.texts import EncodedText
 
 TEXT = "".join(f"line {i}: the quick brown fox\n" for i in range(200))
 

@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from .. import __version__
+from ..distributed.launch import is_joint, joined, launched
 from ..errors import CharlmError, ConfigurationError, GateError
-from ..launch import is_joint, joined, launched
 from .options import perhaps
 from .streams import abandon_output, repair, say
 

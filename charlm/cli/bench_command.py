@@ -30,8 +30,8 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
     arithmetic that this takes, and its share of the machine's peak, which is measured along: a loop of nothing but
     multiply-adds in registers.
     """
-    from ..bench import QUICK, ROWS, Job, peak
-    from ..fitting import thread_count
+    from ..analysis.speed import QUICK, ROWS, Job, peak
+    from ..training.defaults import thread_count
 
     announce_compilation(quiet)
     count = thread_count(threads)

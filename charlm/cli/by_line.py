@@ -15,9 +15,9 @@ from .progress import reading
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..lines import LineScorer
-    from ..model import Model
-    from ..ranks import Ranks
+    from ..distributed.ranks import Ranks
+    from ..inference.line_scoring import LineScorer
+    from ..inference.model import Model
     from .rows import Page
 
 
@@ -57,7 +57,7 @@ class _Result:
 
 def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
     """Rows on stdout or a page or both, a summary on stderr; returns bits/char."""
-    from .. import heatmap
+    from ..reports import heat_map as heatmap
     from .rows import incoming, page_file
 
     scorer, whole = model.line_scorer(o["reset"], o["unknown"]), _Result()
@@ -87,7 +87,7 @@ def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iter
     """What comes in, with what a rank must know of what came before; scorer: None where one reads all."""
     import numpy as np
 
-    from ..evaluate import WARM_UP
+    from ..inference.evaluation import WARM_UP
 
     number, known, before = 0, 0, np.zeros(0, np.int64)
     for lines in incoming:
@@ -99,7 +99,7 @@ def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iter
 
 
 def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:
-    from .. import heatmap
+    from ..reports import heat_map as heatmap
     from .rows import rows
 
     in_bytes, done, problem = model.checkpoint.vocabulary.uses_bytes, [], None

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import MOST_STREAMS, DynamicConfig, choice
+from ..config.run import MOST_STREAMS, DynamicConfig, choice
+from ..distributed.launch import join
 from ..errors import ConfigurationError, GateError
-from ..launch import join
 from .options import (
     Command,
     Number,
@@ -24,9 +24,9 @@ from .options import (
 from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
-    from ..model import Model
-    from ..ranks import Ranks
-    from ..texts import EncodedText, Reading
+    from ..distributed.ranks import Ranks
+    from ..inference.model import Model
+    from ..inference.texts import EncodedText, Reading
 
 _DYNAMIC = DynamicConfig()
 
@@ -84,8 +84,8 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
     ranks = join()
     o["quiet"] = o["quiet"] or not ranks.first
     announce_compilation(o["quiet"])
-    from ..checkpoint import load_run
-    from ..model import Model
+    from ..inference.model import Model
+    from ..storage.checkpoint import load_run
     from .by_line import by_line
 
     if ranks.size > 1:
@@ -98,7 +98,7 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
 
 def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None:
     """Refuses options that do not belong together."""
-    from ..compressors import COMPRESSORS
+    from ..inference.compressors import COMPRESSORS
 
     given = {name for name in o if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     by_line = o["by"] or o["html"]
@@ -125,7 +125,7 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
 
 def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
     """Prints what the text as a whole takes; returns bits/char."""
-    from ..texts import read_text
+    from ..inference.texts import read_text
 
     with reading(names or model.checkpoint.config.corpus, o["quiet"]) as on_read:
         read = ranks.everywhere(
@@ -168,7 +168,7 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
 
 def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> None:
     """Refuses what ranks cannot read side by side; says that reading starts in several places."""
-    from ..corpus import require_shareable
+    from ..corpus.corpus import require_shareable
 
     if o["dynamic"]:
         raise ranks.joint(ConfigurationError("--dynamic learns from all that comes before: run it without mpiexec"))
@@ -207,7 +207,7 @@ def _compared(read: "Reading", o: dict[str, Any]) -> dict[str, Any]:
     """bits/char of the compressors."""
     if o["compare"] is None:
         return {}
-    from ..compressors import code_lengths
+    from ..inference.compressors import code_lengths
 
     sizes = code_lengths(read.encoded(), o["compare"].split(","))
     return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}

@@ -32,8 +32,8 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
         raise ConfigurationError(f"{out}: give a name that ends in .safetensors or .onnx")
     kind, path = path.suffix[1:], output_file(str(path), "OUT")
     require(kind, kind, f"a {path.suffix} file")
-    from ..checkpoint import load_run
-    from ..export import save_onnx, save_safetensors
+    from ..storage.checkpoint import load_run
+    from ..storage.exchange import save_onnx, save_safetensors
 
     saved = load_run(run)
     (save_onnx if kind == "onnx" else save_safetensors)(saved, path)

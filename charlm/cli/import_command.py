@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..config import ACTIVATIONS
+from ..config.run import ACTIVATIONS
 from ..errors import ConfigurationError
 from .options import Command, json_option, print_json, quiet_option, require
 
@@ -37,9 +37,9 @@ def command(
     if vocabulary and use_bytes:
         raise ConfigurationError("--vocabulary and --bytes: give one of them")
     require("safetensors", "safetensors", "import")
-    from ..export import load_safetensors, read_vocabulary
-    from ..runs import install
-    from ..vocabulary import Vocabulary
+    from ..corpus.vocabulary import Vocabulary
+    from ..storage.exchange import load_safetensors, read_vocabulary
+    from ..training.session import install
 
     target = Path(run) if run else Path("runs") / Path(model).stem
     known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None

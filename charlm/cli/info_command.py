@@ -21,8 +21,8 @@ def command(run: str | None, as_json: bool) -> None:
       charlm info
       charlm info runs/corpus/last.npz --json
     """
-    from ..checkpoint import load_meta
-    from ..directory import checkpoint_file, find_run
+    from ..storage.checkpoint import load_meta
+    from ..storage.run_directory import checkpoint_file, find_run
 
     path = checkpoint_file(find_run(run))
     meta, parameters = load_meta(path)

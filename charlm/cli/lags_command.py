@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import LARGEST_SEED
+from ..config.run import LARGEST_SEED
 from ..errors import ConfigurationError, CorpusError
 from .options import (
     Command,
@@ -24,7 +24,7 @@ from .options import (
 from .progress import announce_compilation, bar
 
 if TYPE_CHECKING:
-    from ..lags import Profile
+    from ..tbptt.decay import Profile
 
 
 @click.command("lags", cls=Command, short_help="Show how far gradients reach, and the k2 that follows.")
@@ -57,11 +57,11 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     announce_compilation(o["quiet"])
     import numpy as np
 
-    from ..blocks import Resets
-    from ..checkpoint import load_run
-    from ..fitting import thread_count
-    from ..profiler import Profiler
-    from ..texts import read_text
+    from ..analysis.gradient_decay import Profiler
+    from ..inference.texts import read_text
+    from ..storage.checkpoint import load_run
+    from ..tbptt.streams import Resets
+    from ..training.defaults import thread_count
 
     saved = load_run(run)
     ids = read_text(saved, text, can_escape=False).text
@@ -76,7 +76,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
         profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]), done)
     k1 = saved.config.truncation.k1
     if o["output"]:
-        from ..plot import lags_figure, save
+        from ..reports.plot import lags_figure, save
 
         save(lags_figure(profile, k1, o["bias_tolerance"]), Path(o["output"]))
     if o["as_json"]:

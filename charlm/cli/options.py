@@ -13,9 +13,9 @@ from typing import Any
 
 import click
 
-from ..config import between, whole
+from ..config.run import between, whole
+from ..corpus.sources import read_small
 from ..errors import CharlmError, ConfigurationError, CorpusError
-from ..sources import read_small
 from .streams import output_is_closed, say
 
 _MAY_BE_EMPTY = {"prime"}  # options whose text may be of no characters
@@ -171,7 +171,7 @@ def complete_run(ctx: click.Context, parameter: click.Parameter, incomplete: str
     """For shell completion: the runs in runs/, then any path."""
     from click.shell_completion import CompletionItem
 
-    from ..directory import runs
+    from ..storage.run_directory import runs
 
     found = [CompletionItem(str(run)) for run in sorted(runs()) if str(run).startswith(incomplete)]
     return found or [CompletionItem(incomplete, type="file")]

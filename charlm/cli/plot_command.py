@@ -12,7 +12,7 @@ from ..errors import ConfigurationError
 from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
 
 if TYPE_CHECKING:
-    from ..curves import Curves
+    from ..reports.curves import Curves
 
 _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 
@@ -52,12 +52,12 @@ def command(
         output_file(output, "--output")
     if output:
         require("matplotlib", "plot", "--output")
-    from ..curves import read_curves
-    from ..directory import find_run
+    from ..reports.curves import read_curves
+    from ..storage.run_directory import find_run
 
     found = [read_curves(find_run(name)) for name in run or (None,)]
     if output:
-        from ..plot import curves_figure, save, save_page
+        from ..reports.plot import curves_figure, save, save_page
 
         if output.endswith(".html"):
             save_page(found, Path(output))
@@ -85,7 +85,7 @@ def _print_samples(found: "list[Curves]", as_json: bool) -> None:
 
 def _print_plot(found: "list[Curves]", axis: str) -> None:
     require("plotext", "plot", "a plot in the terminal")
-    from ..plot import text
+    from ..reports.plot import text
 
     width, height = shutil.get_terminal_size((80, 24))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..sources import is_regular
+from ..corpus.sources import is_regular
 from .options import duration, is_terminal, note
 
 if TYPE_CHECKING:

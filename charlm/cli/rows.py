@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from ..corpus.sources import open_source, read_piece
 from ..errors import CorpusError
-from ..sources import open_source, read_piece
 
 if TYPE_CHECKING:
-    from ..lines import Scored
+    from ..inference.line_scoring import Scored
 
 _PIECE = 1 << 18  # bytes read at a time, at most; less where less is there
 _LONGEST_LINE = 1 << 26  # bytes
@@ -82,7 +82,7 @@ class Page:
 @contextmanager
 def page_file(path: Path) -> Iterator[Page]:
     """A text file that is there under its name when all of it was written."""
-    from ..cache import room
+    from ..corpus.cache import room
 
     temporary = path.with_name(f".{path.name}.tmp")
     try:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config import MOST_STEPS, DrawConfig
+from ..config.run import MOST_STEPS, DrawConfig
+from ..corpus.sources import read_small
 from ..errors import ConfigurationError, CorpusError
-from ..sources import read_small
 from .options import (
     Command,
     Number,
@@ -23,10 +23,10 @@ from .options import (
 from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
-    from ..checkpoint import Checkpoint
-    from ..corpus import Corpus
-    from ..sample import Seen
-    from ..writer import Text, Writer
+    from ..corpus.corpus import Corpus
+    from ..inference.generation import Text, Writer
+    from ..inference.sampling import Seen
+    from ..storage.checkpoint import Checkpoint
 
 _PIECE = 1 << 22  # characters of the corpus decoded at a time
 
@@ -87,7 +87,7 @@ def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
         if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise ConfigurationError(f"--beam draws nothing: leave out --{name.replace('_', '-')}")
     announce_compilation(o["quiet"])
-    from ..model import load
+    from ..inference.model import load
 
     model = load(run, o["threads"])
     several = o["count"] is not None or o["unseen"]
@@ -128,8 +128,8 @@ def _prime_text(text: str | None, file: str | None) -> str:
 
 def _seen(saved: "Checkpoint", separator: str, quiet: bool) -> "Seen":
     """What the separator divides the training corpus into."""
-    from ..sample import Seen
-    from ..texts import training_corpus
+    from ..inference.sampling import Seen
+    from ..inference.texts import training_corpus
 
     with reading(saved.config.corpus, quiet) as on_read:
         corpus = training_corpus(saved, "--unseen has nothing to compare with", on_read)

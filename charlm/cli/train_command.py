@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ..config import CELLS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
-from ..directory import default_run
-from ..launch import join
-from ..settings import DEFAULTS, Request, Settings, saving
+from ..config.run import CELLS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
+from ..config.settings import DEFAULTS, Request, Settings, saving
+from ..distributed.launch import join
+from ..storage.run_directory import default_run
 from .options import (
     Command,
     duration,
@@ -30,7 +30,7 @@ from .progress import announce_compilation, display, reading
 
 if TYPE_CHECKING:
     from ..events import Event
-    from ..trainer import Trainer
+    from ..training.trainer import Trainer
 
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
 
@@ -147,7 +147,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     if options["tensorboard"]:
         require("tensorboard", "tensorboard", "--tensorboard")
     announce_compilation(quiet)
-    from ..runs import begin
+    from ..training.session import begin
 
     with reading(asked.corpus, quiet) as on_read:
         trainer = begin(asked, lambda message: note(message, quiet), on_read, ranks)
@@ -171,7 +171,7 @@ def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
 
 
 def _describe(trainer: "Trainer", quiet: bool) -> None:
-    from ..contract import contract
+    from ..tbptt.contract import contract
 
     config, model = trainer.config, trainer.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
@@ -202,7 +202,7 @@ def _end(trainer: "Trainer") -> str:
 
 def _sequences(trainer: "Trainer") -> str:
     """What the truncation makes of the lines, or of what else a separator divides the text into."""
-    from ..sequences import measure
+    from ..tbptt.sequences import measure
 
     cut = trainer.config.truncation
     name = "lines" if trainer.config.reset.policy == "line" else "sequences"
@@ -226,7 +226,7 @@ def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Ca
         if not options["tensorboard"] or not trainer.ranks.first:
             yield [shown.show]
             return
-        from ..tensorboard import TensorBoard
+        from ..reports.tensorboard import TensorBoard
 
         with closing(TensorBoard(trainer.run)) as board:
             yield [shown.show, board]

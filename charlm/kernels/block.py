@@ -18,7 +18,6 @@ from .matmul import (
     skip_rows,
 )  # fmt: skip
 from .parallel import Part, announce, barrier, divide, meet, own_rows, share
-from .passing import norm_gradient, pass_down, pass_up
 from .recurrence import (
     add_part,
     backward_layer,
@@ -31,6 +30,7 @@ from .recurrence import (
     sliced_row,
 )  # fmt: skip
 from .softmax import loss_and_error
+from .sublayer import norm_gradient, pass_down, pass_up
 
 _ALL = 1 << 32
 

@@ -7,11 +7,11 @@ import numpy as np
 from .block import forward, pack_forward, predict
 from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
 from .jit import inner, kernel
-from .lanes import LANES, load, store
 from .parallel import Part, barrier, meet, own_rows
-from .passing import row_key
 from .recurrence import sliced_row
+from .simd import LANES, load, store
 from .softmax import loss
+from .sublayer import row_key
 
 _DRAW = 255  # stands where a layer's number stands in a dropout key, so that the two never meet
 _HALVINGS = 60

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .jit import inner
-from .lanes import above, larger, nearest, power_of_two, smaller
+from .simd import above, larger, nearest, power_of_two, smaller
 
 _LOG2E = 1.4426950408889634
 _LN2_HIGH = 0.693359375  # ln 2 in two parts: n * _LN2_HIGH is exact, so no digits are lost in x - n ln 2

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import JIT, inner
-from .lanes import LANES, call, load, pointer, spread, store, transpose
+from .simd import LANES, call, load, pointer, spread, store, transpose
 
 _VECTORS = 4 if LANES == 16 else 2  # vectors side by side in a tile: 32 vector registers hold 6 x 4, 16 hold 6 x 2
 _ROWS = 6  # rows of a tile, at most

@@ -7,7 +7,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from .jit import JIT, kernel
-from .lanes import LANES, call, spread
+from .simd import LANES, call, spread
 
 _CHAINS = 12 if LANES == 16 else 10  # independent sums: enough to hide an instruction's latency, few enough for registers
 OPERATIONS = 2 * _CHAINS * LANES  # floating-point operations of a round

@@ -11,9 +11,9 @@ import numpy as np
 from .buffers import Packed, Sizes, State, Weights, Window, Work
 from .cells.interface import backward_step, forward_step
 from .jit import inner
-from .lanes import LANES, load, splat, store, total
 from .matmul import product
 from .parallel import Part, meet
+from .simd import LANES, load, splat, store, total
 
 _ROWS = 60  # rows of z that are begun and then multiplied into while they are still in the second-level cache
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from .fastmath import exp
 from .jit import inner
-from .lanes import LANES, larger, largest, load, splat, store, total
+from .simd import LANES, larger, largest, load, splat, store, total
 
 
 @inner

@@ -8,8 +8,8 @@ import math
 
 from .buffers import Rule
 from .jit import inner
-from .lanes import LANES, load, splat, sqrt, store, total
 from .parallel import Part
+from .simd import LANES, load, splat, sqrt, store, total
 
 SGD, ADAGRAD, RMSPROP, ADAM, ADAMW, DYNAMIC = range(6)
 

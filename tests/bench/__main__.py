@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from charlm.bench import QUICK, ROWS, Row, peak
+from charlm.analysis.speed import QUICK, ROWS, Row, peak
 
 from .rows import PEERS, Command, ours
 

@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
-from charlm.launch import join
-from charlm.mpi import MPIRanks
+from charlm.distributed.launch import join
+from charlm.distributed.mpi import MPIRanks
 
 
 def main(sizes: list[int], seconds: float) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from charlm.bench import Job, Row
+from charlm.analysis.speed import Job, Row
 
 from .__main__ import rate
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from charlm.blocks import Resets
-from charlm.config import DrawConfig, ModelConfig, ResetConfig
-from charlm.corpus import Corpus, read_corpus
-from charlm.evaluate import Evaluator
-from charlm.parameters import Parameters
-from charlm.sample import sample
+from charlm.config.run import DrawConfig, ModelConfig, ResetConfig
+from charlm.corpus.corpus import Corpus, read_corpus
+from charlm.inference.evaluation import Evaluator
+from charlm.inference.sampling import sample
+from charlm.nn.parameters import Parameters
+from charlm.tbptt.streams import Resets
 
 
 def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from charlm.bench import Row
+from charlm.analysis.speed import Row
 
 Command = list[str]
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from charlm.bench import Job, Row
-from charlm.fitting import thread_count
+from charlm.analysis.speed import Job, Row
+from charlm.training.defaults import thread_count
 
 from ..mpiexec import CHARLM, environment
 from ..mpiexec import command as on_ranks

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from charlm.config import ModelConfig
-from charlm.parameters import Parameters
+from charlm.config.run import ModelConfig
+from charlm.nn.parameters import Parameters
 
 from .scaling import GOAL, NODES, RATES, VOCABULARY, Computation, Fit, efficiency, fit, predictions, streams_needed
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.fitting import fit_dropout
-from charlm.parameters import Parameters
-from charlm.trainer import Trainer
+from charlm.nn.parameters import Parameters
+from charlm.training.defaults import fit_dropout
+from charlm.training.trainer import Trainer
 
 from ..clock import make_updates_take
 from ..divergence import inject_divergence
@@ -173,7 +173,7 @@ def test_metrics_watch_gradients_and_gates(run: Run, corpus: Path, monkeypatch: 
     def cut(parameters: Parameters) -> None:
         parameters.weights.w_ih[0] = 0  # what the second layer hears of the first: no error comes back through it
 
-    monkeypatch.setattr("charlm.journal._LOG_CHARS", 2000)
+    monkeypatch.setattr("charlm.training.metrics_log._LOG_CHARS", 2000)
     with monkeypatch.context() as patch:
         initialise_also(patch, cut)
         options = ("--cell", "rnn", "--layers", 3, "--hidden", 16, "--k1", 8, "--streams", 6, "--updates", 130, "--lr", 0)
@@ -198,7 +198,7 @@ def test_a_loss_above_that_of_guessing_is_said_once(run: Run, corpus: Path, monk
     def sure(parameters: Parameters) -> None:
         parameters.weights.out_b[0, 0] = 100  # of the first character, which costs 100 nats wherever another one comes
 
-    monkeypatch.setattr("charlm.journal._LOG_CHARS", 2000)
+    monkeypatch.setattr("charlm.training.metrics_log._LOG_CHARS", 2000)
     initialise_also(monkeypatch, sure)
     wild = run("train", "corpus.txt", "--hidden", 16, "--lr", 0, "--updates", 60, "--force")
     assert wild.code == 0, wild.err
@@ -387,7 +387,7 @@ def test_bad_input(run: Run, corpus: Path, arguments: tuple[str, ...], code: int
 
 
 def test_a_run_that_cannot_fit_is_refused(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.fitting.free_memory", lambda: 4e6)
+    monkeypatch.setattr("charlm.training.defaults.free_memory", lambda: 4e6)
     result = run("train", "corpus.txt", "--quiet")
     assert result.code == 1
     assert re.fullmatch(r"Error: training would take 0.0 GiB of memory, this machine has 0.0 free: .*\n", result.err)
@@ -671,7 +671,7 @@ def test_bench(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     table = run(*chosen).out
     assert "peak of multiply-adds, Gflop/s: 1 thread" in table
     assert "| rnn 128 x 1, S=1, k1=25 |" in table
-    monkeypatch.setattr("charlm.bench.peak", lambda threads: threads * 1e13)
+    monkeypatch.setattr("charlm.analysis.speed.peak", lambda threads: threads * 1e13)
     result = run(*chosen, "--json", "--threads", 1)
     assert result.code == 0, result.err
     found = json.loads(result.out)

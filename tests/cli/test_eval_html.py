@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from charlm import heatmap
-from charlm.lines import Scored
+from charlm.inference.line_scoring import Scored
+from charlm.reports import heat_map as heatmap
 
 from ..waiting import HANGS
 from .conftest import SMALL, TEXT, Result

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from charlm.blocks import Resets
-from charlm.checkpoint import load
-from charlm.config import ResetConfig
-from charlm.evaluate import Evaluator
-from charlm.vocabulary import Vocabulary
+from charlm.config.run import ResetConfig
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.inference.evaluation import Evaluator
+from charlm.storage.checkpoint import load
+from charlm.tbptt.streams import Resets
 
 from .conftest import TEXT, Result
 

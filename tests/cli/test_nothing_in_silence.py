@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.checkpoint import load
 from charlm.cli import COMMANDS
+from charlm.storage.checkpoint import load
 
 from .conftest import SMALL, TEXT, Result
 

@@ -15,7 +15,7 @@ Run = Callable[..., Result]
 @pytest.fixture
 def runs(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two runs, a and b."""
-    monkeypatch.setattr("charlm.journal._LOG_CHARS", 600)
+    monkeypatch.setattr("charlm.training.metrics_log._LOG_CHARS", 600)
     for name, cell in (("a", "lstm"), ("b", "gru")):
         assert run("train", "corpus.txt", *SMALL, "--updates", 80, "--cell", cell, "--run", f"runs/{name}", "-q").code == 0
     return corpus
@@ -38,8 +38,8 @@ def test_pictures(run: Run, runs: Path) -> None:
 
 
 def test_the_lines_are_the_journals(run: Run, runs: Path) -> None:
-    from charlm.curves import read_curves
-    from charlm.plot import curves_figure
+    from charlm.reports.curves import read_curves
+    from charlm.reports.plot import curves_figure
 
     curves = [read_curves(Path("runs/a")), read_curves(Path("runs/b"))]
     drawn = curves_figure(curves)

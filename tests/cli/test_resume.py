@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.trainer import Trainer
+from charlm.training.trainer import Trainer
 
 from .conftest import Result
 
@@ -51,7 +51,7 @@ def contents(run: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("options", SETTINGS.values(), ids=SETTINGS.keys())
 def test_resume(run: Run, corpus: Path, options: tuple[object, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped twice: in the middle of an epoch, and right before an epoch's last, shorter block."""
-    monkeypatch.setattr("charlm.journal._LOG_CHARS", 600)
+    monkeypatch.setattr("charlm.training.metrics_log._LOG_CHARS", 600)
     k1 = options[options.index("--k1") + 1] if "--k1" in options else 8
     assert isinstance(k1, int)
     common = ("train", "corpus.txt", "--hidden", 12, "--streams", 5, "--eval-every", 60, *options)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from charlm.checkpoint import load
-from charlm.directory import find_run, runs
+from charlm.storage.checkpoint import load
+from charlm.storage.run_directory import find_run, runs
 
 from .conftest import SMALL, TEXT, Result
 

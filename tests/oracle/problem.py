@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from charlm import layout
-from charlm.blocks import Resets, Streams
-from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.kernels.buffers import Plan
-from charlm.network import Network
-from charlm.optimizer import Optimizer
-from charlm.parameters import Parameters
-from charlm.reference import Arrays, Sequence, block_loss, gradient
-from charlm.truncation import Position, Truncation, make_plan, method
+from charlm.nn import partition as layout
+from charlm.nn.network import Network
+from charlm.nn.optimizer import Optimizer
+from charlm.nn.parameters import Parameters
+from charlm.nn.reference import Arrays, Sequence, block_loss, gradient
+from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.truncation import Position, Truncation, make_plan, method
 
 LINE_END = 1  # the id that stands for a newline in these problems
 

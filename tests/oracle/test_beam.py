@@ -5,11 +5,11 @@ import itertools
 import numpy as np
 import pytest
 
-from charlm.beam import search
-from charlm.blocks import Resets
-from charlm.config import ModelConfig, ResetConfig, TruncationConfig
-from charlm.evaluate import Evaluator
-from charlm.parameters import Parameters
+from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
+from charlm.inference.beam_search import search
+from charlm.inference.evaluation import Evaluator
+from charlm.nn.parameters import Parameters
+from charlm.tbptt.streams import Resets
 
 from .problem import Problem
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, OptimizerConfig, RunConfig, SavingConfig, ScheduleConfig, TruncationConfig
-from charlm.corpus import Corpus, read_corpus
-from charlm.parameters import Parameters
-from charlm.trainer import Trainer
+from charlm.config.run import ModelConfig, OptimizerConfig, RunConfig, SavingConfig, ScheduleConfig, TruncationConfig
+from charlm.corpus.corpus import Corpus, read_corpus
+from charlm.nn.parameters import Parameters
+from charlm.training.trainer import Trainer
 
 from ..study.bias import compare
 

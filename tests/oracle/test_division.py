@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm import layout
-from charlm.blocks import Streams
-from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
-from charlm.evaluate import Evaluator
-from charlm.layout import StepCost
-from charlm.optimizer import Optimizer
-from charlm.truncation import Position, make_plan
+from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.inference.evaluation import Evaluator
+from charlm.nn import partition as layout
+from charlm.nn.optimizer import Optimizer
+from charlm.nn.partition import StepCost
+from charlm.tbptt.streams import Streams
+from charlm.tbptt.truncation import Position, make_plan
 
 from .problem import Problem, all_gradients, run_epoch
 
@@ -63,7 +63,7 @@ def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(ModelConfig("lstm", hidden=20, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=19)
     text = np.random.default_rng(0).integers(0, 19, 500)
     whole = Evaluator(problem.parameters()).losses(text, problem.resets())
-    monkeypatch.setattr("charlm.layout._divide", lambda *arguments: (2, 2))
+    monkeypatch.setattr("charlm.nn.partition._divide", lambda *arguments: (2, 2))
     for one, other in zip(whole, Evaluator(problem.parameters()).losses(text, problem.resets()), strict=True):
         assert np.array_equal(one, other)
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from charlm import dynamic
-from charlm.blocks import Resets, Streams
-from charlm.config import DynamicConfig, ModelConfig, ResetConfig, TruncationConfig
-from charlm.dynamic import DynamicEvaluator
+from charlm.config.run import DynamicConfig, ModelConfig, ResetConfig, TruncationConfig
 from charlm.errors import DivergenceError
-from charlm.evaluate import Evaluator
-from charlm.parameters import Parameters
+from charlm.inference import dynamic_evaluation as dynamic
+from charlm.inference.dynamic_evaluation import DynamicEvaluator
+from charlm.inference.evaluation import Evaluator
+from charlm.nn.parameters import Parameters
+from charlm.tbptt.streams import Resets, Streams
 
 from ..divergence import inject_divergence
 from .naive import NaiveRnn, as_pytorch

@@ -9,14 +9,14 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from charlm.blocks import Resets
-from charlm.checkpoint import Checkpoint
-from charlm.config import ModelConfig, ResetConfig, RunConfig
+from charlm.config.run import ModelConfig, ResetConfig, RunConfig
+from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigurationError
-from charlm.evaluate import Evaluator
-from charlm.export import load_safetensors, read_vocabulary, save_onnx, save_safetensors
-from charlm.parameters import Parameters
-from charlm.vocabulary import Vocabulary
+from charlm.inference.evaluation import Evaluator
+from charlm.nn.parameters import Parameters
+from charlm.storage.checkpoint import Checkpoint
+from charlm.storage.exchange import load_safetensors, read_vocabulary, save_onnx, save_safetensors
+from charlm.tbptt.streams import Resets
 
 MODELS = [
     ModelConfig("rnn", "tanh", hidden=9, layers=2, dropout=0.0),

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
-from charlm.reference import block_loss, gradient, losses
+from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.nn.reference import block_loss, gradient, losses
 
 from .naive import NaiveRnn, as_pytorch
 from .problem import (

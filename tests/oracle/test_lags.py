@@ -5,12 +5,12 @@ import math
 import numpy as np
 import pytest
 
-from charlm import reference
-from charlm.blocks import Resets, Streams
-from charlm.config import ModelConfig, ResetConfig, TruncationConfig
-from charlm.lags import Profile
-from charlm.profiler import Profiler
-from charlm.reference import Sequence, losses
+from charlm.analysis.gradient_decay import Profiler
+from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
+from charlm.nn import reference
+from charlm.nn.reference import Sequence, losses
+from charlm.tbptt.decay import Profile
+from charlm.tbptt.streams import Resets, Streams
 
 from .problem import Problem, exact
 from .test_gradients import CELLS, TOLERANCE

@@ -5,16 +5,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.blocks import Resets, Streams
-from charlm.checkpoint import Checkpoint
 from charlm.cli.by_line import _batches
-from charlm.config import ModelConfig, ResetConfig, RunConfig, TruncationConfig
-from charlm.evaluate import Evaluator
-from charlm.lines import ESCAPE, Escape, LineScorer
-from charlm.model import Model
-from charlm.parameters import Parameters
-from charlm.texts import EncodedText
-from charlm.vocabulary import Vocabulary
+from charlm.config.run import ModelConfig, ResetConfig, RunConfig, TruncationConfig
+from charlm.corpus.vocabulary import Vocabulary
+from charlm.inference.evaluation import Evaluator
+from charlm.inference.line_scoring import ESCAPE, Escape, LineScorer
+from charlm.inference.model import Model
+from charlm.inference.texts import EncodedText
+from charlm.nn.parameters import Parameters
+from charlm.storage.checkpoint import Checkpoint
+from charlm.tbptt.streams import Resets, Streams
 
 NEWLINE = 0
 

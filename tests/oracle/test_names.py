@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from charlm.blocks import Resets, Streams
-from charlm.config import GATES, ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
-from charlm.contract import contract
+from charlm.config.run import GATES, ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
 from charlm.errors import ConfigurationError
 from charlm.kernels.cells import CELLS
-from charlm.optimizer import Optimizer, Schedule
-from charlm.parameters import Parameters
-from charlm.truncation import method
+from charlm.nn.optimizer import Optimizer, Schedule
+from charlm.nn.parameters import Parameters
+from charlm.tbptt.contract import contract
+from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.truncation import method
 
 
 def renamed(config: Any, field: str) -> Any:

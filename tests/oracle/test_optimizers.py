@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, OptimizerConfig, ScheduleConfig, TruncationConfig
-from charlm.optimizer import Schedule
+from charlm.config.run import ModelConfig, OptimizerConfig, ScheduleConfig, TruncationConfig
+from charlm.nn.optimizer import Schedule
 
 from .problem import Problem, run_epoch
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.errors import ResourceError
 
 from .problem import Problem, reference_gradient, relative_error, run_epoch

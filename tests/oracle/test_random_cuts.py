@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.blocks import Streams
-from charlm.config import ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.errors import ConfigurationError
-from charlm.reference import Arrays, gradient, losses
-from charlm.truncation import Position, RandomCuts, cut_probabilities, method
+from charlm.nn.reference import Arrays, gradient, losses
+from charlm.tbptt.streams import Streams
+from charlm.tbptt.truncation import Position, RandomCuts, cut_probabilities, method
 
 from .problem import Problem, exact, reference_sequence, relative_error, run_epoch
 from .test_gradients import CELLS, TOLERANCE

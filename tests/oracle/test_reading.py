@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm import beam
-from charlm.blocks import Resets, Streams
-from charlm.config import DrawConfig, ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.run import DrawConfig, ModelConfig, ResetConfig, TruncationConfig
 from charlm.errors import CharlmError
-from charlm.evaluate import Evaluator
-from charlm.parameters import Parameters
-from charlm.reference import Sequence, losses
-from charlm.sample import Seen, sample
+from charlm.inference import beam_search as beam
+from charlm.inference.evaluation import Evaluator
+from charlm.inference.sampling import Seen, sample
+from charlm.nn.parameters import Parameters
+from charlm.nn.reference import Sequence, losses
+from charlm.tbptt.streams import Resets, Streams
 
 from .problem import LINE_END, Problem, exact
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.config import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 
 from .problem import Problem, reference_sequence, relative_error, run_epoch
 

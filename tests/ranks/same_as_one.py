@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm import mpi
-from charlm.config import (
+from charlm.config.run import (
     ModelConfig,
     OptimizerConfig,
     ResetConfig,
@@ -19,10 +18,11 @@ from charlm.config import (
     ScheduleConfig,
     TruncationConfig,
 )  # fmt: skip
-from charlm.corpus import Corpus, read_corpus
-from charlm.launch import join
-from charlm.ranks import Ranks
-from charlm.trainer import Trainer
+from charlm.corpus.corpus import Corpus, read_corpus
+from charlm.distributed import mpi
+from charlm.distributed.launch import join
+from charlm.distributed.ranks import Ranks
+from charlm.training.trainer import Trainer
 
 WAYS = {
     "newest": TruncationConfig(8, 8),

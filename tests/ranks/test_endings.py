@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.checkpoint import load
+from charlm.storage.checkpoint import load
 
 from ..mpiexec import CHARLM, PATIENT, Mpi, command, environment
 from ..waiting import HANGS, wait_until

@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.blocks import Streams
-from charlm.config import (
+from charlm.config.run import (
     ModelConfig,
     OptimizerConfig,
     ResetConfig,
@@ -17,14 +16,15 @@ from charlm.config import (
     ScheduleConfig,
     TruncationConfig,
 )  # fmt: skip
-from charlm.corpus import Corpus, read_corpus
+from charlm.corpus.corpus import Corpus, read_corpus
+from charlm.distributed.launch import launched
+from charlm.distributed.ranks import Ranks
 from charlm.errors import ConfigurationError, ResourceError
-from charlm.evaluate import Evaluator
-from charlm.fitting import fit_streams, require_even
-from charlm.launch import launched
-from charlm.parameters import Parameters
-from charlm.ranks import Ranks
-from charlm.trainer import Trainer
+from charlm.inference.evaluation import Evaluator
+from charlm.nn.parameters import Parameters
+from charlm.tbptt.streams import Streams
+from charlm.training.defaults import fit_streams, require_even
+from charlm.training.trainer import Trainer
 
 from .same_as_one import Rank
 from .same_as_one import trainer as new_trainer
@@ -140,13 +140,13 @@ def test_without_mpiexec_mpi_is_not_touched(folder: Path) -> None:
     code = (
         "import sys; from charlm.cli import main\n"
         "try: main(['train', 'corpus.txt', '--hidden', '8', '--updates', '2', '--quiet'])\n"
-        "finally: assert 'mpi4py' not in sys.modules and 'charlm.mpi' not in sys.modules"
+        "finally: assert 'mpi4py' not in sys.modules and 'charlm.distributed.mpi' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_mpi4py_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    from charlm.mpi import MPIRanks
+    from charlm.distributed.mpi import MPIRanks
 
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     with pytest.raises(ResourceError, match=r"started as 4 processes, which takes mpi4py, .*: pip install 'charlm\[mpi\]'"):

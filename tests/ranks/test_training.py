@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.checkpoint import load
+from charlm.storage.checkpoint import load
 
 from ..mpiexec import CHARLM, Mpi
 from .conftest import SMALL

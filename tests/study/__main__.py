@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from charlm.checkpoint import load
-from charlm.corpus import read_corpus
+from charlm.corpus.corpus import read_corpus
+from charlm.storage.checkpoint import load
 
 from .bias import compare
 from .jobs import ABOVE, DISTANCES, LENGTH, Job, again, exploding, natural

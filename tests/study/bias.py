@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.blocks import Resets, Streams
-from charlm.config import OptimizerConfig, ResetConfig, TruncationConfig
-from charlm.network import Network
-from charlm.optimizer import Optimizer
-from charlm.parameters import Parameters
-from charlm.truncation import Position, make_plan, method
+from charlm.config.run import OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.nn.network import Network
+from charlm.nn.optimizer import Optimizer
+from charlm.nn.parameters import Parameters
+from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.truncation import Position, make_plan, method
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numba.extending import overload
 
 from ..fastmath import sigmoid, tanh
 from ..jit import OVERLOAD_OPTIONS
-from ..lanes import LANES, load, splat, store
+from ..simd import LANES, load, splat, store
 from .interface import STEPS, backward_step, forward_step, is_cell
 
 

@@ -6,7 +6,7 @@ from numba.extending import overload
 
 from ..fastmath import tanh
 from ..jit import OVERLOAD_OPTIONS
-from ..lanes import LANES, above, larger, load, splat, store
+from ..simd import LANES, above, larger, load, splat, store
 from .interface import STEPS, backward_step, forward_step, is_cell
 
 

@@ -1,0 +1,1 @@
+"""Measurements of a network: how far its gradients reach, how fast it runs."""

@@ -1,0 +1,62 @@
+"""Measures how far errors reach: the norms by lag that lags.py draws conclusions from."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from ..config.run import OptimizerConfig
+from ..errors import DivergenceError
+from ..kernels.buffers import Plan
+from ..nn.network import Network
+from ..nn.optimizer import Optimizer
+from ..nn.parameters import Parameters
+from ..tbptt.decay import Profile
+from ..tbptt.streams import Ids, Resets, Streams
+
+
+class Profiler:
+    """Measures profiles of some parameters' current values; keeps its network from one to the next."""
+
+    def __init__(self, parameters: Parameters, lags: int, streams: int = 8, threads: int = 1) -> None:
+        self._net = Network(parameters, streams, lags, lags, dropout_seed=None, threads=threads)
+        frozen = OptimizerConfig("sgd", learning_rate=0.0, clip=0.0)
+        self._rule = Optimizer(frozen, parameters, self._net.gradients).rule
+        self._lags = lags
+
+    @property
+    def bytes(self) -> int:
+        """Memory that measuring takes."""
+        return self._net.all_bytes()
+
+    def measure(
+        self, ids: Ids, resets: Resets, losses: int, random: np.random.Generator,
+        on_done: Callable[[int], None] = lambda n: None,
+    ) -> Profile:  # fmt: skip
+        """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
+
+        Before each window as many characters are read again as it has, so that its state is what training would have.
+        on_done is told how many losses more were followed. Raises DivergenceError where a gradient is not finite.
+        """
+        n, net = self._lags, self._net
+        found = []
+        for _ in range(-(-losses // net.streams)):
+            begin = random.integers(0, len(ids) - 2 * n, net.streams)
+            net.clear_state()
+            reports = net.train(self._plan(ids, resets, begin), self._rule, lags=n)
+            if not reports.applied.all():
+                raise DivergenceError("a gradient is not finite: the model's parameters are too large to compute with")
+            found.append(reports.lags[1])
+            on_done(net.streams)
+        squares = np.concatenate(found, axis=3).sum(2)  # slices
+        return Profile(*np.moveaxis(np.sqrt(squares), 1, 0))
+
+    def _plan(self, ids: Ids, resets: Resets, begin: np.ndarray) -> Plan:
+        """Two blocks: one to warm up, and one of whose last loss the errors go back over all of it."""
+        n, whole = self._lags, Streams(len(ids), 1)
+        each = np.ones(2, np.int64)
+        return Plan(
+            ids=np.stack([ids[b : b + 2 * n + 1] for b in begin.tolist()], axis=1).astype(np.int32),
+            resets=np.concatenate([resets.read(whole, ids, b, b + 2 * n) for b in begin.tolist()], axis=1),
+            link=np.ones(2 * n, np.float32), first_step=0, epoch_base=0, origin=np.array([0, n]), start=np.array([0, n]),
+            steps=n * each, window=np.array([1, n]), losses=each, weight=1.0 * each, learning_rate=0.0 * each, number=each,
+        )  # fmt: skip

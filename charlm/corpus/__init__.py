@@ -1,0 +1,1 @@
+"""Files to ids: reading text, the vocabulary, the cache of encoded corpora."""

@@ -1,0 +1,140 @@
+"""What lies between a layer and whatever reads it: layer norm, dropout, residual, in that order.
+
+passed = dropout(norm(h)) + passed of the layer below (residual, from layer 1 on). Outside the time loop: the state
+that a layer hands to itself is never touched.
+
+Layer norm: Ba, Kiros & Hinton 2016. Dropout between layers only: Zaremba, Sutskever & Vinyals 2014.
+"""
+
+import numpy as np
+
+from .buffers import Passing, Sizes, Weights, Window, Work
+from .jit import inner
+from .parallel import Part, own_rows, share
+from .recurrence import common_row
+from .simd import LANES, keep, load, splat, store, total
+
+_EPSILON = 1e-5  # PyTorch's default for layer norm
+_ALL = 1 << 32
+_MASK = np.uint64(0xFFFFFFFF)
+
+
+@inner
+def row_key(seed, layer, step, stream):
+    """The 32-bit key of one row's dropout mask: splitmix64's finaliser over seed, layer, step and stream."""
+    bits = np.uint64(seed) + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15)
+    bits += np.uint64(stream) * np.uint64(0xD1B54A32D192ED03) + np.uint64(layer) * np.uint64(0x8CB92BA72F3D8DD7)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (bits ^ (bits >> np.uint64(31))) & _MASK
+
+
+@inner
+def _statistics(sizes, part, passing, h, row):
+    """Mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    sums = splat(0.0)
+    for piece in range(part.slices):
+        for j in range(0, units, LANES):
+            sums = sums + load(h, row + piece * per_slice, j)
+    mean = total(sums) / np.float32(sizes.hidden)
+    squares = splat(0.0)
+    for piece in range(part.slices):
+        for j in range(0, units, LANES):
+            deviation = (load(h, row + piece * per_slice, j) - mean) * load(passing.units, 0, piece * units + j)
+            squares = squares + deviation * deviation
+    variance = total(squares) / np.float32(sizes.hidden)
+    return mean, np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
+
+
+@inner
+def pass_up(sizes: Sizes, part: Part, passing: Passing, weights: Weights, window: Window, layer, slot, steps, position):
+    """Fills window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
+    h, passed = window.h[layer], window.passed[layer]
+    first, last = own_rows(part, steps)
+    for i in range(first, last):
+        row = common_row(part, sizes.capacity, slot) + i
+        mean, inverse = np.float32(0.0), np.float32(1.0)
+        if passing.layer_norm:
+            mean, inverse = _statistics(sizes, part, passing, h, row)
+            window.stats[layer, row, 0] = mean
+            window.stats[layer, row, 1] = inverse
+        key = row_key(passing.seed, layer, position + i // part.n, passing.first + part.lo + i % part.n)
+        for piece in range(part.slices):
+            at, column = row + piece * sizes.capacity * sizes.streams, piece * sizes.units
+            for j in range(0, sizes.units, LANES):
+                value = load(h, at, j)
+                if passing.layer_norm:
+                    gain, shift = load(weights.gain, layer, column + j), load(weights.shift, layer, column + j)
+                    value = (value - mean) * inverse * gain + shift
+                if passing.keep < _ALL:
+                    value = value * keep(key, column + j, passing.keep) * passing.scale
+                if passing.residual and layer > 0:
+                    value = value + load(window.passed[layer - 1], at, j)
+                store(passed, at, j, value)
+
+
+@inner
+def pass_down(
+    sizes: Sizes, part: Part, passing: Passing, weights: Weights, window: Window, work: Work, layer, slot, steps, position
+):
+    """work.dy = the error of h[layer], given work.error of what it passed up: own rows of `steps` steps from `slot` on.
+
+    work.kept becomes the error after dropout, which the norm's own gradient needs. `position` as in pass_up.
+    """
+    h, error, kept, dy = window.h[layer], work.error, work.kept, work.dy
+    first, last = own_rows(part, steps)
+    for i in range(first, last):
+        row = common_row(part, sizes.capacity, slot) + i
+        key = row_key(passing.seed, layer, position + i // part.n, passing.first + part.lo + i % part.n)
+        for piece in range(part.slices):
+            at = row + piece * sizes.capacity * sizes.streams
+            for j in range(0, sizes.units, LANES):
+                value = load(error, at, j)
+                if passing.keep < _ALL:
+                    value = value * keep(key, piece * sizes.units + j, passing.keep) * passing.scale
+                store(kept, at, j, value)
+                if not passing.layer_norm:
+                    store(dy, at, j, value)
+        if passing.layer_norm:
+            _norm_down(sizes, part, passing, weights, window.stats[layer], h, kept, dy, layer, row)
+
+
+@inner
+def _norm_down(sizes, part, passing, weights, stats, h, error, dy, layer, row):
+    """Layer norm backwards: d h = (e - mean(e) - x mean(e x)) / deviation, e = gain * error, x the normalised h."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    mean, inverse = stats[row, 0], stats[row, 1]
+    sums, products = splat(0.0), splat(0.0)
+    for piece in range(part.slices):
+        at = row + piece * per_slice
+        for j in range(0, units, LANES):
+            e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
+            sums = sums + e
+            products = products + e * (load(h, at, j) - mean) * inverse
+    mean_e = total(sums) / np.float32(sizes.hidden)
+    mean_ex = total(products) / np.float32(sizes.hidden)
+    for piece in range(part.slices):
+        at = row + piece * per_slice
+        for j in range(0, units, LANES):
+            e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
+            x = (load(h, at, j) - mean) * inverse
+            store(dy, at, j, (e - mean_e - x * mean_ex) * inverse * load(passing.units, 0, piece * units + j))
+
+
+@inner
+def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, layer, slot, steps):
+    """Adds `steps` slots to the gradients of gain and shift; this thread's units, all rows in order."""
+    h, stats, runs = window.h[layer], window.stats[layer], work.time_runs
+    parts, at = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
+    lo, hi = share(sizes.padded // LANES, part.rank, part.ranks)
+    for column in range(lo * LANES, hi * LANES, LANES):
+        j = column - part.slice * sizes.units
+        gain, shift = load(gradients.gain, layer, column), load(gradients.shift, layer, column)
+        for run in range(slot * parts, (slot + steps) * parts):
+            for i in range(runs[run, 0], runs[run, 0] + runs[run, 2]):
+                e = load(work.kept, at + i, j)
+                gain = gain + e * (load(h, at + i, j) - stats[i, 0]) * stats[i, 1]
+                shift = shift + e
+        store(gradients.gain, layer, column, gain)
+        store(gradients.shift, layer, column, shift)

@@ -1,0 +1,1 @@
+"""Networks: parameters, cells, optimizers, and who computes what."""

@@ -1,0 +1,177 @@
+"""One flat float32 buffer with named views, its initial values, and PyTorch's names and layouts for the same numbers."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..config.run import ModelConfig, choice
+from ..errors import CheckpointError
+from ..kernels.buffers import Weights
+from ..kernels.cells import CELLS
+from ..kernels.parallel import share
+from ..kernels.simd import PAD
+
+_ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
+_NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
+
+
+def padded(n: int) -> int:
+    """n rounded up to a multiple of PAD."""
+    return -(-n // PAD) * PAD
+
+
+def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
+    """Zeros, C-contiguous, beginning at a multiple of 64 bytes (np.zeros promises 16), with 64 more behind them."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    raw = np.zeros(size + 2 * _ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % _ALIGNMENT
+    return raw[start : start + size].view(dtype).reshape(shape)
+
+
+class Parameters:
+    """The weights of one network, or anything of the same shape such as their gradient.
+
+    flat: (R, P) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
+    matrices: how many rows at the front of flat belong to matrices, which weight decay applies to.
+    """
+
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        choice("cell", config.cell, tuple(dict.fromkeys(cell for cell, _ in CELLS)))
+        self.config = config
+        self.vocabulary = vocabulary
+        self.gates = CELLS[config.cell, config.activation].gates
+        p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
+        norms = layers if config.layer_norm else 0
+        shapes = {
+            "embed": (vocabulary, wide),
+            "w_ih": (layers - 1, p, wide),
+            "w_hh": (layers, p, wide),
+            "out": (vocabulary, p),
+            "b_ih": (layers, wide),
+            "b_hh": (layers, wide),
+            "gain": (norms, p),
+            "shift": (norms, p),
+            "out_b": (1, padded(vocabulary)),
+        }
+        sizes = [math.prod(shape) for shape in shapes.values()]
+        ends = np.cumsum(sizes).tolist()
+        self.matrices = ends[3] // p
+        self.flat = aligned_zeros((-(-ends[-1] // p), p))
+        numbers = self.flat.reshape(-1)
+        pieces = zip(shapes.items(), sizes, ends, strict=True)
+        self.weights = Weights(**{name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces})
+
+    def rows_of(self, rank: int, ranks: int) -> np.ndarray:
+        """The rows of flat, as (n, 2) int64 stretches, that thread `rank` of `ranks` sums the gradients of.
+
+        They are a share of each matrix's rows and each bias's gates; what is small and left over is the last thread's.
+        """
+        found, at, p = [], 0, self.flat.shape[1]
+        for name, view in zip(Weights._fields, self.weights, strict=True):
+            if name in ("gain", "shift", "out_b"):
+                break
+            for _ in range(view.shape[0] if view.ndim == 3 or name.startswith("b_") else 1):
+                size = view[0].size if view.ndim == 3 or name.startswith("b_") else view.size
+                units = self.gates if name.startswith("b_") else view.shape[-2]
+                lo, hi = share(units, rank, ranks)
+                found.append((at + lo * (size // units) // p, at + hi * (size // units) // p))
+                at += size // p
+        if rank == ranks - 1:
+            found.append((at, len(self.flat)))
+        return np.array(found, np.int64)
+
+    def by_layer(self) -> list[list[np.ndarray]]:
+        """Stretches (n,) of flat whose gradients a backward pass completes layer by layer, from the top; together all.
+
+        Matrices of a layer, the output's with the top one's; what is small comes last.
+        """
+        w, top = self.weights, self.config.layers - 1
+        found = [[w.w_hh[layer], w.w_ih[layer - 1] if layer else w.embed] for layer in range(top, -1, -1)]
+        found[0].append(w.out)
+        found[-1].append(self.flat[self.matrices :])
+        return [[array.reshape(-1) for array in arrays] for arrays in found]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """How it is sent to another process: the views are made anew there."""
+        return _revived, (self.config, self.vocabulary, self.flat)
+
+    def like(self) -> "Parameters":
+        """Zeros of the same shape: a gradient."""
+        return Parameters(self.config, self.vocabulary)
+
+    @property
+    def count(self) -> int:
+        """The number of parameters, without padding."""
+        return sum(view.size for _, view in self.named_views())
+
+    def named_views(self) -> Iterator[tuple[str, np.ndarray]]:
+        """PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.
+
+        Matrices that feed gates: (in, G, H); biases of gates: (G, H); the rest as in PyTorch.
+        """
+        w, h, v, p = self.weights, self.config.hidden, self.vocabulary, padded(self.config.hidden)
+        for layer in range(self.config.layers):
+            source = w.embed if layer == 0 else w.w_ih[layer - 1][:h]
+            yield f"rnn.weight_ih_l{layer}", source.reshape(-1, self.gates, p)[:, :, :h]
+            yield f"rnn.weight_hh_l{layer}", w.w_hh[layer].reshape(p, self.gates, p)[:h, :, :h]
+            yield f"rnn.bias_ih_l{layer}", w.b_ih[layer].reshape(self.gates, p)[:, :h]
+            yield f"rnn.bias_hh_l{layer}", w.b_hh[layer].reshape(self.gates, p)[:, :h]
+            if self.config.layer_norm:
+                yield f"norm.weight_l{layer}", w.gain[layer, :h]
+                yield f"norm.bias_l{layer}", w.shift[layer, :h]
+        yield "out.weight", w.out[:, :h]
+        yield "out.bias", w.out_b[0, :v]
+
+    def to_pytorch(self) -> dict[str, np.ndarray]:
+        """Copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
+        return {name: _to_pytorch(name, view) for name, view in self.named_views()}
+
+    def load_pytorch(self, arrays: dict[str, np.ndarray], where: str) -> None:
+        """Takes over what to_pytorch gave; raises CheckpointError naming `where`, the array, expected and found."""
+        for name, view in self.named_views():
+            if name not in arrays:
+                raise CheckpointError(f"{where}: array {name} is missing")
+            found, expected = arrays[name], _to_pytorch(name, view)
+            if found.shape != expected.shape or found.dtype != expected.dtype:
+                raise CheckpointError(
+                    f"{where}: array {name} should be {expected.dtype} {expected.shape}, "
+                    f"the file has {found.dtype} {found.shape}"
+                )
+            view[...] = found.T.reshape(view.shape) if name.startswith("rnn.weight") else found.reshape(view.shape)
+        self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+
+    def initialise(self, seed: int) -> None:
+        """Draws initial values: uniform in +-1/sqrt(H) as PyTorch does, characters standard normal / 2.
+
+        Biases are 0 but for that of the gate that keeps the state: the configuration's, else 1 (lstm) and 0 (gru).
+        """
+        random = np.random.Generator(np.random.PCG64(seed))
+        bound = self.config.hidden**-0.5
+        for name, view in self.named_views():
+            if name == "rnn.weight_ih_l0":
+                view[...] = 0.5 * random.standard_normal(view.shape)
+            elif "weight" in name:
+                view[...] = random.uniform(-bound, bound, view.shape)
+            else:
+                view[...] = 0.0
+        self.weights.gain[:, : self.config.hidden] = 1.0
+        cell = CELLS[self.config.cell, self.config.activation]
+        if cell.forget_gate >= 0:
+            p, bias = padded(self.config.hidden), self.config.forget_bias
+            forget = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.forget_gate, : self.config.hidden]
+            forget[...] = cell.forget_bias if bias is None else bias
+        self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+
+
+def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray) -> Parameters:
+    parameters = Parameters(config, vocabulary)
+    parameters.flat[...] = flat
+    return parameters
+
+
+def _to_pytorch(name: str, view: np.ndarray) -> np.ndarray:
+    if name.startswith("rnn.weight"):
+        return np.ascontiguousarray(view.reshape(view.shape[0], -1).T)
+    return view.reshape(-1).copy() if "bias" in name else view.copy()

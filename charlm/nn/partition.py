@@ -1,0 +1,185 @@
+"""How a network's work is divided among threads, and where each thread's rows lie: see kernels/parallel.py.
+
+Nothing outside a network knows this layout: what is saved has its rows by time and stream, whatever the threads.
+"""
+
+import functools
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..distributed.ranks import Exchange
+from ..kernels.buffers import Sizes
+from ..kernels.matmul import CHUNK, PANEL, Scratch
+from ..kernels.parallel import GATE, Part, rehearse, share
+from ..kernels.simd import LANES
+from .parameters import Parameters, aligned_zeros
+from .parameters import padded as roundup
+
+_LEAST_STREAMS = 2  # streams that are worth a thread of their own
+
+# What a thread gets done in a second, roughly, as measured on cores with AVX-512. Only ratios matter, and they decide
+# how the work is divided, not what comes out.
+_WEIGHT_BYTES = 130e9  # of matrices read from the second-level cache
+_FLOPS = 200e9
+_UPDATED = 2.5e9  # parameters packed, cleared and updated
+_UNITS_A_MEETING = 220  # units of other slices that are read in the time of one meeting
+
+
+class StepCost(NamedTuple):
+    """What one step of all streams takes: what the choice of a division depends on."""
+
+    streams: int
+    weights: int  # numbers in the matrices of all layers, read once forward and, in training, once back
+    exchanged: int  # units of each stream that other slices need
+    updated: float  # parameters updated, per step; 0 where nothing is trained
+
+    def seconds(self, ranks: int, slices: int, latency: float = 0.0) -> float:
+        """The time of a step with `ranks` threads, roughly."""
+        passes, products = (2, 3) if self.updated else (1, 1)
+        read = passes * 4 * self.weights / slices / _WEIGHT_BYTES
+        multiplied = products * 2 * self.streams * self.weights / ranks / _FLOPS
+        meetings = latency * (2 * passes + self.streams * self.exchanged / _UNITS_A_MEETING) if slices > 1 else 0.0
+        return max(read, multiplied) + meetings + self.updated / ranks / _UPDATED
+
+
+class Layout:
+    """The parts of `threads` threads, or of as many as are of use, for blocks of all streams."""
+
+    def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
+        gates, layers = parameters.gates, parameters.config.layers
+        self.streams = streams
+        cost = StepCost(
+            streams=streams,
+            weights=gates * padded**2 * (2 * layers - 1),
+            exchanged=padded * layers * (1 + gates if trains else 1),
+            updated=parameters.flat.size / block if trains else 0.0,
+        )
+        ranks, self.slices = _divide(cost, padded, threads)
+        self.parts: list[Part] = []
+        gate = np.zeros(ranks * GATE, np.int64)
+        for rank in range(ranks):
+            own, scratch = parameters.rows_of(rank, ranks), _scratch(padded, parameters.vocabulary, trains)
+            if self.slices > 1:
+                self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, scratch, gate))
+            else:
+                lo, hi = share(streams, rank, ranks)
+                self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, scratch, gate))
+
+    def _blocks(self) -> list[tuple[int, int]]:
+        """(first stream, streams) of each block of rows."""
+        return [(0, self.streams)] if self.slices > 1 else [(part.lo, part.n) for part in self.parts]
+
+    def rows(self, steps: int) -> np.ndarray:
+        """Where in a slice the row of a step and stream lies, (steps, S), in an array that holds `steps` steps."""
+        found = np.zeros((steps, self.streams), np.int64)
+        for lo, n in self._blocks():
+            found[:, lo : lo + n] = steps * lo + np.arange(steps * n).reshape(steps, n)
+        return found
+
+    def collect(self, array: np.ndarray, steps: int, groups: int) -> np.ndarray:
+        """A copy with rows by step and stream and slices joined: (..., X steps S, groups U) -> (..., steps, S, groups P).
+
+        steps: what the array holds of them; layers for a State. groups: numbers of units that a row holds, such as G; 0
+        where a row is not divided, and every slice, if there is one for each, has a copy of all rows.
+        """
+        rows = self.rows(steps)
+        if groups and self.slices > 1:
+            *outer, _, width = array.shape
+            parted = array.reshape(*outer, self.slices, rows.size, groups, width // groups)
+            array = np.moveaxis(parted, -4, -2).reshape(*outer, rows.size, self.slices * width)
+        return np.ascontiguousarray(array[..., rows, :])
+
+    def spread(self, whole: np.ndarray, array: np.ndarray, steps: int, groups: int) -> None:
+        """Writes what `collect` gave back into the array."""
+        rows = self.rows(steps)
+        *outer, _, width = array.shape
+        ordered = np.empty((*outer, rows.size, whole.shape[-1]), whole.dtype)
+        ordered[..., rows, :] = whole
+        if groups and self.slices > 1:
+            parted = ordered.reshape(*outer, rows.size, groups, self.slices, width // groups)
+            array[...] = np.moveaxis(parted, -2, -4).reshape(array.shape)
+        else:
+            array.reshape(*outer, -1, rows.size, width)[...] = ordered[..., None, :, :]
+
+    def unit_runs(self, sizes: Sizes, groups: int) -> np.ndarray:
+        """Runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see kernels/matmul.py."""
+        per_slice = sizes.capacity * sizes.streams * groups * sizes.units
+        return np.array(
+            [
+                (piece * per_slice + group * sizes.units, group * sizes.padded + piece * sizes.units, sizes.units)
+                for group in range(groups)
+                for piece in range(self.slices)
+            ],
+            np.int64,
+        )
+
+    def time_runs(self, sizes: Sizes, capacity: int) -> np.ndarray:
+        """Runs (C blocks, 3) of rows, all streams of a slot in turn: in a ring of `capacity` steps, and in the window's."""
+        return np.array(
+            [
+                (capacity * lo + slot % capacity * n, sizes.capacity * lo + slot * n, n)
+                for slot in range(sizes.capacity)
+                for lo, n in self._blocks()
+            ],
+            np.int64,
+        )
+
+
+def _scratch(padded: int, vocabulary: int, trains: bool) -> Scratch:
+    rows = CHUNK if trains else 0
+    return Scratch(
+        left=aligned_zeros((1, rows * max(padded, roundup(vocabulary)))),
+        below=aligned_zeros((1, rows * padded)),
+        right=aligned_zeros((1, rows * PANEL)),
+        characters=np.zeros(rows, np.int32),
+        run=np.zeros((1, 3), np.int64),
+    )
+
+
+def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
+    """(threads, slices): the division that takes the least time."""
+    choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
+    sliced = [n for n in range(2, threads + 1) if padded % (n * LANES) == 0 and padded // n >= PANEL // 2]
+    if not sliced or cost.seconds(*choices[-1]) <= min(cost.seconds(n, n) for n in sliced):
+        return choices[-1]
+    latency = meeting_seconds()
+    return min(choices + [(n, n) for n in sliced], key=lambda choice: cost.seconds(choice[0], choice[1], latency))
+
+
+@functools.cache
+def meeting_seconds() -> float:
+    """The time in which two threads meet, measured: 0.1 microseconds where processors share a cache, else more."""
+    gate = np.zeros(2 * GATE, np.int64)
+    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), gate) for rank in range(2)]
+    meetings, best = 2000, np.inf
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(5):
+            begun = time.perf_counter()
+            run_together(rehearse, (meetings,), parts, pool)
+            best = min(best, (time.perf_counter() - begun) / meetings)
+    return float(best)
+
+
+def run_together(
+    kernel: Callable,
+    arguments: tuple[Any, ...],
+    parts: list[Part],
+    pool: ThreadPoolExecutor,
+    exchange: Exchange | None = None,
+) -> None:
+    """Calls a kernel on all parts at once, none on this thread, which can so handle a signal however long they take.
+
+    exchange: sums gradients over the ranks meanwhile.
+    """
+    parts[0].gate[:] = 0
+    if exchange is not None:
+        parts = [part._replace(bell=exchange.bell, answer=exchange.answer) for part in parts]
+    running = [pool.submit(kernel, *arguments, part) for part in parts]
+    if exchange is not None:
+        exchange.serve(running)
+    for part in running:
+        part.result()

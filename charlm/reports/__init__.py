@@ -1,0 +1,1 @@
+"""Curves, pictures and pages made from runs."""

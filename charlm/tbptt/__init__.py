@@ -1,0 +1,1 @@
+"""Truncated backpropagation through time: streams, resets, truncation methods and plans."""

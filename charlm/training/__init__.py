@@ -1,0 +1,1 @@
+"""Training runs: the loop, what it remembers, what it writes."""

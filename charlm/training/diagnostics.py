@@ -1,0 +1,73 @@
+"""Watching training: norms of the gradient by layer, saturated gates, and a plain warning where something is wrong."""
+
+import math
+from collections import deque
+
+import numpy as np
+
+from ..events import Alarm
+from ..nn.parameters import Parameters
+
+_SATURATED = 0.05  # a gate within this distance of 0 or 1 hardly learns: its slope is below a fifth of the largest
+_RECENT = 20  # stretches that a norm is compared with
+_EXPLODES = 100.0  # times the median of the recent ones; with clipping, times the clip
+_VANISHES = 1e-4  # of the output layer's norm per number
+_STUCK = 0.95  # share of saturated gates
+_WORSE = 1.2  # times the loss of guessing
+
+
+def layer_norms(gradients: Parameters) -> dict[str, float]:
+    """The norm of the last update's gradient, before clipping, of each layer's parameters and of the output's."""
+    squares: dict[str, float] = {}
+    for name, view in gradients.named_views():
+        group = "out" if name.startswith("out") else f"layer{int(name.rsplit('_l', 1)[1]) + 1}"
+        squares[group] = squares.get(group, 0.0) + float(np.square(view, dtype=np.float64).sum())
+    return {group: math.sqrt(total) for group, total in squares.items()}
+
+
+def saturation(gates: np.ndarray) -> np.ndarray:
+    """The share of values near 0 or 1 for each layer's gates, (L, G) float64, from their values (L, S, G, H) in [0, 1]."""
+    return ((gates < _SATURATED) | (gates > 1 - _SATURATED)).mean((1, 3))
+
+
+class Watch:
+    """Looks at one stretch of updates after the other."""
+
+    def __init__(self, clip: float, vocabulary: int) -> None:
+        self._clip, self._guessing = clip, math.log(vocabulary)
+        self._norms: deque[float] = deque(maxlen=_RECENT)
+        self._told: set[str] = set()
+
+    def look(
+        self, updates: int, nats: float, norms: np.ndarray, layers: dict[str, float], gates: list[list[float]]
+    ) -> list[Alarm]:
+        """What is new and wrong. nats: mean loss of the stretch; norms: of its updates; layers, gates: after the last."""
+        median = float(np.median(norms))
+        usual = self._clip or (float(np.median(self._norms)) if len(self._norms) >= 3 else math.inf)
+        self._norms.append(median)
+        found = {}
+        if median > _EXPLODES * usual:
+            found["explodes"] = (
+                f"gradients explode: norm {median:.3g}, {'the clip is' if self._clip else 'it was'} {usual:.3g}; "
+                "try a lower --lr, --clip, --cell lstm or gru, or a shorter --k2"
+            )
+        weakest = min(layers, key=lambda name: layers[name])
+        if weakest != "out" and layers[weakest] < _VANISHES * layers["out"]:
+            found["vanishes"] = (
+                f"gradients vanish on their way to {weakest.replace('layer', 'layer ')}: norm {layers[weakest]:.3g}, of the "
+                f"output {layers['out']:.3g}; try --cell lstm or gru, --residual, --layer-norm, or fewer layers"
+            )
+        stuck = max((share for layer in gates for share in layer), default=0.0)
+        if stuck > _STUCK:
+            found["saturates"] = (
+                f"{100 * stuck:.0f} % of a layer's gates (of a tanh cell: its units) are saturated and hardly learn; "
+                "try a lower --lr, --clip or --weight-decay"
+            )
+        if nats > _WORSE * self._guessing:
+            found["diverges"] = (
+                f"training diverges: the loss is {nats:.3g} nats/char, that of guessing {self._guessing:.3g}; "
+                "try a lower --lr, --clip, --cell lstm or gru"
+            )
+        new = [Alarm(updates, kind, message) for kind, message in found.items() if kind not in self._told]
+        self._told |= set(found)
+        return new

@@ -1,0 +1,167 @@
+"""metrics.jsonl: one line for each stretch of updates, for each validation and for each choice of k2."""
+
+import json
+import math
+import os
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..distributed.ranks import Ranks
+from ..events import Alarm
+from ..files import write_atomically
+from ..kernels.buffers import Plan, Reports
+from ..nn.network import Network
+from ..storage.run_directory import METRICS
+from ..tbptt.truncation import Truncation
+from .diagnostics import Watch, layer_norms, saturation
+
+_LOG_CHARS = 1 << 16  # characters that one line sums up
+
+
+@dataclass
+class _Tally:
+    """Sums since the last line. longest: block, in steps."""
+
+    nats: float = 0.0
+    chars: int = 0
+    steps: int = 0
+    updates: int = 0
+    clipped: int = 0
+    longest: int = 0
+
+
+class Journal:
+    """Writes the lines of one run, and keeps what the next one will sum up."""
+
+    def __init__(self, run: Path, chars_per_update: float, clip: float, vocabulary: int, ranks: Ranks) -> None:
+        """ranks: of which the first writes."""
+        self._path, self._clip, self._watch, self._ranks = run / METRICS, clip, Watch(clip, vocabulary), ranks
+        self._every = max(1, int(_LOG_CHARS / chars_per_update))
+        self._tally = _Tally()
+        self._complete_nats: float | None = None
+        self._unvalidated = [0.0, 0]  # nats and characters trained since the last validation
+        self.longest = 0  # block of the run so far, in steps
+        self._lines = 0  # in the file
+        self._waiting: list[str] = []  # lines that could not be written
+
+    @property
+    def updates_left(self) -> int:
+        """Updates until the line is full. A plan is to end there, since the line says what gradients and gates then are."""
+        return self._every - self._tally.updates
+
+    @property
+    def train_nats(self) -> float:
+        """Mean loss of the last full line, or of what there is of the first, per character."""
+        if self._complete_nats is not None:
+            return self._complete_nats
+        return self._tally.nats / self._tally.chars if self._tally.chars else math.nan
+
+    @property
+    def recent_nats(self) -> float:
+        """Mean loss per character of the updates since the last validation."""
+        nats, chars = self._unvalidated
+        return nats / chars if chars else math.nan
+
+    def validated(self) -> None:
+        """Begins anew with what `recent_nats` sums up."""
+        self._unvalidated = [0.0, 0]
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Writes a line, and those that could not be written before; what cannot be written now waits for the next."""
+        if self._ranks.first:
+            self._waiting.append(json.dumps(record) + "\n")
+            self.flush()
+
+    def flush(self, to_disk: bool = False) -> None:
+        """Tries to write the lines that wait: all of them or, with the file as it was, none. to_disk: forces them there."""
+        if not self._ranks.first or (not self._waiting and not to_disk):
+            return
+        try:
+            with self._path.open("ab") as file:
+                size = file.tell()
+                try:
+                    file.write("".join(self._waiting).encode())
+                    file.flush()
+                except OSError:
+                    file.truncate(size)
+                    raise
+                if to_disk:
+                    os.fsync(file.fileno())
+        except OSError:
+            return
+        self._lines, self._waiting = self._lines + len(self._waiting), []
+
+    def add(
+        self, plan: Plan, reports: Reports, chars: list[int], nats: list[float], network: Network, truncation: Truncation,
+        place: dict[str, Any],
+    ) -> list[Alarm]:  # fmt: skip
+        """Takes a plan's updates into account, the characters and loss of each given; a line that is full is written.
+
+        place: where the run is after the plan. Returns what is wrong by it.
+        """
+        tally, alarms = self._tally, []
+        for u, (loss, n) in enumerate(zip(nats, chars, strict=True)):
+            tally.nats += loss
+            tally.chars += n
+            self._unvalidated = [self._unvalidated[0] + loss, self._unvalidated[1] + n]
+            tally.updates += 1
+            tally.clipped += int(0 < self._clip < reports.norm[u])
+            tally.steps += int(plan.steps[u])
+            tally.longest = max(tally.longest, int(plan.steps[u]))
+            if tally.updates == self._every:
+                alarms = self._write(tally, plan, reports, u, network, truncation, place)
+                tally = _Tally()
+        self._tally, self.longest = tally, max(self.longest, int(plan.steps.max()))
+        return alarms
+
+    def _write(
+        self, tally: _Tally, plan: Plan, reports: Reports, u: int, network: Network, truncation: Truncation,
+        place: dict[str, Any],
+    ) -> list[Alarm]:  # fmt: skip
+        nats, number = tally.nats / tally.chars, int(plan.number[u])
+        layers, gates = layer_norms(network.gradients), self._saturation(network)
+        self._complete_nats = nats
+        self.append(
+            {
+                **place,
+                "train_nats": nats,
+                "learning_rate": float(plan.learning_rate[u]),
+                "gradient_norm": float(reports.norm[u]),
+                "clipped": tally.clipped / tally.updates,
+                "gradient_norms": layers,
+                "saturated": gates,
+                **truncation.realised(tally.steps, tally.updates, tally.longest),
+            }
+        )
+        return self._watch.look(number, nats, reports.norm, layers, gates)
+
+    def _saturation(self, network: Network) -> list[list[float]]:
+        """Of all streams, wherever they are."""
+        own = saturation(network.gate_values())
+        return self._ranks.table(own.reshape(-1)).mean(0).reshape(own.shape).tolist()
+
+    # --- going on where a checkpoint stopped --------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs."""
+        return {
+            "tally": list(astuple(self._tally)), "complete_nats": self._complete_nats, "longest": self.longest,
+            "lines": self._lines, "waiting": self._waiting, "unvalidated": self._unvalidated,
+        }  # fmt: skip
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes on from a state: lines that were written after it are removed, they will be made again."""
+        self._tally, self._complete_nats, self.longest = _Tally(*state["tally"]), state["complete_nats"], state["longest"]
+        self._lines, self._waiting = state["lines"], list(state["waiting"])
+        nats, chars = state.get("unvalidated", (0.0, 0))
+        self._unvalidated = [float(nats), int(chars)]
+        self._ranks.on_first(self._remove_later_lines)
+
+    def _remove_later_lines(self) -> None:
+        if self._path.exists():
+            kept = self._path.read_bytes().split(b"\n")[:-1][: self._lines]
+            self._lines = len(kept)
+            write_atomically(self._path, lambda file: file.write(b"".join(line + b"\n" for line in kept)))
+        else:
+            self._lines = 0

@@ -1,0 +1,244 @@
+"""How a run begins: its directory, its corpus, and a trainer that starts, starts over or goes on. And a whole run."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+import numba
+import numpy as np
+
+from .. import __version__
+from ..config.run import RunConfig
+from ..config.settings import Request, Settings, configuration, other_setting, resumed, saving, shaped_as
+from ..corpus.corpus import Corpus, read_corpus, require_shareable
+from ..corpus.sources import is_regular
+from ..distributed.ranks import Ranks
+from ..errors import CheckpointError, ConfigurationError, CorpusError, OtherTextError
+from ..events import Event, Note
+from ..files import Lock, remove_leftovers
+from ..inference.model import Model
+from ..kernels.jit import DIGEST
+from ..kernels.simd import LANES
+from ..nn.parameters import Parameters
+from ..reports.tensorboard import remove_events
+from ..storage.checkpoint import Checkpoint, load, load_run, save
+from ..storage.run_directory import BEST, CONFIG, LAST, METRICS, default_run
+from .defaults import adopt, fit_dropout, fit_streams, require_even, thread_count
+from .trainer import Trainer
+
+_NAMED = 20  # new characters in a message
+
+
+def begin(
+    request: Request,
+    say: Callable[[str], object] = lambda note: None,
+    on_read: Callable[[int], None] = lambda n: None,
+    ranks: Ranks | None = None,
+) -> Trainer:
+    """A trainer that is ready to train. Nothing of an earlier run is removed unless everything asked for is possible.
+
+    say: is told what was found and decided. on_read: as for read_corpus. ranks: who trains together; the first one writes
+    and needs the run's directory. Raises CharlmError.
+    """
+    ranks = ranks or Ranks()
+    ranks.require_same("what is installed differs", _installed())
+    ranks.require_same("what is asked for differs", f"{request.corpus} {request.settings}")
+    lock = ranks.on_first(lambda: _lock(request.run))
+    saved = ranks.from_first(lambda: _saved_run(request))
+    source = None if request.init_from is None else ranks.from_first(lambda: load_run(request.init_from))
+    if source:
+        model = source.config.model
+        request = ranks.everywhere(lambda: replace(request, settings=shaped_as(model, str(source.path), request.settings)))
+    config = ranks.everywhere(lambda: _configuration(request, saved))
+    corpus = ranks.everywhere(lambda: _read(config, request, saved, say, on_read, ranks), node_first=True)
+    ranks.require_same("the corpus differs: its digest is", corpus.digest)
+    config = ranks.everywhere(lambda: _suited(config, request.settings, saved is not None, corpus, say, ranks))
+    parameters = ranks.from_first(lambda: _adopted(source, config, corpus, say)) if source else None
+    threads = thread_count(request.threads, ranks.sharers)
+    trainer = ranks.everywhere(
+        lambda: Trainer(config, corpus, request.run, threads, request.saving, parameters, ranks)
+    )  # fmt: skip
+    if saved is None:
+        trainer.lock = ranks.on_first(lambda: _take(request.run, lock))
+    else:
+        trainer.lock = lock
+        trainer.restore(saved)
+    if ranks.size > 1:
+        ranks.everywhere(trainer.prepare, node_first=True)
+    return trainer
+
+
+def train(
+    corpus: str | Path | Sequence[str | Path],
+    run: str | Path | None = None,
+    *,
+    on_event: Callable[[Event], object] = lambda event: None,
+    resume: bool = False,
+    force: bool = False,
+    init_from: str | Path | None = None,
+    threads: int | None = None,
+    save_every: str = "60s",
+    **settings: Unpack[Settings],
+) -> Model:
+    """Trains a model on text files, read in order as one sequence, and returns the best one that was found.
+
+    run: the directory that is written (default runs/<the first file's stem>); one that holds a run is refused unless
+    resume (go on exactly) or force (start over). on_event: is told what happens (see events.py); where it returns True,
+    training ends, with its state saved. init_from: a run whose parameters to start from. threads: default the
+    processors there are; results do not depend on it. save_every: updates ("500") or seconds ("60s") between saves.
+    settings: named as the options of `charlm train`, such as k1, k2, cell, hidden, minutes; see settings.Settings.
+
+    Raises ConfigurationError for settings that are not allowed, CorpusError, CheckpointError, ResourceError, and
+    DivergenceError when a gradient is not finite.
+    """
+    names = (corpus,) if isinstance(corpus, str | Path) else tuple(corpus)
+    files = tuple(map(str, names))
+    if not files:
+        raise ConfigurationError("corpus: name at least one file")
+    if run == "":
+        raise ConfigurationError("run is empty: name a directory")
+    directory = default_run(files[0]) if run is None else Path(run)
+    start = None if init_from is None else str(init_from)
+    request = Request(files, directory, settings, saving(save_every), threads, resume, force, start)
+    trainer = begin(request, lambda message: on_event(Note(message)))
+    for event in trainer.train():
+        if on_event(event) is True:
+            trainer.request_stop()
+    return Model(load_run(str(directory)), threads)
+
+
+def _installed() -> str:
+    """What the ranks of a job must have in common, or their results would drift apart."""
+    versions = f"charlm {__version__}, numba {numba.__version__}, numpy {np.__version__}"
+    return f"{versions}, kernels {DIGEST[:8]} for vectors of {LANES} numbers"
+
+
+def _configuration(request: Request, saved: Checkpoint | None) -> RunConfig:
+    if saved is None:
+        return configuration(request.settings, request.corpus)
+    return resumed(saved.config, request.settings, request.corpus)
+
+
+def _adopted(
+    source: Checkpoint, config: RunConfig, corpus: Corpus, say: Callable[[str], object]
+) -> Parameters:  # fmt: skip
+    found = adopt(source, config, corpus)
+    kind = "bytes" if config.use_bytes else "characters"
+    more = f" and {len(found.new) - _NAMED:,} more" if len(found.new) > _NAMED else ""
+    rest = f"; new, so with drawn values: {''.join(found.new[:_NAMED])!r}{more}" if found.new else ""
+    say(f"parameters of {source.path}: {found.known:,} of {len(corpus.vocabulary):,} {kind} are known there{rest}")
+    return found.parameters
+
+
+def _saved_run(request: Request) -> Checkpoint | None:
+    """The checkpoint to go on from; refuses a directory that holds a run unless told what to do with it."""
+    run = request.run
+    if request.resume:
+        if not (run / LAST).exists():
+            raise CheckpointError(f"{run}: holds no {LAST} to resume; leave out --resume to start a run there")
+        return load(run / LAST)
+    if not request.force and _holds_a_run(run):
+        raise CheckpointError(f"{run} already holds a run: continue it with --resume, start over with --force, "
+                              "or name another directory with --run")  # fmt: skip
+    return None
+
+
+def install(found: Checkpoint, run: Path, force: bool) -> None:
+    """Makes a run of a model that was not trained here. Raises CheckpointError where there is one, unless forced."""
+    if not force and _holds_a_run(run):
+        raise CheckpointError(f"{run} already holds a run: replace it with --force, or name another with --run")
+    run.mkdir(parents=True, exist_ok=True)
+    lock = _lock(run)
+    _clear(run)
+    (run / LAST).unlink(missing_ok=True)
+    save(run / BEST, found.config, found.vocabulary, found.parameters, found.progress)
+    if lock:
+        lock.release()
+
+
+def _holds_a_run(run: Path) -> bool:
+    return any((run / name).exists() for name in (LAST, BEST, METRICS, CONFIG))
+
+
+def _take(run: Path, lock: Lock | None) -> Lock:
+    """Makes the directory and holds it for a new run."""
+    run.mkdir(parents=True, exist_ok=True)
+    lock = lock or Lock(run)
+    _clear(run)
+    return lock
+
+
+def _lock(run: Path) -> Lock | None:
+    """The directory, if it is there, held for this process alone; what a killed writer left there is removed."""
+    if not run.is_dir():
+        return None
+    lock = Lock(run)
+    remove_leftovers(run)
+    return lock
+
+
+def _clear(run: Path) -> None:
+    """Makes room for a new run. The last checkpoint of an old one stays until that of the new one takes its place."""
+    for name in (BEST, METRICS, CONFIG):
+        (run / name).unlink(missing_ok=True)
+    remove_events(run)
+
+
+def _read(
+    config: RunConfig, request: Request, saved: Checkpoint | None, say: Callable[[str], object],
+    on_read: Callable[[int], None], ranks: Ranks,
+) -> Corpus:  # fmt: skip
+    """The corpus; that of a run which goes on must be the one that it had."""
+    own = config.val_file if saved and "val_file" not in request.settings else None
+    if own is not None and not is_regular(own):
+        raise CorpusError(f"{own}: the run was validated on it, and no regular file of that name is there now: give --val")
+    if ranks.size > 1:
+        require_shareable((*config.corpus, *([config.val_file] if config.val_file is not None else [])))
+    begun = time.monotonic()
+    named = config.corpus, config.use_bytes, config.val_file, config.val_fraction
+    try:
+        digest = saved.corpus_digest if saved else None
+        corpus = read_corpus(*named, on_read, verify=ranks.first_on_node, expected=digest)
+    except OtherTextError as error:
+        raise CorpusError(f"{error}: name the same files, or start over with --force") from None
+    kind = "bytes" if config.use_bytes else "characters"
+    n, v, train = len(corpus.ids), len(corpus.validation), len(corpus.train)
+    if config.val_file is not None:
+        split = f"validation on {config.val_file} ({v:,})"
+    else:
+        split = f"validation on {train:,} to {n:,}" if v else "no validation"
+    say(f"corpus: {n:,} {kind}, {len(corpus.vocabulary):,} distinct; training on 0 to {train:,}, {split}"
+        f" ({time.monotonic() - begun:.1f} s)")  # fmt: skip
+    return corpus
+
+
+def _suited(
+    config: RunConfig, settings: Settings, resumed: bool, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
+) -> RunConfig:  # fmt: skip
+    """The configuration that these ranks can train. resumed: whether it is that of a run that goes on."""
+    if not resumed:
+        config = _fitted(config, settings, corpus, say, ranks)
+    elif "streams" in settings:
+        asked = fit_streams(settings["streams"], True, len(corpus.train) - 1, config.truncation.k1)
+        if asked != config.streams:
+            raise other_setting("streams", settings["streams"], config.streams)
+    require_even(config.streams, ranks.size)
+    return config
+
+
+def _fitted(
+    config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
+) -> RunConfig:  # fmt: skip
+    """The configuration with what the corpus's size and the ranks decide where nothing was asked for."""
+    n, k1, asked = len(corpus.train), config.truncation.k1, "streams" in settings
+    streams, alone = (fit_streams(config.streams, asked, n - 1, k1, size) for size in (ranks.size, 1))
+    if streams < config.streams:
+        why = "since the corpus is small" if streams == alone else f"so that {ranks.size} ranks have equally many"
+        say(f"streams: {streams} instead of {config.streams}, {why}")
+    dropout = fit_dropout(config.model.dropout, "dropout" in settings or config.once, n)
+    if dropout != config.model.dropout:
+        size = "large" if dropout < config.model.dropout else "small"
+        say(f"dropout: {dropout:g} instead of {config.model.dropout:g}, since the corpus is {size}")
+    return replace(config, streams=streams, model=replace(config.model, dropout=dropout))
