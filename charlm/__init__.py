@@ -29,6 +29,8 @@ Nothing heavy is imported until it is used. Errors are CharlmError and what deri
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .version import __version__
+
 if TYPE_CHECKING:
     from .config.settings import Settings
     from .errors import CharlmError, CheckpointError, ConfigurationError, CorpusError, DivergenceError, ResourceError
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
     from .inference.line_scoring import Scored
     from .inference.model import Model, Score, load
     from .training.session import train
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "train": "training.session", "load": "inference.model", "Model": "inference.model", "Score": "inference.model",

@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 
-from .. import __version__
 from ..distributed.launch import is_joint, joined, launched
 from ..errors import CharlmError, ConfigurationError, GateError
+from ..version import __version__
 from .options import perhaps
 from .streams import abandon_output, repair, say
 

@@ -31,7 +31,7 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
     multiply-adds in registers.
     """
     from ..analysis.speed import QUICK, ROWS, Job, peak
-    from ..training.defaults import thread_count
+    from ..system import thread_count
 
     announce_compilation(quiet)
     count = thread_count(threads)

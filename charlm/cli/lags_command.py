@@ -60,8 +60,8 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     from ..analysis.gradient_decay import Profiler
     from ..inference.texts import read_text
     from ..storage.checkpoint import load_run
+    from ..system import thread_count
     from ..tbptt.streams import Resets
-    from ..training.defaults import thread_count
 
     saved = load_run(run)
     ids = read_text(saved, text, can_escape=False).text

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import CharlmError, ResourceError
-from ..nn.parameters import Parameters
-from ..training.defaults import processors
+from ..system import processors
 from .ranks import Exchange, Ranks, T
 
 _PIECES = 4 << 20  # bytes of gradient from which on it is sent layer by layer
@@ -109,9 +108,9 @@ class MPIRanks(Ranks):
                 self._world.Allreduce(self._mpi.IN_PLACE, array.reshape(-1))
                 array *= np.float32(1 / self.size)
 
-    def exchange(self, gradients: Parameters) -> Exchange:
+    def exchange(self, flat: np.ndarray, layers: list[list[np.ndarray]]) -> Exchange:
         """See _Summing."""
-        return _Summing(self._mpi, self._world, gradients, self._several_machines)
+        return _Summing(self._mpi, self._world, flat, layers, self._several_machines)
 
     def require_same(self, what: str, value: Any) -> None:
         """Compares what all have with what the first has."""
@@ -132,11 +131,12 @@ class _Summing:
     gained: a single Allreduce. Between machines it does not block.
     """
 
-    def __init__(self, mpi: Any, world: Any, gradients: Parameters, several_machines: bool) -> None:
+    def __init__(
+        self, mpi: Any, world: Any, flat: np.ndarray, layers: list[list[np.ndarray]], several_machines: bool
+    ) -> None:
         self._mpi, self._world, self._several_machines = mpi, world, several_machines
-        self._flat, layers = gradients.flat.reshape(-1), gradients.by_layer()
-        in_pieces = several_machines and gradients.flat.nbytes >= _PIECES
-        self._layers = layers if in_pieces else [*[[]] * (len(layers) - 1), [self._flat]]
+        in_pieces = several_machines and flat.nbytes >= _PIECES
+        self._layers = layers if in_pieces else [*[[]] * (len(layers) - 1), [flat.reshape(-1)]]
         self._rings, self.bell = os.pipe()
         self.answer, self._answers = os.pipe()
 

@@ -7,12 +7,9 @@ exchanges something is to be called by all ranks, in the same order.
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from ..nn.parameters import Parameters
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -73,8 +70,11 @@ class Ranks:
     def average(self, *arrays: np.ndarray) -> None:
         """Replaces float32 arrays by their mean over the ranks."""
 
-    def exchange(self, gradients: "Parameters") -> Exchange | None:
-        """What sums these gradients over the ranks; None where there is nothing to sum."""
+    def exchange(self, flat: np.ndarray, layers: list[list[np.ndarray]]) -> Exchange | None:
+        """Return what sums the gradient `flat` over the ranks; None for a single rank.
+
+        layers: the stretches of `flat` that a backward pass completes, layer by layer from the top.
+        """
         return None
 
     def require_same(self, what: str, value: Any) -> None:

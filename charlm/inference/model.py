@@ -13,8 +13,8 @@ from ..corpus.vocabulary import Vocabulary
 from ..distributed.ranks import Ranks
 from ..errors import finite
 from ..storage.checkpoint import Checkpoint, load_run
+from ..system import thread_count
 from ..tbptt.streams import Resets, opening_id
-from ..training.defaults import thread_count
 from .dynamic_evaluation import DynamicEvaluator
 from .evaluation import Evaluator
 from .generation import Text, Writer

@@ -7,8 +7,6 @@ from typing import Any
 
 from ..events import Event, Progress, Validation
 
-_PATTERN = "events.out.tfevents.*"
-
 
 class TensorBoard:
     """An on_event for charlm.train: writes to the run's directory; `tensorboard --logdir runs` shows it.
@@ -44,12 +42,6 @@ class TensorBoard:
     def close(self) -> None:
         """Writes what is left."""
         self._writer.close()
-
-
-def remove_events(run: Path) -> None:
-    """Removes the event files of an earlier run."""
-    for path in run.glob(_PATTERN):
-        path.unlink()
 
 
 def _text(tag: str, text: str) -> Any:

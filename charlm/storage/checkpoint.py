@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config.run import GATES, ModelConfig, RunConfig
+from ..config.run import ModelConfig, RunConfig
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CharlmError, CheckpointError
 from ..files import read_json, write_atomically
+from ..nn.shapes import pytorch_shapes
 from .npz import read_archive
 from .run_directory import checkpoint_file, find_run
 
@@ -158,19 +159,6 @@ def require_finite(path: Path, name: str, array: np.ndarray) -> None:
     """Raises CheckpointError for an array that holds NaN or infinity, which charlm never saves."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise CheckpointError(f"{path}: array {name} holds numbers that are not finite, so the file is damaged: use another")
-
-
-def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
-    h, wide = config.hidden, GATES[config.cell] * config.hidden
-    shapes: dict[str, tuple[int, ...]] = {}
-    for layer in range(config.layers):
-        shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)
-        shapes[f"rnn.weight_hh_l{layer}"] = (wide, h)
-        shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
-        if config.layer_norm:
-            shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
-    return shapes | {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
 
 
 def load_run(name: str | None) -> Checkpoint:

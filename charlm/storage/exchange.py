@@ -187,7 +187,7 @@ class _Graph:
 def _onnx_model(saved: Checkpoint) -> Any:
     from onnx import TensorProto, helper
 
-    from .. import __version__
+    from ..version import __version__
 
     config, size = saved.config.model, len(saved.vocabulary)
     arrays, graph = saved.parameters.to_pytorch(), _Graph()

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import CheckpointError, ConfigurationError
 
 LAST, BEST, METRICS, CONFIG = "last.npz", "best.npz", "metrics.jsonl", "config.json"
+EVENTS = "events.out.tfevents.*"  # the pattern of TensorBoard's files
 RUNS = Path("runs")  # where runs lie unless they are put elsewhere
 
 

@@ -9,7 +9,6 @@ from typing import Unpack
 import numba
 import numpy as np
 
-from .. import __version__
 from ..config.run import RunConfig
 from ..config.settings import Request, Settings, configuration, other_setting, resumed, saving, shaped_as
 from ..corpus.corpus import Corpus, read_corpus, require_shareable
@@ -22,11 +21,13 @@ from ..inference.model import Model
 from ..kernels.jit import DIGEST
 from ..kernels.simd import LANES
 from ..nn.parameters import Parameters
-from ..reports.tensorboard import remove_events
 from ..storage.checkpoint import Checkpoint, load, load_run, save
-from ..storage.run_directory import BEST, CONFIG, LAST, METRICS, default_run
-from .defaults import adopt, fit_dropout, fit_streams, require_even, thread_count
+from ..storage.run_directory import BEST, CONFIG, EVENTS, LAST, METRICS, default_run
+from ..system import thread_count
+from ..version import __version__
+from .defaults import fit_dropout, fit_streams, require_even
 from .trainer import Trainer
+from .transfer import adopt
 
 _NAMED = 20  # new characters in a message
 
@@ -183,7 +184,8 @@ def _clear(run: Path) -> None:
     """Makes room for a new run. The last checkpoint of an old one stays until that of the new one takes its place."""
     for name in (BEST, METRICS, CONFIG):
         (run / name).unlink(missing_ok=True)
-    remove_events(run)
+    for path in run.glob(EVENTS):
+        path.unlink()
 
 
 def _read(

@@ -22,11 +22,12 @@ from ..kernels.buffers import Plan, Reports
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer, Schedule
 from ..nn.parameters import Parameters
+from ..nn.shapes import parameter_bytes
 from ..storage.checkpoint import Checkpoint
+from ..system import free_memory, require_memory
 from ..tbptt.streams import Resets, Streams, opening, opening_id
 from ..tbptt.truncation import MEASURED, Position, make_plan, method
 from .checkpointer import Keeper, Parts
-from .defaults import free_memory, least_bytes, require_memory
 from .metrics_log import Journal
 from .state import Standing
 from .validation import Validator, affordable_times, sample_size
@@ -53,7 +54,7 @@ class Trainer:
         """parameters: initial values of another run; drawn from the seed when left out. ranks: who trains together."""
         self.config, self.corpus, self.run, self.ranks = config, corpus, run, ranks or Ranks()
         self._saving = saving
-        require_memory(self.ranks.sharers * least_bytes(config.model, len(corpus.vocabulary)))
+        require_memory(self.ranks.sharers * 2 * parameter_bytes(config.model, len(corpus.vocabulary)))
         self.parameters = parameters or Parameters(config.model, len(corpus.vocabulary))
         if parameters is None:
             self.parameters.initialise(config.seed)
@@ -63,7 +64,11 @@ class Trainer:
             self.parameters, self.streams.own, cut.block, cut.window, cut.older_losses > 0, config.seed, threads,
             memory=config.truncation.memory * 10**6, first=self.streams.first,
         )  # fmt: skip
-        self._exchange = self.ranks.exchange(self.network.gradients) if config.sync_every == 1 else None
+        self._exchange = (
+            self.ranks.exchange(self.network.gradients.flat, self.network.gradients.by_layer())
+            if config.sync_every == 1
+            else None
+        )
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)

@@ -25,7 +25,7 @@ import click
 import numpy as np
 
 from charlm.analysis.speed import Job, Row
-from charlm.training.defaults import thread_count
+from charlm.system import thread_count
 
 from ..mpiexec import CHARLM, environment
 from ..mpiexec import command as on_ranks

@@ -1,0 +1,23 @@
+"""Shapes of a network's parameters, known without making them. Imports neither NumPy nor Numba."""
+
+import math
+
+from ..config.run import GATES, ModelConfig
+
+
+def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
+    h, wide = config.hidden, GATES[config.cell] * config.hidden
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in range(config.layers):
+        shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)
+        shapes[f"rnn.weight_hh_l{layer}"] = (wide, h)
+        shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
+        if config.layer_norm:
+            shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
+    return shapes | {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
+
+
+def parameter_bytes(config: ModelConfig, vocabulary: int) -> int:
+    """Return the memory of a network's float32 parameters. vocabulary: V."""
+    return 4 * sum(math.prod(shape) for shape in pytorch_shapes(config, vocabulary).values())

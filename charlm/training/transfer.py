@@ -1,0 +1,43 @@
+"""Parameters for a new run that start from another run's."""
+
+from typing import NamedTuple
+
+from ..config.run import RunConfig
+from ..corpus.corpus import Corpus
+from ..errors import CheckpointError
+from ..nn.parameters import Parameters
+from ..storage.checkpoint import Checkpoint
+
+
+class Adopted(NamedTuple):
+    """Parameters that start from another run's. known: characters of the corpus that it knew; new: those that it did not."""
+
+    parameters: Parameters
+    known: int
+    new: list[str]
+
+
+def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Adopted:
+    """Parameters for a new run that start from another's of the same shape.
+
+    Characters that the other did not know keep their drawn values. Raises CheckpointError.
+    """
+    if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
+        theirs, ours = ("bytes", "characters") if source.vocabulary.uses_bytes else ("characters", "bytes")
+        advice = "give --bytes" if theirs == "bytes" else "leave --bytes out"
+        raise CheckpointError(f"{source.path}: its model reads {theirs}, this run {ours}: {advice}")
+    parameters = Parameters(config.model, len(corpus.vocabulary))
+    parameters.initialise(config.seed)
+    arrays, old = parameters.to_pytorch(), source.parameters.to_pytorch()
+    there = source.vocabulary.encode_each(corpus.vocabulary)
+    known = there >= 0
+    for name, array in old.items():
+        if name == "rnn.weight_ih_l0":
+            arrays[name][:, known] = array[:, there[known]]
+        elif name.startswith("out."):
+            arrays[name][known] = array[there[known]]
+        else:
+            arrays[name] = array
+    parameters.load_pytorch(arrays, str(source.path))
+    new = [character for character, is_known in zip(corpus.vocabulary.characters or [], known, strict=False) if not is_known]
+    return Adopted(parameters, int(known.sum()), new)
