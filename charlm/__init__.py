@@ -29,7 +29,7 @@ Nothing heavy is imported until it is used. Errors are CharlmError and what deri
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .version import __version__
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .config.settings import Settings

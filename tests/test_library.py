@@ -36,9 +36,9 @@ def test_docstrings_show_what_happens(folder: Path) -> None:
     assert (found.failed, found.attempted > 8) == (0, True)
     shared = {"charlm": charlm, "model": charlm.load("runs/rain")}
     tried = 0
-    for module in pkgutil.iter_modules(charlm.__path__):
-        if module.name != "__main__":
-            result = doctest.testmod(importlib.import_module(f"charlm.{module.name}"), extraglobs=shared)
+    for module in pkgutil.walk_packages(charlm.__path__, "charlm."):
+        if module.name != "charlm.__main__":
+            result = doctest.testmod(importlib.import_module(module.name), extraglobs=shared)
             assert result.failed == 0, module.name
             tried += result.attempted
     assert tried >= 10

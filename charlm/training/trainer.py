@@ -64,11 +64,9 @@ class Trainer:
             self.parameters, self.streams.own, cut.block, cut.window, cut.older_losses > 0, config.seed, threads,
             memory=config.truncation.memory * 10**6, first=self.streams.first,
         )  # fmt: skip
-        self._exchange = (
-            self.ranks.exchange(self.network.gradients.flat, self.network.gradients.by_layer())
-            if config.sync_every == 1
-            else None
-        )
+        gradients = self.network.gradients
+        in_step = config.sync_every == 1
+        self._exchange = self.ranks.exchange(gradients.flat, gradients.by_layer()) if in_step else None
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)

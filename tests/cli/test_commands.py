@@ -387,7 +387,7 @@ def test_bad_input(run: Run, corpus: Path, arguments: tuple[str, ...], code: int
 
 
 def test_a_run_that_cannot_fit_is_refused(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charlm.training.defaults.free_memory", lambda: 4e6)
+    monkeypatch.setattr("charlm.system.free_memory", lambda: 4e6)
     result = run("train", "corpus.txt", "--quiet")
     assert result.code == 1
     assert re.fullmatch(r"Error: training would take 0.0 GiB of memory, this machine has 0.0 free: .*\n", result.err)
