@@ -41,17 +41,39 @@ if TYPE_CHECKING:
     from .training.session import train
 
 _HOMES = {
-    "train": "training.session", "load": "inference.model", "Model": "inference.model", "Score": "inference.model",
-    "Scored": "inference.line_scoring", "Text": "inference.generation", "Settings": "config.settings",
+    "train": "training.session",
+    "load": "inference.model",
+    "Model": "inference.model",
+    "Score": "inference.model",
+    "Scored": "inference.line_scoring",
+    "Text": "inference.generation",
+    "Settings": "config.settings",
     **dict.fromkeys(("Adaptation", "Alarm", "Event", "Note", "Progress", "Validation"), "events"),
-    **dict.fromkeys(("CharlmError", "CheckpointError", "ConfigurationError", "CorpusError", "DivergenceError",
-                     "ResourceError"), "errors"),
-}  # fmt: skip
+    **dict.fromkeys(
+        ("CharlmError", "CheckpointError", "ConfigurationError", "CorpusError", "DivergenceError", "ResourceError"), "errors"
+    ),
+}
 __all__ = [
-    "Adaptation", "Alarm", "CharlmError", "CheckpointError", "ConfigurationError", "CorpusError", "DivergenceError",
-    "Event", "Model", "Note", "Progress", "ResourceError", "Score", "Scored", "Settings", "Text", "Validation", "load",
+    "Adaptation",
+    "Alarm",
+    "CharlmError",
+    "CheckpointError",
+    "ConfigurationError",
+    "CorpusError",
+    "DivergenceError",
+    "Event",
+    "Model",
+    "Note",
+    "Progress",
+    "ResourceError",
+    "Score",
+    "Scored",
+    "Settings",
+    "Text",
+    "Validation",
+    "load",
     "train",
-]  # fmt: skip
+]
 
 
 def __getattr__(name: str) -> Any:

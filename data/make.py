@@ -53,9 +53,11 @@ def main() -> None:
         text, known = gather(Path(sysconfig.get_paths()["stdlib"]), SIZE), ""
     else:
         made: dict[str, Source] = {
-            "markov": Markov(a.order), "again": Again(a.distance), "brackets": Brackets(depth=a.depth),
+            "markov": Markov(a.order),
+            "again": Again(a.distance),
+            "brackets": Brackets(depth=a.depth),
             "counter": Counter(noise=a.noise),
-        }  # fmt: skip
+        }
         try:
             text = write(made[a.source], a.length, a.seed)
         except ValueError as error:

@@ -23,9 +23,12 @@ Mpi = Callable[..., subprocess.CompletedProcess[str]]
 def environment() -> dict[str, str]:
     """For Open MPI's mpiexec, which wants to be asked by root (containers), and for more ranks than processors."""
     return {
-        **os.environ, "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe", "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+        **os.environ,
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "PYTHONPATH": str(ROOT),
+    }
 
 
 def command(*arguments: object, ranks: int = 2) -> list[str]:

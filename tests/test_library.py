@@ -65,8 +65,28 @@ def test_train_is_what_the_command_does(folder: Path) -> None:
     """The same run bit for bit; the callback hears everything, and can end it."""
     events: list[charlm.Event] = []
     model = charlm.train("corpus.txt", "a", on_event=events.append, threads=1, **small(updates=30))
-    command = [sys.executable, "-m", "charlm", "train", "corpus.txt", "--run", "b", "--updates", "30", "--hidden", "16",
-               "--layers", "1", "--k1", "8", "--streams", "4", "--dropout", "0", "-q"]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "charlm",
+        "train",
+        "corpus.txt",
+        "--run",
+        "b",
+        "--updates",
+        "30",
+        "--hidden",
+        "16",
+        "--layers",
+        "1",
+        "--k1",
+        "8",
+        "--streams",
+        "4",
+        "--dropout",
+        "0",
+        "-q",
+    ]
     subprocess.run(command, check=True, capture_output=True)
     other = charlm.load("b")
     assert np.array_equal(model.checkpoint.parameters.flat, other.checkpoint.parameters.flat)

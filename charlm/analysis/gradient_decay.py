@@ -10,11 +10,11 @@ from ..kernels.buffers import Plan
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
-from ..tbptt.decay import Profile
+from ..tbptt.decay import DecayProfile
 from ..tbptt.streams import Ids, Resets, Streams
 
 
-class Profiler:
+class GradientDecay:
     """Measures profiles of some parameters' current values; keeps its network from one to the next."""
 
     def __init__(self, parameters: Parameters, lags: int, streams: int = 8, threads: int = 1) -> None:
@@ -29,9 +29,13 @@ class Profiler:
         return self._net.all_bytes()
 
     def measure(
-        self, ids: Ids, resets: Resets, losses: int, random: np.random.Generator,
+        self,
+        ids: Ids,
+        resets: Resets,
+        losses: int,
+        random: np.random.Generator,
         on_done: Callable[[int], None] = lambda n: None,
-    ) -> Profile:  # fmt: skip
+    ) -> DecayProfile:
         """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
 
         Before each window as many characters are read again as it has, so that its state is what training would have.
@@ -42,13 +46,13 @@ class Profiler:
         for _ in range(-(-losses // net.streams)):
             begin = random.integers(0, len(ids) - 2 * n, net.streams)
             net.clear_state()
-            reports = net.train(self._plan(ids, resets, begin), self._rule, lags=n)
-            if not reports.applied.all():
+            stats = net.train(self._plan(ids, resets, begin), self._rule, lags=n)
+            if not stats.applied.all():
                 raise DivergenceError("a gradient is not finite: the model's parameters are too large to compute with")
-            found.append(reports.lags[1])
+            found.append(stats.lags[1])
             on_done(net.streams)
         squares = np.concatenate(found, axis=3).sum(2)  # slices
-        return Profile(*np.moveaxis(np.sqrt(squares), 1, 0))
+        return DecayProfile(*np.moveaxis(np.sqrt(squares), 1, 0))
 
     def _plan(self, ids: Ids, resets: Resets, begin: np.ndarray) -> Plan:
         """Two blocks: one to warm up, and one of whose last loss the errors go back over all of it."""
@@ -57,6 +61,15 @@ class Profiler:
         return Plan(
             ids=np.stack([ids[b : b + 2 * n + 1] for b in begin.tolist()], axis=1).astype(np.int32),
             resets=np.concatenate([resets.read(whole, ids, b, b + 2 * n) for b in begin.tolist()], axis=1),
-            link=np.ones(2 * n, np.float32), first_step=0, epoch_base=0, origin=np.array([0, n]), start=np.array([0, n]),
-            steps=n * each, window=np.array([1, n]), losses=each, weight=1.0 * each, learning_rate=0.0 * each, number=each,
-        )  # fmt: skip
+            gradient_scale=np.ones(2 * n, np.float32),
+            first_step=0,
+            epoch_base=0,
+            origin=np.array([0, n]),
+            start=np.array([0, n]),
+            steps=n * each,
+            reach=np.array([1, n]),
+            losses=each,
+            weight=1.0 * each,
+            learning_rate=0.0 * each,
+            number=each,
+        )

@@ -128,12 +128,20 @@ class Job:
         config, n = TruncationConfig(row.k1, row.k2), len(starts)
         self._updates += n
         return Plan(
-            ids=self._ids, resets=self._resets, link=np.ones(self._steps, np.float32), first_step=0, epoch_base=0,
-            origin=np.zeros(n, np.int64), start=starts,
-            steps=np.full(n, config.k1), window=np.minimum(config.k2, starts + config.k1), losses=np.full(n, config.k1),
-            weight=np.full(n, 1 / (row.streams * config.k1)), learning_rate=np.full(n, 1e-3),
+            ids=self._ids,
+            resets=self._resets,
+            gradient_scale=np.ones(self._steps, np.float32),
+            first_step=0,
+            epoch_base=0,
+            origin=np.zeros(n, np.int64),
+            start=starts,
+            steps=np.full(n, config.k1),
+            reach=np.minimum(config.k2, starts + config.k1),
+            losses=np.full(n, config.k1),
+            weight=np.full(n, 1 / (row.streams * config.k1)),
+            learning_rate=np.full(n, 1e-3),
             number=self._updates + np.arange(n),
-        )  # fmt: skip
+        )
 
     def rate(self, seconds: float) -> float:
         """Characters a second over at least `seconds`."""

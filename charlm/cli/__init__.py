@@ -65,9 +65,7 @@ class _Group(click.Group):
             return None
         return importlib.import_module(f".{cmd_name}_command", __package__).command
 
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:  # fmt: skip
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Names the command that was perhaps meant."""
         try:
             return super().resolve_command(ctx, args)

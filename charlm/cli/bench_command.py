@@ -13,9 +13,12 @@ from .progress import announce_compilation
 @click.option("--quick", is_flag=True, help="A few kinds of work, in some 15 seconds once compiled.")
 @click.option("--rounds", type=Number(1, 10_000), default=5, show_default=True, help="Measurements of each.")
 @click.option(
-    "--seconds", type=Number(0, 3_600, is_whole=False, excluded=(0,)), default=1.0, show_default=True,
+    "--seconds",
+    type=Number(0, 3_600, is_whole=False, excluded=(0,)),
+    default=1.0,
+    show_default=True,
     help="Length of a measurement.",
-)  # fmt: skip
+)
 @threads_option
 @json_option
 @quiet_option
@@ -54,8 +57,14 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
         spread = (max(rates) - min(rates)) / rate
         if as_json:
             print_json(
-                {"work": row.name, "threads": row.threads or count, "chars_per_second": rate, "spread": spread,
-                 "gflops": rate * row.flops / 1e9, "share_of_peak": share}
-            )  # fmt: skip
+                {
+                    "work": row.name,
+                    "threads": row.threads or count,
+                    "chars_per_second": rate,
+                    "spread": spread,
+                    "gflops": rate * row.flops / 1e9,
+                    "share_of_peak": share,
+                }
+            )
         else:
             click.echo(f"| {row.name} | {rate:,.0f} | {spread:.0%} | {rate * row.flops / 1e9:,.1f} | {share:.0%} |")

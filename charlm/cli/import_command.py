@@ -12,18 +12,30 @@ from .options import Command, json_option, print_json, quiet_option, require
 @click.command("import", cls=Command, makes_files=True, short_help="Make a run of a PyTorch model.")
 @click.argument("model", type=click.Path(dir_okay=False))
 @click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<the file's stem>).")
-@click.option("--vocabulary", type=click.Path(dir_okay=False), default=None, metavar="FILE",
-              help="A JSON list of the characters in id order, or an object from characters to ids.")  # fmt: skip
+@click.option(
+    "--vocabulary",
+    type=click.Path(dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="A JSON list of the characters in id order, or an object from characters to ids.",
+)
 @click.option("--bytes", "use_bytes", is_flag=True, help="The model's ids are bytes.")
-@click.option("--activation", type=click.Choice(ACTIVATIONS), default="tanh", show_default=True,
-              help="Activation of an nn.RNN.")  # fmt: skip
+@click.option(
+    "--activation", type=click.Choice(ACTIVATIONS), default="tanh", show_default=True, help="Activation of an nn.RNN."
+)
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
 @json_option
 @quiet_option
 def command(
-    model: str, run: str | None, vocabulary: str | None, use_bytes: bool, activation: str, force: bool, as_json: bool,
+    model: str,
+    run: str | None,
+    vocabulary: str | None,
+    use_bytes: bool,
+    activation: str,
+    force: bool,
+    as_json: bool,
     quiet: bool,
-) -> None:  # fmt: skip
+) -> None:
     """Make a run of MODEL, a PyTorch state dict in safetensors: nn.RNN, nn.LSTM or nn.GRU, and nn.Linear.
 
     An nn.Embedding before them is multiplied into the first layer. The modules' names do not matter. Files that charlm
@@ -49,7 +61,15 @@ def command(
     install(found, target, force)
     network = found.config.model
     if as_json:
-        print_json({"run": str(target), "cell": network.cell, "layers": network.layers, "hidden": network.hidden,
-                    "vocabulary": len(found.vocabulary), "parameters": found.parameters.count})  # fmt: skip
+        print_json(
+            {
+                "run": str(target),
+                "cell": network.cell,
+                "layers": network.layers,
+                "hidden": network.hidden,
+                "vocabulary": len(found.vocabulary),
+                "parameters": found.parameters.count,
+            }
+        )
     else:
         click.echo(f"{target}: {network.cell}, {network.layers} x {network.hidden}, {found.parameters.count:,} parameters")

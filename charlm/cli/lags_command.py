@@ -24,7 +24,7 @@ from .options import (
 from .progress import announce_compilation, bar
 
 if TYPE_CHECKING:
-    from ..tbptt.decay import Profile
+    from ..tbptt.decay import DecayProfile
 
 
 @click.command("lags", cls=Command, short_help="Show how far gradients reach, and the k2 that follows.")
@@ -33,9 +33,13 @@ if TYPE_CHECKING:
 @click.option("-n", "--length", type=Number(2, 1_000_000), default=512, show_default=True, help="Steps back, at most.")
 @click.option("--losses", type=Number(1, 1_000_000), default=256, show_default=True, help="Losses followed back.")
 @click.option(
-    "--bias-tolerance", type=Number(0, 1, is_whole=False, excluded=(0, 1)), default=0.1, show_default=True,
-    metavar="D", help="Relative bias that the recommended k2 may have.",
-)  # fmt: skip
+    "--bias-tolerance",
+    type=Number(0, 1, is_whole=False, excluded=(0, 1)),
+    default=0.1,
+    show_default=True,
+    metavar="D",
+    help="Relative bias that the recommended k2 may have.",
+)
 @click.option("-o", "--output", type=click.Path(dir_okay=False), default=None, help="Draw a picture (.svg or .png).")
 @click.option("--seed", type=Number(0, LARGEST_SEED), default=0, show_default=True, help="Of the places in the text.")
 @threads_option
@@ -57,7 +61,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     announce_compilation(o["quiet"])
     import numpy as np
 
-    from ..analysis.gradient_decay import Profiler
+    from ..analysis.gradient_decay import GradientDecay
     from ..inference.texts import read_text
     from ..storage.checkpoint import load_run
     from ..system import thread_count
@@ -71,7 +75,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     if lags < o["length"]:
         note(f"length: {lags} instead of {o['length']}, since the text is short", o["quiet"])
     resets = Resets.of_run(saved.config, saved.vocabulary)
-    profiler = Profiler(saved.parameters, lags, threads=thread_count(o["threads"]))
+    profiler = GradientDecay(saved.parameters, lags, threads=thread_count(o["threads"]))
     with bar("following losses", o["losses"], "", o["quiet"]) as done:
         profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]), done)
     k1 = saved.config.truncation.k1
@@ -93,7 +97,7 @@ def _shown(n: int) -> list[int]:
     return sorted({2**i for i in range(n.bit_length()) if 2**i < n} | {n - 1})
 
 
-def _table(profile: "Profile") -> list[str]:
+def _table(profile: "DecayProfile") -> list[str]:
     """Mean norms by lag, with the tenth and ninth decile of all layers together, and what k2 = lag leaves out."""
     import numpy as np
 
@@ -111,7 +115,7 @@ def _table(profile: "Profile") -> list[str]:
     return lines
 
 
-def _sentence(profile: "Profile", k1: int, tolerance: float) -> str:
+def _sentence(profile: "DecayProfile", k1: int, tolerance: float) -> str:
     """What the profile says, in words."""
     rate, n = profile.rate, len(profile.phi)
     if rate >= 1:
@@ -129,7 +133,7 @@ def _sentence(profile: "Profile", k1: int, tolerance: float) -> str:
     return f"gradients vanish: beyond {n // 2} steps their norm falls {half} ({rate:.4f} a step); {advice}"
 
 
-def _as_json(profile: "Profile", k1: int, tolerance: float) -> dict[str, Any]:
+def _as_json(profile: "DecayProfile", k1: int, tolerance: float) -> dict[str, Any]:
     import numpy as np
 
     known = lambda values: [float(v) if math.isfinite(v) else None for v in values]  # noqa: E731

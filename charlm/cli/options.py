@@ -32,10 +32,15 @@ class Command(click.Command):
         self._makes_files = makes_files
         self.params.append(
             click.Option(
-                ["--config"], type=click.Path(dir_okay=False), is_eager=True, expose_value=False, callback=_read_config,
-                metavar="FILE", help="TOML file with options: a table for each command, such as [train].",
+                ["--config"],
+                type=click.Path(dir_okay=False),
+                is_eager=True,
+                expose_value=False,
+                callback=_read_config,
+                metavar="FILE",
+                help="TOML file with options: a table for each command, such as [train].",
             )
-        )  # fmt: skip
+        )
         for option in self.params:
             if isinstance(option, click.Option):
                 option.envvar = [variable(self.name or "", name) for name in long_names(option)]

@@ -19,17 +19,28 @@ _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 
 @click.command("plot", cls=Command, short_help="Draw how training went.")
 @click.argument("run", nargs=-1, metavar="[RUN...]", shell_complete=complete_run)
-@click.option("-o", "--output", type=click.Path(dir_okay=False), default=None, metavar="FILE",
-              help="Draw a picture (.svg, .png) or a page with samples (.html); else text for the terminal.")  # fmt: skip
-@click.option("--against", type=click.Choice(tuple(_AGAINST)), default="updates", show_default=True,
-              help="What the text plot's horizontal axis is; a picture has all three.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="Draw a picture (.svg, .png) or a page with samples (.html); else text for the terminal.",
+)
+@click.option(
+    "--against",
+    type=click.Choice(tuple(_AGAINST)),
+    default="updates",
+    show_default=True,
+    help="What the text plot's horizontal axis is; a picture has all three.",
+)
 @click.option("--samples", is_flag=True, help="Print the text that each validation kept.")
 @json_option
 @quiet_option
 @click.pass_context
 def command(
     ctx: click.Context, /, run: tuple[str, ...], output: str | None, against: str, samples: bool, as_json: bool, quiet: bool
-) -> None:  # fmt: skip
+) -> None:
     """Draw the loss of runs in bits per character, on training text and on what was held out.
 
     A picture shows it against updates, characters and time, and the learning rate, the gradient's norm and the share of
@@ -76,8 +87,9 @@ def _print_samples(found: "list[Curves]", as_json: bool) -> None:
     for curves in found:
         for line, bits in zip(curves.validation, curves.bits("validation"), strict=True):
             if as_json:
-                print_json({"run": str(curves.run), "updates": line["updates"], "bits_per_char": bits,
-                            "sample": line["sample"]})  # fmt: skip
+                print_json(
+                    {"run": str(curves.run), "updates": line["updates"], "bits_per_char": bits, "sample": line["sample"]}
+                )
             else:
                 click.echo(f"--- {curves.run}, update {line['updates']:,}, {bits:.4f} bits/char")
                 click.echo(line["sample"])

@@ -99,9 +99,13 @@ class Display:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=1.0, file=sys.stderr, leave=False, dynamic_ncols=True, smoothing=0.05,
+                total=1.0,
+                file=sys.stderr,
+                leave=False,
+                dynamic_ncols=True,
+                smoothing=0.05,
                 bar_format="{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}",
-            )  # fmt: skip
+            )
 
     def show(self, event: "Event") -> None:
         """Takes one event of a run."""
@@ -121,16 +125,20 @@ class Display:
             best = "best" if event.improved else f"best {event.best_val_nats:.4f}"
             bits = event.val_nats / math.log(2)
             training = "" if math.isnan(event.train_nats) else f", training {event.train_nats:.4f}"
-            self._line(f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
-                       f"{bits:.4f} bits/char ({best}){training}")  # fmt: skip
+            self._line(
+                f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
+                f"{bits:.4f} bits/char ({best}){training}"
+            )
             return
         if event.seconds == 0:
             return  # the first update, which is not timed
         if not self._estimated and event.seconds >= _MEASURED_SECONDS and event.share < 1:
             self._estimated = True
             self._line(_estimate(event))
-        text = (f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
-                f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}")  # fmt: skip
+        text = (
+            f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
+            f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}"
+        )
         if self._bar is not None:
             self._bar.set_postfix_str(text, refresh=False)
             self._bar.update(min(1.0, event.share) - self._bar.n)
@@ -153,8 +161,10 @@ def _estimate(event: "Progress") -> str:
     whole = 1 / event.share
     seconds = whole * event.seconds * (1 + event.validating)
     validations = ", validations included," if event.validating else ""
-    return (f"estimate: {duration(seconds)}{validations} for {whole * event.updates:,.0f} updates, "
-            f"{whole * event.epochs:.2f} epochs, at {event.chars_per_second / 1000:.0f}k char/s")  # fmt: skip
+    return (
+        f"estimate: {duration(seconds)}{validations} for {whole * event.updates:,.0f} updates, "
+        f"{whole * event.epochs:.2f} epochs, at {event.chars_per_second / 1000:.0f}k char/s"
+    )
 
 
 def _reason(event: "Adaptation") -> str:
@@ -187,8 +197,16 @@ def bar(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Callab
     if not quiet and is_terminal():
         from tqdm import tqdm
 
-        with tqdm(desc=what, total=total, unit=unit, unit_scale=True, file=sys.stderr, leave=False, dynamic_ncols=True,
-                  delay=_PATIENCE_SECONDS) as shown:  # fmt: skip
+        with tqdm(
+            desc=what,
+            total=total,
+            unit=unit,
+            unit_scale=True,
+            file=sys.stderr,
+            leave=False,
+            dynamic_ncols=True,
+            delay=_PATIENCE_SECONDS,
+        ) as shown:
             yield lambda n: (shown.update(n), None)[1]
         return
     done, last = 0, time.monotonic()

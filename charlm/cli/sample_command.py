@@ -35,33 +35,61 @@ _PIECE = 1 << 22  # characters of the corpus decoded at a time
 @run_argument
 @section(
     "What is written",
-    click.option("-n", "--length", type=Number(0, MOST_STEPS), default=500, show_default=True,
-                 help="Characters to generate."),
+    click.option(
+        "-n", "--length", type=Number(0, MOST_STEPS), default=500, show_default=True, help="Characters to generate."
+    ),
     click.option("--prime", default=None, metavar="TEXT", help="Text to continue; it is printed too."),
     click.option("--prime-file", default=None, metavar="F|-", help="Text to continue, from a file or standard input."),
-    click.option("--until", "--stop", "until", default=None, metavar="TEXT", help="End a text where this appears (it is "
-                 "printed)."),
-    click.option("--min-length", type=Number(0, MOST_STEPS), default=0, metavar="N",
-                 help="Only texts of at least N characters before --until."),
-    click.option("--count", type=Number(1, 1_000_000_000), default=None, help="Texts to generate, each ended by its line's "
-                 "end where the model reads lines as sequences of their own (--reset line)."),
-    click.option("--unseen", is_flag=True, help="Only texts that are no whole line of the training "
-                 "corpus (or no whole sequence, where another text ends one)."),
-)  # fmt: skip
+    click.option(
+        "--until", "--stop", "until", default=None, metavar="TEXT", help="End a text where this appears (it is printed)."
+    ),
+    click.option(
+        "--min-length",
+        type=Number(0, MOST_STEPS),
+        default=0,
+        metavar="N",
+        help="Only texts of at least N characters before --until.",
+    ),
+    click.option(
+        "--count",
+        type=Number(1, 1_000_000_000),
+        default=None,
+        help="Texts to generate, each ended by its line's "
+        "end where the model reads lines as sequences of their own (--reset line).",
+    ),
+    click.option(
+        "--unseen",
+        is_flag=True,
+        help="Only texts that are no whole line of the training corpus (or no whole sequence, where another text ends one).",
+    ),
+)
 @section(
     "How characters are chosen",
-    click.option("--temperature", type=float, default=1.0, show_default=True,
-                 help="0 (or below 1e-6): always the most likely."),
-    click.option("--top-k", type=int, default=0,
-                 help="Draw from the k most likely characters only (0: all), and those as likely as the k-th."),
-    click.option("--top-p", type=float, default=1.0,
-                 help="Draw from the smallest set of likeliest characters whose probabilities add up to this share, "
-                 "with --top-k of what that leaves."),
-    click.option("--beam", type=Number(1, 65_536), default=None, metavar="N", help="Draw nothing: search for the most "
-                 "likely text with a beam of N."),
-    click.option("--seed", type=int, default=None,
-                 help="Makes the text repeatable (default: another one each time)."),
-)  # fmt: skip
+    click.option(
+        "--temperature", type=float, default=1.0, show_default=True, help="0 (or below 1e-6): always the most likely."
+    ),
+    click.option(
+        "--top-k",
+        type=int,
+        default=0,
+        help="Draw from the k most likely characters only (0: all), and those as likely as the k-th.",
+    ),
+    click.option(
+        "--top-p",
+        type=float,
+        default=1.0,
+        help="Draw from the smallest set of likeliest characters whose probabilities add up to this share, "
+        "with --top-k of what that leaves.",
+    ),
+    click.option(
+        "--beam",
+        type=Number(1, 65_536),
+        default=None,
+        metavar="N",
+        help="Draw nothing: search for the most likely text with a beam of N.",
+    ),
+    click.option("--seed", type=int, default=None, help="Makes the text repeatable (default: another one each time)."),
+)
 @threads_option
 @json_option
 @quiet_option
@@ -150,9 +178,14 @@ def _print(texts: "list[Text] | Any", as_json: bool) -> None:
         if as_json:
             log_probabilities = [-nats for nats in each.nats.tolist()]
             print_json(
-                {"text": each.text, "prime": each.prime, "ended": each.ended, "log_probability": sum(log_probabilities),
-                 "log_probabilities": log_probabilities}
-            )  # fmt: skip
+                {
+                    "text": each.text,
+                    "prime": each.prime,
+                    "ended": each.ended,
+                    "log_probability": sum(log_probabilities),
+                    "log_probabilities": log_probabilities,
+                }
+            )
         else:
             click.echo(each.text, nl=not each.text.endswith("\n"))
 

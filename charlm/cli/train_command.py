@@ -41,94 +41,194 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     "Truncated backpropagation through time",
     click.option("--k1", type=int, default=None, show_default="64", help="Steps per update."),
     click.option("--k2", type=int, default=None, help="Steps that errors go back from an update (default: k1)."),
-    click.option("--truncation", type=click.Choice(TRUNCATIONS), default=DEFAULTS["truncation"], show_default=True,
-                 help="Losses that an update takes: the newest k1 steps', or the whole window's; artbp: cuts at random, "
-                 "without bias; adaptive: a k2 chosen by measurement."),
-    click.option("--mean-length", type=float, default=None, metavar="L0",
-                 help="Mean length of artbp's segments (default: 64)."),
-    click.option("--tail", type=float, default=None, metavar="A",
-                 help="Tail exponent: P(segment length = n) falls as n^-A (default: 6)."),
-    click.option("--max-length", type=int, default=None,
-                 help="Longest segment of artbp, which biases it (default 0: none)."),
-    click.option("--bias-tolerance", type=float, default=None, metavar="D",
-                 help="Relative bias for adaptive (default: 0.1)."),
+    click.option(
+        "--truncation",
+        type=click.Choice(TRUNCATIONS),
+        default=DEFAULTS["truncation"],
+        show_default=True,
+        help="Losses that an update takes: the newest k1 steps', or the whole window's; artbp: cuts at random, "
+        "without bias; adaptive: a k2 chosen by measurement.",
+    ),
+    click.option(
+        "--mean-length", type=float, default=None, metavar="L0", help="Mean length of artbp's segments (default: 64)."
+    ),
+    click.option(
+        "--tail",
+        type=float,
+        default=None,
+        metavar="A",
+        help="Tail exponent: P(segment length = n) falls as n^-A (default: 6).",
+    ),
+    click.option(
+        "--max-length", type=int, default=None, help="Longest segment of artbp, which biases it (default 0: none)."
+    ),
+    click.option(
+        "--bias-tolerance", type=float, default=None, metavar="D", help="Relative bias for adaptive (default: 0.1)."
+    ),
     click.option("--max-k2", type=int, default=None, help="Largest k2 of adaptive (default: 8 times k1)."),
-    click.option("--memory", type=int, default=DEFAULTS["memory"], metavar="MB",
-                 help="Memory for activations; longer blocks are computed twice (default 0: no limit)."),
-    click.option("--reset", type=click.Choice(("never", "epoch", "block", "line")), default=DEFAULTS["reset"],
-                 show_default=True, help="When the state is set to zero."),
+    click.option(
+        "--memory",
+        type=int,
+        default=DEFAULTS["memory"],
+        metavar="MB",
+        help="Memory for activations; longer blocks are computed twice (default 0: no limit).",
+    ),
+    click.option(
+        "--reset",
+        type=click.Choice(("never", "epoch", "block", "line")),
+        default=DEFAULTS["reset"],
+        show_default=True,
+        help="When the state is set to zero.",
+    ),
     click.option("--reset-every", type=int, default=None, metavar="N", help="Reset every N characters of a stream."),
     click.option("--reset-after", default=None, metavar="TEXT", help="Reset after each occurrence of TEXT."),
-    click.option("--streams", type=int, default=DEFAULTS["streams"], show_default=True,
-                 help="Places of the corpus read side by side."),
-)  # fmt: skip
+    click.option(
+        "--streams", type=int, default=DEFAULTS["streams"], show_default=True, help="Places of the corpus read side by side."
+    ),
+)
 @section(
     "The network",
     click.option("--cell", type=click.Choice(CELLS), default=DEFAULTS["cell"], show_default=True, help="Kind of cell."),
-    click.option("--activation", type=click.Choice(("tanh", "relu")), default=DEFAULTS["activation"], show_default=True,
-                 help="Activation of the rnn cell."),
+    click.option(
+        "--activation",
+        type=click.Choice(("tanh", "relu")),
+        default=DEFAULTS["activation"],
+        show_default=True,
+        help="Activation of the rnn cell.",
+    ),
     click.option("--hidden", type=int, default=DEFAULTS["hidden"], show_default=True, help="Hidden units of a layer."),
     click.option("--layers", type=int, default=DEFAULTS["layers"], show_default=True, help="Layers."),
-    click.option("--dropout", type=float, default=DEFAULTS["dropout"],
-                 show_default="0.1; 0.4 below 500,000 characters, 0 above 10 million",
-                 help="Share of units dropped between layers and before the output."),
+    click.option(
+        "--dropout",
+        type=float,
+        default=DEFAULTS["dropout"],
+        show_default="0.1; 0.4 below 500,000 characters, 0 above 10 million",
+        help="Share of units dropped between layers and before the output.",
+    ),
     click.option("--residual", is_flag=True, help="Add a layer's input to its output, from the second layer on."),
     click.option("--layer-norm", is_flag=True, help="Normalise what passes between layers and to the output."),
-    click.option("--forget-bias", type=float, default=None, metavar="B", help="First bias of the gate that keeps the state, "
-                 "lstm's f or gru's z: the state fades to a third in about e^B steps (default: 1, 0)."),
-    click.option("--init-from", type=click.Path(), default=None, metavar="RUN",
-                 help="Start from another run's "
-                 "parameters; the model's shape is that one's."),
-    click.option("--seed", type=int, default=DEFAULTS["seed"], show_default=True,
-                 help="Seed of initial values and dropout."),
-)  # fmt: skip
+    click.option(
+        "--forget-bias",
+        type=float,
+        default=None,
+        metavar="B",
+        help="First bias of the gate that keeps the state, "
+        "lstm's f or gru's z: the state fades to a third in about e^B steps (default: 1, 0).",
+    ),
+    click.option(
+        "--init-from",
+        type=click.Path(),
+        default=None,
+        metavar="RUN",
+        help="Start from another run's parameters; the model's shape is that one's.",
+    ),
+    click.option(
+        "--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Seed of initial values and dropout."
+    ),
+)
 @section(
     "The optimizer",
-    click.option("--optimizer", type=click.Choice(OPTIMIZERS), default=DEFAULTS["optimizer"], show_default=True,
-                 help="Rule."),
+    click.option(
+        "--optimizer",
+        type=click.Choice(OPTIMIZERS),
+        default=DEFAULTS["optimizer"],
+        show_default=True,
+        help="OptimizerParams.",
+    ),
     click.option("--lr", type=float, default=DEFAULTS["lr"], show_default=True, help="Learning rate."),
-    click.option("--momentum", type=float, default=DEFAULTS["momentum"], show_default=True,
-                 help="Momentum of sgd and rmsprop."),
+    click.option(
+        "--momentum", type=float, default=DEFAULTS["momentum"], show_default=True, help="Momentum of sgd and rmsprop."
+    ),
     click.option("--nesterov", is_flag=True, help="Nesterov's momentum for sgd."),
     click.option("--weight-decay", type=float, default=None, help="On matrices only (default: 0.1 for adamw, else 0)."),
-    click.option("--clip", type=float, default=DEFAULTS["clip"], show_default=True,
-                 help="Largest global norm of the gradient (0: off)."),
-    click.option("--schedule", type=click.Choice(SCHEDULES), default=DEFAULTS["schedule"], show_default=True,
-                 help="How the learning rate moves over the run."),
-    click.option("--warmup", type=int, default=DEFAULTS["warmup"], show_default=True,
-                 help="Updates in which the learning rate rises."),
-)  # fmt: skip
+    click.option(
+        "--clip",
+        type=float,
+        default=DEFAULTS["clip"],
+        show_default=True,
+        help="Largest global norm of the gradient (0: off).",
+    ),
+    click.option(
+        "--schedule",
+        type=click.Choice(SCHEDULES),
+        default=DEFAULTS["schedule"],
+        show_default=True,
+        help="How the learning rate moves over the run.",
+    ),
+    click.option(
+        "--warmup", type=int, default=DEFAULTS["warmup"], show_default=True, help="Updates in which the learning rate rises."
+    ),
+)
 @section(
     "How long, and what is held out",
     click.option("--epochs", type=float, default=None, help="Train for X epochs."),
     click.option("--updates", type=int, default=None, help="Train for N updates; 0 only initialises."),
-    click.option("--minutes", type=float, default=None,
-                 help="Train for X minutes, not counting compiling, validating and saving (default: 3)."),
-    click.option("--once", is_flag=True, help="Read the corpus a single time, all of it, and report what it takes to code "
-                 "it with a model that learns as it goes (prequential coding)."),
-    click.option("--val", "val_file", type=click.Path(), default=None,
-                 help="Validation text (default: the corpus's end)."),
-    click.option("--val-fraction", type=float, default=DEFAULTS["val_fraction"], show_default=True,
-                 help="Share held out at the end; 0: none."),
-    click.option("--eval-every", type=int, default=DEFAULTS["eval_every"], metavar="N",
-                 help="Validate every N updates (default 0: up to 20 times, which take a twentieth of the time)."),
-    click.option("--max-rollbacks", type=int, default=DEFAULTS["max_rollbacks"], show_default=True, metavar="N",
-                 help="Times that training which diverged returns to its last good state, with half the learning rate."),
-    click.option("--patience", type=int, default=DEFAULTS["patience"], metavar="N",
-                 help="Stop after N validations without improvement (default 0: never)."),
-)  # fmt: skip
+    click.option(
+        "--minutes",
+        type=float,
+        default=None,
+        help="Train for X minutes, not counting compiling, validating and saving (default: 3).",
+    ),
+    click.option(
+        "--once",
+        is_flag=True,
+        help="Read the corpus a single time, all of it, and report what it takes to code "
+        "it with a model that learns as it goes (prequential coding).",
+    ),
+    click.option("--val", "val_file", type=click.Path(), default=None, help="Validation text (default: the corpus's end)."),
+    click.option(
+        "--val-fraction",
+        type=float,
+        default=DEFAULTS["val_fraction"],
+        show_default=True,
+        help="Share held out at the end; 0: none.",
+    ),
+    click.option(
+        "--eval-every",
+        type=int,
+        default=DEFAULTS["eval_every"],
+        metavar="N",
+        help="Validate every N updates (default 0: up to 20 times, which take a twentieth of the time).",
+    ),
+    click.option(
+        "--max-rollbacks",
+        type=int,
+        default=DEFAULTS["max_rollbacks"],
+        show_default=True,
+        metavar="N",
+        help="Times that training which diverged returns to its last good state, with half the learning rate.",
+    ),
+    click.option(
+        "--patience",
+        type=int,
+        default=DEFAULTS["patience"],
+        metavar="N",
+        help="Stop after N validations without improvement (default 0: never).",
+    ),
+)
 @section(
     "The run",
     click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<corpus's stem>)."),
-    click.option("--save-every", default="60s", show_default=True, metavar="N|Ns",
-                 help="Updates (500) or seconds (60s) between saves; 0: only at the beginning and the end."),
+    click.option(
+        "--save-every",
+        default="60s",
+        show_default=True,
+        metavar="N|Ns",
+        help="Updates (500) or seconds (60s) between saves; 0: only at the beginning and the end.",
+    ),
     click.option("--resume", is_flag=True, help="Continue the run exactly where it was saved."),
     click.option("--force", is_flag=True, help="Start over in a directory that holds a run."),
-    click.option("--sync-every", type=int, default=DEFAULTS["sync_every"], show_default=True, metavar="N",
-                 help="With several ranks (mpiexec), updates that each makes on its own before parameters are averaged."),
+    click.option(
+        "--sync-every",
+        type=int,
+        default=DEFAULTS["sync_every"],
+        show_default=True,
+        metavar="N",
+        help="With several ranks (mpiexec), updates that each makes on its own before parameters are averaged.",
+    ),
     click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to the run directory, too."),
     click.option("--bytes", "use_bytes", is_flag=True, help="Model bytes, of any file, instead of characters."),
-)  # fmt: skip
+)
 @threads_option
 @json_option
 @quiet_option
@@ -175,9 +275,12 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
 
     config, model = trainer.config, trainer.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
-    note(f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
-         f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
-         f"{_workers(trainer)}", quiet)  # fmt: skip
+    note(
+        f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
+        f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
+        f"{_workers(trainer)}",
+        quiet,
+    )
     note(contract(config.truncation, config.reset.policy, trainer.window_bytes), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))

@@ -213,27 +213,55 @@ def _truncation(o: dict[str, Any]) -> TruncationConfig:
 def settings_of(config: RunConfig) -> Settings:
     """The settings that `configuration` turns into this configuration, but for its corpus."""
     cut, reset, rule, schedule = config.truncation, config.reset, config.optimizer, config.schedule
-    return cast(Settings, {
-        **vars(config.model), "truncation": cut.kind, "memory": cut.memory,
-        "k1": cut.k1 if cut.kind != "artbp" else None, "k2": cut.k2 if cut.kind != "artbp" else None,
-        **{name: getattr(cut, name) if kind == cut.kind else None for kind, names in _OF_METHOD.items() for name in names},
-        "reset": reset.policy if reset.policy not in ("every", "after") else None,
-        "reset_every": reset.every if reset.policy == "every" else None,
-        "reset_after": reset.after if reset.policy == "after" else None,
-        "optimizer": rule.rule, "lr": rule.learning_rate, "momentum": rule.momentum, "nesterov": rule.nesterov,
-        "weight_decay": rule.weight_decay, "clip": rule.clip, "schedule": schedule.kind, "warmup": schedule.warmup,
-        "epochs": schedule.epochs, "updates": schedule.updates, "minutes": schedule.minutes,
-        "patience": schedule.patience, "eval_every": schedule.eval_every, "streams": config.streams,
-        "seed": config.seed, "sync_every": config.sync_every, "once": config.once,
-        "max_rollbacks": config.max_rollbacks, "use_bytes": config.use_bytes, "val_file": config.val_file,
-        "val_fraction": config.val_fraction,
-    })  # fmt: skip
+    return cast(
+        Settings,
+        {
+            **vars(config.model),
+            "truncation": cut.kind,
+            "memory": cut.memory,
+            "k1": cut.k1 if cut.kind != "artbp" else None,
+            "k2": cut.k2 if cut.kind != "artbp" else None,
+            **{
+                name: getattr(cut, name) if kind == cut.kind else None
+                for kind, names in _OF_METHOD.items()
+                for name in names
+            },
+            "reset": reset.policy if reset.policy not in ("every", "after") else None,
+            "reset_every": reset.every if reset.policy == "every" else None,
+            "reset_after": reset.after if reset.policy == "after" else None,
+            "optimizer": rule.rule,
+            "lr": rule.learning_rate,
+            "momentum": rule.momentum,
+            "nesterov": rule.nesterov,
+            "weight_decay": rule.weight_decay,
+            "clip": rule.clip,
+            "schedule": schedule.kind,
+            "warmup": schedule.warmup,
+            "epochs": schedule.epochs,
+            "updates": schedule.updates,
+            "minutes": schedule.minutes,
+            "patience": schedule.patience,
+            "eval_every": schedule.eval_every,
+            "streams": config.streams,
+            "seed": config.seed,
+            "sync_every": config.sync_every,
+            "once": config.once,
+            "max_rollbacks": config.max_rollbacks,
+            "use_bytes": config.use_bytes,
+            "val_file": config.val_file,
+            "val_fraction": config.val_fraction,
+        },
+    )
 
 
 # What follows from others or from the corpus is left open.
 DEFAULTS: Settings = {
-    **settings_of(RunConfig()), "k1": None, "k2": None, "weight_decay": None, "minutes": None,
-}  # fmt: skip
+    **settings_of(RunConfig()),
+    "k1": None,
+    "k2": None,
+    "weight_decay": None,
+    "minutes": None,
+}
 
 
 @dataclass(frozen=True)

@@ -286,9 +286,13 @@ def _checksum(path: Path, ids: np.ndarray) -> int:
 
 
 def _split(
-    ids: np.ndarray, meta: dict[str, Any], paths: tuple[str, ...], val_file: str | None, val_fraction: float,
+    ids: np.ndarray,
+    meta: dict[str, Any],
+    paths: tuple[str, ...],
+    val_file: str | None,
+    val_fraction: float,
     least_distinct: int,
-) -> Corpus:  # fmt: skip
+) -> Corpus:
     what = " ".join(paths)
     corpus_length = sum(meta["lengths"][: len(paths)])
     if corpus_length == 0:

@@ -63,8 +63,11 @@ class Vocabulary:
         at = missing[0]
         others = list(dict.fromkeys(text[i] for i in missing if text[i] != text[at]))
         more = ", ".join(f"{c!r} (U+{ord(c):04X})" for c in others[:_NAMED]) + (" and others" if others[_NAMED:] else "")
-        near = [c for c in _KIN.get(text[at], "") + unicodedata.normalize("NFKD", text[at])[:1] + text[at].swapcase()[:1]
-                if c in (self.characters or [])]  # fmt: skip
+        near = [
+            c
+            for c in _KIN.get(text[at], "") + unicodedata.normalize("NFKD", text[at])[:1] + text[at].swapcase()[:1]
+            if c in (self.characters or [])
+        ]
         nor, fix = f"; nor are {more}" if more else "", f"write {near[0]!r} for it" if near else "leave it out"
         return (
             f"{what}: {text[at]!r} (U+{ord(text[at]):04X}) at position {at} is not in the model's vocabulary{nor}: {fix}, "

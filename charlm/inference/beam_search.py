@@ -20,9 +20,16 @@ class Hypothesis(NamedTuple):
 
 
 def search(
-    parameters: Parameters, resets: Resets, prime: np.ndarray, width: int, length: int, stop: np.ndarray,
-    least: int = 0, threads: int = 1, on_done: Callable[[int], None] = lambda n: None,
-) -> list[Hypothesis]:  # fmt: skip
+    parameters: Parameters,
+    resets: Resets,
+    prime: np.ndarray,
+    width: int,
+    length: int,
+    stop: np.ndarray,
+    least: int = 0,
+    threads: int = 1,
+    on_done: Callable[[int], None] = lambda n: None,
+) -> list[Hypothesis]:
     """The likeliest continuations of `prime` (ids, at least one) that were found, at most `width`, the likeliest first.
 
     A continuation ends with `stop` (ids; empty: none) or after `length` characters. Of those that go on, the `width`

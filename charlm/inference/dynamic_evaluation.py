@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.run import DrawConfig, DynamicConfig, OptimizerConfig, TruncationConfig
 from ..errors import DivergenceError
-from ..kernels.buffers import Rule
+from ..kernels.buffers import OptimizerParams
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters, aligned_zeros
@@ -50,18 +50,18 @@ class DynamicEvaluator:
         return self._read(ids, self._rule, self._config.learning_rate, on_done)
 
     def _read(
-        self, ids: Ids, rule: Rule, rate: float, on_done: Callable[[int], None] = lambda n: None
-    ) -> Iterator[float]:  # fmt: skip
+        self, ids: Ids, rule: OptimizerParams, rate: float, on_done: Callable[[int], None] = lambda n: None
+    ) -> Iterator[float]:
         c = self._config
         streams, at = Streams(len(ids), 1), Position()
         truncation = Truncation(TruncationConfig(c.k1, c.k2), streams)
         updates = max(1, _CALL // c.k1)
         while at.epoch == 0:
             plan, at = make_plan(truncation, streams, self._resets, ids, at, updates, np.full(updates, rate))
-            reports = self._net.train(plan, rule)
-            if not reports.applied.all():
+            stats = self._net.train(plan, rule)
+            if not stats.applied.all():
                 raise DivergenceError("dynamic evaluation diverged: a gradient is not finite; try a lower --lr")
-            yield from reports.nats.sum(1).tolist()
+            yield from stats.loss.sum(1).tolist()
             on_done(int(plan.steps.sum()))
 
     def _mean_squares(self, ids: np.ndarray) -> np.ndarray:
@@ -70,7 +70,7 @@ class DynamicEvaluator:
         blocks = sum(1 for _ in self._read(ids, adagrad.rule, 0.0))
         return adagrad.slots[0].astype(np.float64) / blocks
 
-    def _rule_of(self, trained: Parameters, squares: np.ndarray) -> Rule:
+    def _rule_of(self, trained: Parameters, squares: np.ndarray) -> OptimizerParams:
         size = np.sqrt(squares)
         slots = aligned_zeros((3, *size.shape))
         slots[0] = 1 / (size + _EPSILON * size.max())

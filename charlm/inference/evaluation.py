@@ -17,24 +17,22 @@ WARM_UP = 512  # characters that a stream reads before its part, so that its sta
 
 @dataclass(frozen=True)
 class Evaluation:
-    """chars: targets scored. nats: their summed loss. hits: how many of them were the most likely character."""
+    """chars: targets scored. loss: their summed loss. correct: how many of them were the most likely character."""
 
     chars: int
-    nats: float
-    hits: int
+    loss: float
+    correct: int
 
     @property
     def nats_per_char(self) -> float:
         """The mean loss, over chars (not over blocks)."""
-        return self.nats / self.chars
+        return self.loss / self.chars
 
 
 class Evaluator:
     """Scores texts with the current values of some parameters; keeps its network from one text to the next."""
 
-    def __init__(
-        self, parameters: Parameters, streams: int = 1, threads: int = 1, rank: int = 0, ranks: int = 1
-    ) -> None:  # fmt: skip
+    def __init__(self, parameters: Parameters, streams: int = 1, threads: int = 1, rank: int = 0, ranks: int = 1) -> None:
         """rank, ranks: whose share of the streams is read; the others' are left to others."""
         self._streams, self._rank, self._ranks = streams, rank, ranks
         first, last = share(streams, rank, ranks)
@@ -46,32 +44,32 @@ class Evaluator:
 
     def evaluate(
         self, ids: Ids, resets: Resets, on_done: Callable[[int], None] = lambda n: None, steps: int | None = None
-    ) -> Evaluation:  # fmt: skip
+    ) -> Evaluation:
         """Scores every character of ids but the first, as far as it lies in streams that are read here.
 
         With one stream the text is read in order. With more, each stream reads its part, after a warm-up on up to 512
         characters before it that are not counted. on_done is told how many characters more were read. steps: how many
         characters of its part each stream reads, all by default: then they are a sample of the whole text.
         """
-        chars, nats, hits = 0, 0.0, 0
+        chars, nats, correct = 0, 0.0, 0
         for _, losses, right in self._calls(ids, resets, on_done, steps):
-            chars, nats, hits = chars + len(losses), nats + float(losses.sum()), hits + int(right.sum())
-        return Evaluation(chars, nats, hits)
+            chars, nats, correct = chars + len(losses), nats + float(losses.sum()), correct + int(right.sum())
+        return Evaluation(chars, nats, correct)
 
     def losses(
         self, ids: Ids, resets: Resets, on_done: Callable[[int], None] = lambda n: None
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """(nats (N-1,) float64, hits (N-1,) uint8) of the characters 1 .. N-1 in their order."""
-        nats, hits = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(nats (N-1,) float64, correct (N-1,) uint8) of the characters 1 .. N-1 in their order."""
+        nats, correct = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
         for at, losses, right in self._calls(ids, resets, on_done):
             nats[at : at + len(losses)] = losses
-            hits[at : at + len(losses)] = right
-        return nats, hits
+            correct[at : at + len(losses)] = right
+        return nats, correct
 
     def _calls(
         self, ids: Ids, resets: Resets, on_done: Callable[[int], None], steps: int | None = None
-    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:  # fmt: skip
-        """Reads the text a call at a time: (place of the first target, losses, hits) of each stream."""
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Reads the text a call at a time: (place of the first target, losses, correct) of each stream."""
         net, whole = self._net, Streams(len(ids), self._streams)
         streams = whole.of_rank(self._rank, self._ranks)
         if streams.own == 0:

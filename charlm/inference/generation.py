@@ -87,9 +87,16 @@ class Writer:
     def likeliest(self, width: int, on_done: Callable[[int], None] = lambda n: None) -> list[Text]:
         """The most likely texts that a beam of `width` finds, the likeliest first. on_done: as for beam.search."""
         found = beam.search(
-            self._saved.parameters, self._resets, self._ids, width, self._length, self._stop, self._least,
-            self._threads, on_done,
-        )  # fmt: skip
+            self._saved.parameters,
+            self._resets,
+            self._ids,
+            width,
+            self._length,
+            self._stop,
+            self._least,
+            self._threads,
+            on_done,
+        )
         return [self._text(each.ids, each.nats, each.ended) for each in found]
 
     def _batch(self, count: int, number: int, scored: bool) -> "Iterator[_Batch]":

@@ -77,9 +77,7 @@ class LineScorer:
     state is reset where the policy says so, whatever lines there are.
     """
 
-    def __init__(
-        self, saved: Checkpoint, policy: ResetConfig | None = None, escape: bool = False, threads: int = 1
-    ) -> None:  # fmt: skip
+    def __init__(self, saved: Checkpoint, policy: ResetConfig | None = None, escape: bool = False, threads: int = 1) -> None:
         """policy: default that of the model. escape: whether unknown characters have a price or are an error.
 
         Raises CorpusError where each line is to be read alone and the model knows no line's end.

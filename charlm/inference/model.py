@@ -28,13 +28,13 @@ _LINES = 4096  # scored at once
 class Score:
     """How well a text was predicted.
 
-    chars: all of its characters (of a model of bytes: bytes), the first included. nats: the sum of -log p. hits: how many
+    chars: all of its characters (of a model of bytes: bytes), the first included. nats: the sum of -log p. correct: how many
     of them were the likeliest. bytes: of their UTF-8 form. unknown: how many the model does not know.
     """
 
     chars: int
     nats: float
-    hits: int
+    correct: int
     bytes: int
     unknown: int = 0
 
@@ -66,7 +66,7 @@ class Score:
     @property
     def accuracy(self) -> float:
         """The share of characters that were the likeliest."""
-        return self.hits / self.chars
+        return self.correct / self.chars
 
 
 class Model:
@@ -122,42 +122,47 @@ class Model:
         policy = ResetConfig(reset) if reset else None
         return LineScorer(self.checkpoint, policy, _escapes(unknown), self._threads)
 
-    def score_text(
-        self, text: EncodedText, streams: int = 1, on_done: Callable[[int], None] = lambda n: None
-    ) -> Score:  # fmt: skip
+    def score_text(self, text: EncodedText, streams: int = 1, on_done: Callable[[int], None] = lambda n: None) -> Score:
         """How well a text is predicted, all of its characters; those that the model does not know have a price.
 
         streams: places read side by side, each after a warm-up; 1 reads in order. Several ranks read at least one each.
         on_done is told how many characters more were read. Raises CharlmError where a loss is not finite.
         """
-        known, nats, hits = len(text) - 1, 0.0, 0
+        known, nats, correct = len(text) - 1, 0.0, 0
         if known:
-            nats, hits = self._read(text, min(max(streams, self._ranks.size), known), on_done)
+            nats, correct = self._read(text, min(max(streams, self._ranks.size), known), on_done)
         if text.unknown:
             escape = Escape(len(self.checkpoint.vocabulary))
             nats += known * escape.known + text.unknown * escape.unknown
         finite(nats, "the text's loss")
-        return Score(text.chars, nats, hits, text.bytes, text.unknown)
+        return Score(text.chars, nats, correct, text.bytes, text.unknown)
 
     def _read(self, text: EncodedText, streams: int, on_done: Callable[[int], None]) -> tuple[float, int]:
         """The loss of all characters that the model knows, and how many of them were the likeliest."""
         ranks = self._ranks
         evaluator = Evaluator(self.checkpoint.parameters, streams, self._threads, ranks.rank, ranks.size)
         found = evaluator.evaluate(text, self._resets, on_done)
-        nats, hits = ranks.table(np.array([found.nats, float(found.hits)])).sum(0).tolist()
-        return nats, int(hits)
+        nats, correct = ranks.table(np.array([found.loss, float(found.correct)])).sum(0).tolist()
+        return nats, int(correct)
 
     def dynamic_nats(
         self, text: EncodedText, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None
-    ) -> float:  # fmt: skip
+    ) -> float:
         """The loss of all characters in nats, of a copy that learns while it reads: see dynamic.py."""
         evaluator = DynamicEvaluator(self.checkpoint.parameters, self._resets, config, self._threads)
         return finite(sum(map(float, evaluator.losses(text, on_done))), "the text's loss with dynamic evaluation")
 
     def sample(
-        self, length: int = 500, prime: str = "", temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
-        until: str = "", min_length: int = 0, seed: int = 0,
-    ) -> str:  # fmt: skip
+        self,
+        length: int = 500,
+        prime: str = "",
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        until: str = "",
+        min_length: int = 0,
+        seed: int = 0,
+    ) -> str:
         """One text: `prime` and up to `length` characters that continue it; ended by `until`, where that is given.
 
         temperature: 0 takes the most likely character. top_k, top_p: draw from the likeliest k (0: all), or from the
@@ -171,9 +176,17 @@ class Model:
         return prime + "".join(self.writer(prime, length, until, min_length, how).stream())
 
     def samples(
-        self, count: int, length: int = 500, prime: str = "", temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0,
-        until: str | None = None, min_length: int = 0, seed: int = 0,
-    ) -> list[Text]:  # fmt: skip
+        self,
+        count: int,
+        length: int = 500,
+        prime: str = "",
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        until: str | None = None,
+        min_length: int = 0,
+        seed: int = 0,
+    ) -> list[Text]:
         """So many texts, with the loss of each character; the first is what `sample` gives.
 
         until: default the separator of the sequences that the model was trained on, such as a line's end.

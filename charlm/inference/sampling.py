@@ -22,9 +22,16 @@ class Drawn(NamedTuple):
 
 
 def sample(
-    parameters: Parameters, resets: Resets, prime: np.ndarray, count: int, length: int, how: DrawConfig,
-    threads: int = 1, first: int = 0, scored: bool = False,
-) -> Iterator[Drawn]:  # fmt: skip
+    parameters: Parameters,
+    resets: Resets,
+    prime: np.ndarray,
+    count: int,
+    length: int,
+    how: DrawConfig,
+    threads: int = 1,
+    first: int = 0,
+    scored: bool = False,
+) -> Iterator[Drawn]:
     """Yields pieces of `count` texts of `length` characters that continue `prime` (ids, at least one).
 
     The state is reset where `resets` says so, in the prime and in what is drawn. The texts differ by their draws; a text

@@ -27,9 +27,7 @@ class EncodedText:
     chars, unknown: characters of the text, and how many of them are left out.
     """
 
-    def __init__(
-        self, opening: int, ids: np.ndarray, sizes: np.ndarray, table: np.ndarray | None = None
-    ) -> None:  # fmt: skip
+    def __init__(self, opening: int, ids: np.ndarray, sizes: np.ndarray, table: np.ndarray | None = None) -> None:
         """ids: (N,) integers, perhaps memory-mapped. table: the model's id for each of them, -1 for unknown ones.
 
         Without a table ids are the model's. sizes: bytes that each id stands for.

@@ -4,7 +4,7 @@ The passes through time are divided as parallel.py says: by streams, or by units
 rows of the weight: each number of a gradient is summed by one thread, over all steps and streams in order.
 """
 
-from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
+from .buffers import Packed, Sizes, State, Sublayer, Weights, Window, Workspace
 from .jit import inner
 from .matmul import (
     BLOCK,
@@ -16,7 +16,7 @@ from .matmul import (
     pack_transposed,
     product,
     skip_rows,
-)  # fmt: skip
+)
 from .parallel import Part, announce, barrier, divide, meet, own_rows, share
 from .recurrence import (
     add_part,
@@ -28,7 +28,7 @@ from .recurrence import (
     forward_layer,
     input_part,
     sliced_row,
-)  # fmt: skip
+)
 from .softmax import loss_and_error
 from .sublayer import norm_gradient, pass_down, pass_up
 
@@ -70,16 +70,26 @@ def pack_backward(sizes: Sizes, part: Part, weights: Weights, packed: Packed) ->
 
 
 @inner
-def is_plain(passing: Passing) -> bool:
+def is_plain(sublayer: Sublayer) -> bool:
     """Whether layers pass their h up untouched."""
-    return not (passing.layer_norm or passing.residual or passing.keep < _ALL)
+    return not (sublayer.layer_norm or sublayer.residual or sublayer.keep < _ALL)
 
 
 @inner
 def forward(
-    cell, sizes: Sizes, part: Part, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State,
-    work: Work, slot, steps, position,
-):  # fmt: skip
+    cell,
+    sizes: Sizes,
+    part: Part,
+    sublayer: Sublayer,
+    weights: Weights,
+    packed: Packed,
+    window: Window,
+    state: State,
+    work: Workspace,
+    slot,
+    steps,
+    position,
+):
     """All layers over the block at [slot, slot + steps); characters and resets are in the window.
 
     `position` is the block's first step for dropout. Ends with what the top layer passes up, complete for this
@@ -89,22 +99,30 @@ def forward(
         input_part(cell, sizes, part, weights, packed, window, work, layer, slot, steps)
         forward_layer(cell, sizes, part, weights, packed, window, state, work, layer, slot, steps)
         meet(part)
-        if not is_plain(passing):
-            pass_up(sizes, part, passing, weights, window, layer, slot, steps, position)
+        if not is_plain(sublayer):
+            pass_up(sizes, part, sublayer, weights, window, layer, slot, steps, position)
             meet(part)
 
 
 @inner
-def predict(sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Work, slot, steps) -> int:
+def predict(sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Workspace, slot, steps) -> int:
     """Logits of `steps` slots for this thread's own rows; returns the row of the logits where those slots begin."""
     row = common_row(part, sizes.loss_capacity, slot % sizes.loss_capacity)
     first, last = own_rows(part, steps)
     for i in range(row + first, row + last):
         fill_row(window.logits, i, weights.out_b, 0)
     product(
-        window.passed[sizes.layers - 1], common_row(part, sizes.capacity, slot) + first, work.h_runs, packed.out, 0,
-        sizes.padded_vocabulary, window.logits, row + first, 0, last - first,
-    )  # fmt: skip
+        window.passed[sizes.layers - 1],
+        common_row(part, sizes.capacity, slot) + first,
+        work.h_runs,
+        packed.out,
+        0,
+        sizes.padded_vocabulary,
+        window.logits,
+        row + first,
+        0,
+        last - first,
+    )
     return row
 
 
@@ -118,9 +136,9 @@ def piece_of_ring(end: int, n: int, capacity: int, piece: int) -> tuple[int, int
 
 @inner
 def losses(
-    sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Work, end, reach, injected, weight
+    sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Workspace, end, reach, injected, weight
 ):
-    """Losses of the newest `injected` steps, into window.nats, and their errors down to work.error; own rows only.
+    """Losses of the newest `injected` steps, into window.loss, and their errors down to work.error; own rows only.
 
     Older steps of the window have no error of their own.
     """
@@ -135,13 +153,21 @@ def losses(
         first, last = own_rows(part, length)
         row, sliced = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
         for i in range(first, last):
-            window.nats[row + i] = loss_and_error(window.logits, logits + i, window.y[sliced + i], weight)
+            window.loss[row + i] = loss_and_error(window.logits, logits + i, window.y[sliced + i], weight)
         _clear_errors(sizes, part, work, slot, length)
         for other in range(part.slices):
             product(
-                window.logits, logits + first, work.logit_runs, packed.out_t, other, sizes.units,
-                work.error, row + first + other * sizes.capacity * sizes.streams, 0, last - first,
-            )  # fmt: skip
+                window.logits,
+                logits + first,
+                work.logit_runs,
+                packed.out_t,
+                other,
+                sizes.units,
+                work.error,
+                row + first + other * sizes.capacity * sizes.streams,
+                0,
+                last - first,
+            )
 
 
 @inner
@@ -154,19 +180,19 @@ def _clear_errors(sizes, part, work, slot, steps):
 
 
 @inner
-def sum_losses(sizes: Sizes, window: Window, work: Work, slot, steps, nats) -> None:
+def sum_losses(sizes: Sizes, window: Window, work: Workspace, slot, steps, nats) -> None:
     """nats[s] += each stream's losses over the block at `slot`, in order of time; for one thread."""
     parts = work.time_runs.shape[0] // sizes.capacity
     for t in range(slot, slot + steps):
         s = 0
         for run in range(t * parts, (t + 1) * parts):
             for row in range(work.time_runs[run, 1], work.time_runs[run, 1] + work.time_runs[run, 2]):
-                nats[s] += window.nats[row]
+                nats[s] += window.loss[row]
                 s += 1
 
 
 @inner
-def output_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, end, injected) -> None:
+def output_gradient(sizes: Sizes, part: Part, window: Window, work: Workspace, gradients: Weights, end, injected) -> None:
     """Gradients of V and c: this thread's characters."""
     lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
     top, runs, scratch = window.passed[sizes.layers - 1], work.loss_runs, part.scratch
@@ -192,7 +218,7 @@ def output_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradie
 
 
 @inner
-def layer_gradient(cell, sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, layer, end, reach):
+def layer_gradient(cell, sizes: Sizes, part: Part, window: Window, work: Workspace, gradients: Weights, layer, end, reach):
     """Gradients of one layer's weights over the window: this thread's rows, all steps and streams in order."""
     parts = work.time_runs.shape[0] // sizes.capacity
     for piece in range(2):
@@ -219,9 +245,7 @@ def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, 
     run, offset = first, 0
     while run < last:
         if of_state:
-            copy_rows(
-                window.h_in[layer], own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.left, BLOCK
-            )  # fmt: skip
+            copy_rows(window.h_in[layer], own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.left, BLOCK)
         if of_input and layer > 0:
             below = window.passed[layer - 1]
             copy_rows(below, own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.below, BLOCK)
@@ -282,9 +306,24 @@ def _sum_rows(copied, k, panel, bias, layer, at):
 
 @inner
 def backward(
-    cell, sizes: Sizes, part: Part, passing: Passing, weights: Weights, gradients: Weights, packed: Packed, window: Window,
-    work: Work, end, reach, injected, base, arrives, leaves, complete, lags,
-):  # fmt: skip
+    cell,
+    sizes: Sizes,
+    part: Part,
+    sublayer: Sublayer,
+    weights: Weights,
+    gradients: Weights,
+    packed: Packed,
+    window: Window,
+    work: Workspace,
+    end,
+    reach,
+    injected,
+    base,
+    arrives,
+    leaves,
+    complete,
+    lags,
+):
     """All gradients, from work.error (see `losses`) down: errors by parts, then gradients by rows, layer by layer.
 
     Errors reach `reach` steps back from `end`; the output side learns from all `injected` losses, also where k2 < k1
@@ -295,17 +334,17 @@ def backward(
     for layer in range(sizes.layers - 1, -1, -1):
         rows = max(reach, injected) if layer == sizes.layers - 1 else reach
         meet(part)
-        if not is_plain(passing):
+        if not is_plain(sublayer):
             for piece in range(2):
                 slot, length = piece_of_ring(end, rows, sizes.capacity, piece)
                 step = base + end - rows if piece == 0 else base + end - length
-                pass_down(sizes, part, passing, weights, window, work, layer, slot, length, step)
+                pass_down(sizes, part, sublayer, weights, window, work, layer, slot, length, step)
             meet(part)
         backward_layer(cell, sizes, part, packed, window, work, layer, end, reach, arrives, leaves, lags)
         barrier(part)
         if layer == sizes.layers - 1:
             output_gradient(sizes, part, window, work, gradients, end, injected)
-        if passing.layer_norm:
+        if sublayer.layer_norm:
             for piece in range(2):
                 slot, length = piece_of_ring(end, rows, sizes.capacity, piece)
                 norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
@@ -316,4 +355,4 @@ def backward(
         if layer > 0:
             for piece in range(2):
                 slot, length = piece_of_ring(end, reach, sizes.capacity, piece)
-                error_below(sizes, part, packed, work, layer, slot, length, passing.residual)
+                error_below(sizes, part, packed, work, layer, slot, length, sublayer.residual)

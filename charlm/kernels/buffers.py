@@ -61,7 +61,7 @@ class Window(NamedTuple):
     x: np.ndarray  # (X C S,) int32    characters read
     y: np.ndarray  # (X C S,) int32    targets; -1 where a stream has ended
     reset: np.ndarray  # (X C S,) uint8    1 where the state was set to zero before this step
-    link: np.ndarray  # (C,) float32       factor on errors that pass from this step to the one before it
+    gradient_scale: np.ndarray  # (C,) float32       factor on errors that pass from this step to the one before it
     z: np.ndarray  # (L, X C S, G U)      gates
     extra: np.ndarray  # (L, X C S, E U)
     h_in: np.ndarray  # (L, X C S, U)     state that entered the step
@@ -69,7 +69,7 @@ class Window(NamedTuple):
     passed: np.ndarray  # (L, X C S, U)   what the layer hands up; h itself where nothing is done to it
     stats: np.ndarray  # (L, C S, 2)      layer norm's mean and 1 / deviation; (0, ., .) without it
     logits: np.ndarray  # (loss capacity * S, VP)  the errors take their place
-    nats: np.ndarray  # (C S,) float64    loss of the step's target
+    loss: np.ndarray  # (C S,) float64    loss of the step's target
     border_h: np.ndarray  # (B, X L S, U)  states at the borders of a block's pieces, B + 1 of which are the longest block
     border_c: np.ndarray  # (B, X L S, U)
 
@@ -81,7 +81,7 @@ class State(NamedTuple):
     c: np.ndarray  # (X L S, U)
 
 
-class Work(NamedTuple):
+class Workspace(NamedTuple):
     """Scratch memory, one set for all layers, and where products find what they add up.
 
     Runs are rows (in a, in b, length), int64: see matmul.py. Those of `product` collect a row from its slices; those of
@@ -103,7 +103,7 @@ class Work(NamedTuple):
     loss_runs: np.ndarray  # (C parts, 3)  rows of the logits, rows of the first slice
 
 
-class Passing(NamedTuple):
+class Sublayer(NamedTuple):
     """What happens to a layer's output on its way up: layer norm, dropout, residual."""
 
     layer_norm: int  # 0 or 1
@@ -120,20 +120,20 @@ class Plan(NamedTuple):
 
     ids: np.ndarray  # (n + 1, S) int32   characters of n steps and the last one's targets (-1: none)
     resets: np.ndarray  # (n, S) uint8
-    link: np.ndarray  # (n,) float32    see Window: 1 unless cuts are drawn at random
+    gradient_scale: np.ndarray  # (n,) float32    see Window: 1 unless cuts are drawn at random
     first_step: int  # epoch step of ids[0]
     epoch_base: int  # steps made before this epoch: with the epoch step, a row's position for dropout
     origin: np.ndarray  # (U,) int64  epoch step that lies in the window's slot 0: the window is a ring from there on
     start: np.ndarray  # (U,) int64   epoch step at which the update's block begins
     steps: np.ndarray  # (U,) int64   its length
-    window: np.ndarray  # (U,) int64  steps that errors may reach back from the block's end
+    reach: np.ndarray  # (U,) int64   steps that errors may reach back from the block's end
     losses: np.ndarray  # (U,) int64  newest steps whose losses are injected
     weight: np.ndarray  # (U,) float64  what each of those losses counts
     learning_rate: np.ndarray  # (U,) float64
     number: np.ndarray  # (U,) int64  the update's number, from 1
 
 
-class Rule(NamedTuple):
+class OptimizerParams(NamedTuple):
     """The optimizer: which rule, its constants, its memory."""
 
     kind: int  # see update.py
@@ -151,10 +151,10 @@ class Rule(NamedTuple):
     partial: np.ndarray  # (R,) float64, sum of squares of each row of the gradient
 
 
-class Reports(NamedTuple):
+class UpdateStats(NamedTuple):
     """What a plan's updates came to."""
 
-    nats: np.ndarray  # (U, S) float64  summed loss of each stream's new characters
+    loss: np.ndarray  # (U, S) float64  summed loss of each stream's new characters
     norm: np.ndarray  # (U,) float64    global norm of the gradient before clipping
     applied: np.ndarray  # (U,) uint8   0 where a non-finite gradient was not applied
     # (U, L, 2, X, S, n) float64, squared norms of the errors of h, and of c with h held, n steps back; L = 0: not wanted

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from .block import forward, pack_forward, predict
-from .buffers import Packed, Passing, Sizes, State, Weights, Window, Work
+from .buffers import Packed, Sizes, State, Sublayer, Weights, Window, Workspace
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
 from .recurrence import sliced_row
@@ -105,10 +105,28 @@ def _resets(text, row, stream, position, period, separator):
 
 @kernel
 def draw(
-    cell, sizes: Sizes, passing: Passing, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
-    text: np.ndarray, known: int, position: int, first: int, period: int, separator: np.ndarray, temperature: float,
-    top_k: int, top_p: float, seed: int, nats: np.ndarray, raw: np.ndarray, part: Part,
-) -> None:  # fmt: skip
+    cell,
+    sizes: Sizes,
+    sublayer: Sublayer,
+    weights: Weights,
+    packed: Packed,
+    window: Window,
+    state: State,
+    work: Workspace,
+    text: np.ndarray,
+    known: int,
+    position: int,
+    first: int,
+    period: int,
+    separator: np.ndarray,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: int,
+    nats: np.ndarray,
+    raw: np.ndarray,
+    part: Part,
+) -> None:
     """Continues the text (known + n, S) int32 from its row `known` on, one character a step.
 
     The last of the known rows is what the first draw reads, the position-th character of all; those before it, at least
@@ -128,7 +146,7 @@ def draw(
             window.x[row + s] = max(0, text[known - 1 + t, part.lo + s])
             reset = _resets(text, known - 1 + t, part.lo + s, position + t, period, separator)
             window.reset[row + s] = 1 if reset else 0
-        forward(cell, sizes, part, passing, weights, packed, window, state, work, 0, 1, 0)
+        forward(cell, sizes, part, sublayer, weights, packed, window, state, work, 0, 1, 0)
         logits = predict(sizes, part, weights, packed, window, work, 0, 1)
         for i in range(mine, end):
             s = part.lo + i

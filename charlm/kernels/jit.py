@@ -32,8 +32,11 @@ JIT = not getattr(config, "DISABLE_JIT", 0)
 _OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True, "_nrt": False}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
 _INNER_OPTIONS: dict[str, Any] = {
-    **_OPTIONS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InnerCompiler
-}  # fmt: skip
+    **_OPTIONS,
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+    "pipeline_class": InnerCompiler,
+}
 OVERLOAD_OPTIONS: Any = {name: value for name, value in _INNER_OPTIONS.items() if name != "nogil"}
 
 LANE_COUNTS = (4, 8, 16)

@@ -31,9 +31,23 @@ _SHAPES += [(1, panels * _VECTORS) for panels in (2, _PANELS)]
 
 
 def _tile_plain(
-    a: Any, start: int, row_stride: int, k_stride: int, b: Any, b_start: int, b_stride: int, b_next: int,
-    c: Any, row: int, column: int, runs: Any, first: int, last: int, rows: int, vectors: int,
-) -> None:  # fmt: skip
+    a: Any,
+    start: int,
+    row_stride: int,
+    k_stride: int,
+    b: Any,
+    b_start: int,
+    b_stride: int,
+    b_next: int,
+    c: Any,
+    row: int,
+    column: int,
+    runs: Any,
+    first: int,
+    last: int,
+    rows: int,
+    vectors: int,
+) -> None:
     """c[row:row+rows, column:column+vectors*LANES] += sum over k of a's column k times b's row k.
 
     a, b, c: C-contiguous float32. k goes through runs[first:last] one after the other; a run is (in a, in b, length) and
@@ -54,12 +68,10 @@ def _tile_plain(
 @intrinsic
 def _tile_compiled(
     typingctx, a, start, row_stride, k_stride, b, b_start, b_stride, b_next, c, row, column, runs, first, last, rows, vectors
-):  # fmt: skip
+):
     """_tile_plain, compiled: a jump to the loop of the tile's shape."""
     index = types.intp
-    sig = types.void(
-        a, index, index, index, b, index, index, index, c, index, index, runs, index, index, index, index
-    )  # fmt: skip
+    sig = types.void(a, index, index, index, b, index, index, index, c, index, index, runs, index, index, index, index)
 
     def codegen(context, builder, signature, args):
         rows, vectors = args[-2:]
@@ -109,11 +121,14 @@ class _Tile:
         self.right = [(panels[v // _VECTORS], v % _VECTORS * LANES) for v in range(self.vectors)]
         self.result = [
             pointer(
-                context, builder, sig.args[8], args[8],
+                context,
+                builder,
+                sig.args[8],
+                args[8],
                 [builder.add(row, self._number(r)), builder.add(column, self._number(v * LANES))],
             )
             for r, v in self.cells
-        ]  # fmt: skip
+        ]
 
     def emit(self) -> None:
         builder = self.builder
@@ -183,17 +198,13 @@ _tile = _tile_compiled if JIT else _tile_plain
 
 
 @inner
-def _rows_of_tiles(
-    a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, runs, first, last, n, vectors
-):  # fmt: skip
+def _rows_of_tiles(a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, runs, first, last, n, vectors):
     """Tiles down n rows of one panel, as equal in height as they can be: 25 rows are 5 times 5, not 4 times 6 and 1."""
     i = 0
     for left in range(-(-n // _ROWS), 0, -1):
         rows = (n - i + left - 1) // left
         at = start + i * row_stride
-        _tile(
-            a, at, row_stride, k_stride, b, b_start, b_stride, 0, c, row + i, column, runs, first, last, rows, vectors
-        )  # fmt: skip
+        _tile(a, at, row_stride, k_stride, b, b_start, b_stride, 0, c, row + i, column, runs, first, last, rows, vectors)
         i += rows
 
 
@@ -251,16 +262,43 @@ def product(a, a_row, runs, packed, which, columns, c, c_row, c_column, n):
         for panels in (_PANELS, 2):
             while column + panels * PANEL <= columns:
                 _tile(
-                    a, a_row * width, width, 1, packed, b + column * k_size, PANEL, k_size * PANEL,
-                    c, c_row, c_column + column, runs, 0, runs.shape[0], 1, panels * _VECTORS,
-                )  # fmt: skip
+                    a,
+                    a_row * width,
+                    width,
+                    1,
+                    packed,
+                    b + column * k_size,
+                    PANEL,
+                    k_size * PANEL,
+                    c,
+                    c_row,
+                    c_column + column,
+                    runs,
+                    0,
+                    runs.shape[0],
+                    1,
+                    panels * _VECTORS,
+                )
                 column += panels * PANEL
     while column < columns:
         panel = min(PANEL, columns - column)
         _rows_of_tiles(
-            a, a_row * width, width, 1, packed, b + column * k_size, panel, c, c_row, c_column + column,
-            runs, 0, runs.shape[0], n, panel // LANES,
-        )  # fmt: skip
+            a,
+            a_row * width,
+            width,
+            1,
+            packed,
+            b + column * k_size,
+            panel,
+            c,
+            c_row,
+            c_column + column,
+            runs,
+            0,
+            runs.shape[0],
+            n,
+            panel // LANES,
+        )
         column += panel
 
 
@@ -308,6 +346,19 @@ def outer_products(left, rows, scratch, panel, c, c_row, c_column):
     """c[c_row : c_row + rows, c_column : c_column + panel] += left.T @ scratch.right, over scratch.run[0, 2] rows."""
     for row in range(0, rows, BLOCK):
         _rows_of_tiles(
-            left, row * CHUNK, 1, BLOCK, scratch.right, 0, panel, c, c_row + row, c_column, scratch.run, 0, 1,
-            min(BLOCK, rows - row), panel // LANES,
-        )  # fmt: skip
+            left,
+            row * CHUNK,
+            1,
+            BLOCK,
+            scratch.right,
+            0,
+            panel,
+            c,
+            c_row + row,
+            c_column,
+            scratch.run,
+            0,
+            1,
+            min(BLOCK, rows - row),
+            panel // LANES,
+        )

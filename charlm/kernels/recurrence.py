@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import Packed, Sizes, State, Weights, Window, Work
+from .buffers import Packed, Sizes, State, Weights, Window, Workspace
 from .cells.interface import backward_step, forward_step
 from .jit import inner
 from .matmul import product
@@ -70,9 +70,17 @@ def sliced_row(part: Part, capacity: int, slot: int) -> int:
 
 @inner
 def input_part(
-    cell: Any, sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, work: Work,
-    layer: int, slot: int, steps: int,
-) -> None:  # fmt: skip
+    cell: Any,
+    sizes: Sizes,
+    part: Part,
+    weights: Weights,
+    packed: Packed,
+    window: Window,
+    work: Workspace,
+    layer: int,
+    slot: int,
+    steps: int,
+) -> None:
     """z = the biases and the input's part of the gates, for all steps of a block at once.
 
     The state's bias is left out where the cell sees the state's part on its own. The input of layer 0 is one-hot, so
@@ -84,9 +92,17 @@ def input_part(
         _add_biases(cell, sizes, part, weights, window, layer, row + done, n)
         if layer > 0:
             product(
-                window.passed[layer - 1], common_row(part, sizes.capacity, slot) + done, work.h_runs, packed.w_ih,
-                (layer - 1) * part.slices + part.slice, window.z.shape[2], window.z[layer], row + done, 0, n,
-            )  # fmt: skip
+                window.passed[layer - 1],
+                common_row(part, sizes.capacity, slot) + done,
+                work.h_runs,
+                packed.w_ih,
+                (layer - 1) * part.slices + part.slice,
+                window.z.shape[2],
+                window.z[layer],
+                row + done,
+                0,
+                n,
+            )
 
 
 @inner
@@ -107,9 +123,18 @@ def _add_biases(cell, sizes, part, weights, window, layer, row, n):
 
 @inner
 def forward_layer(
-    cell: Any, sizes: Sizes, part: Part, weights: Weights, packed: Packed, window: Window, state: State, work: Work,
-    layer: int, slot: int, steps: int,
-) -> None:  # fmt: skip
+    cell: Any,
+    sizes: Sizes,
+    part: Part,
+    weights: Weights,
+    packed: Packed,
+    window: Window,
+    state: State,
+    work: Workspace,
+    layer: int,
+    slot: int,
+    steps: int,
+) -> None:
     """Runs one layer over the block at [slot, slot + steps), from and to `state`."""
     z, extra, h_in, h = window.z[layer], window.extra[layer], window.h_in[layer], window.h[layer]
     units, at = sizes.units, sliced_row(part, sizes.layers, layer)
@@ -129,9 +154,17 @@ def forward_layer(
                     from_column = gate * sizes.padded + part.slice * units
                     fill_part(work.recurrent, s, gate * units, weights.b_hh, layer, from_column, units)
         product(
-            h_in, common_row(part, sizes.capacity, t), work.h_runs, packed.w_hh, layer * part.slices + part.slice,
-            z.shape[1], into, part.base if cell.separate else row, 0, part.n,
-        )  # fmt: skip
+            h_in,
+            common_row(part, sizes.capacity, t),
+            work.h_runs,
+            packed.w_hh,
+            layer * part.slices + part.slice,
+            z.shape[1],
+            into,
+            part.base if cell.separate else row,
+            0,
+            part.n,
+        )
         for s in range(part.n):
             if window.y[row + s] < 0:  # the stream has ended a step before the others: it waits
                 fill_row(h, row + s, h_in, row + s)
@@ -144,14 +177,24 @@ def forward_layer(
 
 @inner
 def backward_layer(
-    cell: Any, sizes: Sizes, part: Part, packed: Packed, window: Window, work: Work, layer: int, end: int, reach: int,
-    arrives: bool, leaves: bool, lags: np.ndarray,
-) -> None:  # fmt: skip
+    cell: Any,
+    sizes: Sizes,
+    part: Part,
+    packed: Packed,
+    window: Window,
+    work: Workspace,
+    layer: int,
+    end: int,
+    reach: int,
+    arrives: bool,
+    leaves: bool,
+    lags: np.ndarray,
+) -> None:
     """Runs one layer backwards from step `end` of the ring over `reach` steps: work.dy -> work.dz, work.dz_h.
 
     The linear-time recursion: each step adds its own error to what arrives from the step after it, times the link's
     factor. What would flow to the step before the window, or before a reset, is dropped. `arrives`: work.dh and work.dc
-    hold what comes from later steps. `leaves`: they shall hold what goes to earlier ones. lags: see Reports.
+    hold what comes from later steps. `leaves`: they shall hold what goes to earlier ones. lags: see UpdateStats.
     """
     z, extra, h_in, h = window.z[layer], window.extra[layer], window.h_in[layer], window.h[layer]
     dh, dc, units, at = work.dh, work.dc, sizes.units, sliced_row(part, sizes.layers, layer)
@@ -172,17 +215,25 @@ def backward_layer(
             return
         meet(part)
         product(
-            work.dz_h, common_row(part, sizes.capacity, slot), work.dz_runs, packed.w_hh_t,
-            layer * part.slices + part.slice, units, dh, at, 0, part.n,
-        )  # fmt: skip
+            work.dz_h,
+            common_row(part, sizes.capacity, slot),
+            work.dz_runs,
+            packed.w_hh_t,
+            layer * part.slices + part.slice,
+            units,
+            dh,
+            at,
+            0,
+            part.n,
+        )
         for s in range(part.n):
             if window.reset[row + s]:
                 clear_row(dh, at + s)
                 clear_row(dc, at + s)
-        if window.link[slot] != 1.0:
+        if window.gradient_scale[slot] != 1.0:
             for s in range(at, at + part.n):
-                scale_row(dh, s, window.link[slot])
-                scale_row(dc, s, window.link[slot])
+                scale_row(dh, s, window.gradient_scale[slot])
+                scale_row(dc, s, window.gradient_scale[slot])
 
 
 @inner
@@ -197,7 +248,7 @@ def _squares(array: np.ndarray, row: int) -> float:
 
 @inner
 def error_below(
-    sizes: Sizes, part: Part, packed: Packed, work: Work, layer: int, slot: int, steps: int, residual: int
+    sizes: Sizes, part: Part, packed: Packed, work: Workspace, layer: int, slot: int, steps: int, residual: int
 ) -> None:
     """Turns work.error of this layer into that of the layer below, for `steps` slots: from work.dz, and residually."""
     row = sliced_row(part, sizes.capacity, slot)
@@ -205,6 +256,14 @@ def error_below(
         for i in range(row, row + steps * part.n):
             clear_row(work.error, i)
     product(
-        work.dz, common_row(part, sizes.capacity, slot), work.dz_runs, packed.w_ih_t,
-        (layer - 1) * part.slices + part.slice, sizes.units, work.error, row, 0, steps * part.n,
-    )  # fmt: skip
+        work.dz,
+        common_row(part, sizes.capacity, slot),
+        work.dz_runs,
+        packed.w_ih_t,
+        (layer - 1) * part.slices + part.slice,
+        sizes.units,
+        work.error,
+        row,
+        0,
+        steps * part.n,
+    )

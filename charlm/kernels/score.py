@@ -3,7 +3,7 @@
 import numpy as np
 
 from .block import forward, pack_forward, predict
-from .buffers import Packed, Passing, Plan, Sizes, State, Weights, Window, Work
+from .buffers import Packed, Plan, Sizes, State, Sublayer, Weights, Window, Workspace
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
 from .recurrence import sliced_row
@@ -23,10 +23,20 @@ def _most_likely(logits, row, n):
 
 @kernel
 def score(
-    cell, sizes: Sizes, passing: Passing, plan: Plan, weights: Weights, packed: Packed, window: Window, state: State,
-    work: Work, nats: np.ndarray, hits: np.ndarray, part: Part,
-) -> None:  # fmt: skip
-    """Reads the plan's blocks; nats (n, S) float64 and hits (n, S) uint8 get each target's loss and whether it led.
+    cell,
+    sizes: Sizes,
+    sublayer: Sublayer,
+    plan: Plan,
+    weights: Weights,
+    packed: Packed,
+    window: Window,
+    state: State,
+    work: Workspace,
+    nats: np.ndarray,
+    correct: np.ndarray,
+    part: Part,
+) -> None:
+    """Reads the plan's blocks; nats (n, S) float64 and correct (n, S) uint8 get each target's loss and whether it led.
 
     Only the plan's start and steps are used of its updates. Rows with target -1 get 0.
     """
@@ -36,15 +46,15 @@ def score(
         start, steps = plan.start[u], plan.steps[u]
         slot = start % sizes.capacity
         read_block(sizes, part, plan, window, start, 0, steps)
-        forward(cell, sizes, part, passing, weights, packed, window, state, work, slot, steps, 0)
+        forward(cell, sizes, part, sublayer, weights, packed, window, state, work, slot, steps, 0)
         logits = predict(sizes, part, weights, packed, window, work, slot, steps)
         first, last = own_rows(part, steps)
         row = sliced_row(part, sizes.capacity, slot)
         for i in range(first, last):
             t, s, target = start - plan.first_step + i // part.n, part.lo + i % part.n, window.y[row + i]
             nats[t, s] = 0.0
-            hits[t, s] = 0
+            correct[t, s] = 0
             if target >= 0:
-                hits[t, s] = 1 if _most_likely(window.logits, logits + i, sizes.vocabulary) == target else 0
+                correct[t, s] = 1 if _most_likely(window.logits, logits + i, sizes.vocabulary) == target else 0
                 nats[t, s] = loss(window.logits, logits + i, target)
         meet(part)

@@ -28,18 +28,18 @@ _BITS = ir.VectorType(_INT, LANES)
 _FLAGS = tuple(sorted(FASTMATH))
 
 
-class LanesType(types.Type):
+class VectorType(types.Type):
     """The Numba type of a vector of LANES float32 numbers."""
 
     def __init__(self) -> None:
         super().__init__(name=f"float32x{LANES}")
 
 
-lanes = LanesType()
+lanes = VectorType()
 
 
-@register_model(LanesType)
-class _LanesModel(models.PrimitiveModel):
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, fe_type: Any) -> None:
         super().__init__(manager, fe_type, _VECTOR)
 
@@ -100,7 +100,7 @@ def _type_store(context: Any) -> Callable:
     return lambda array, row, column, value: types.void
 
 
-@lower_builtin(store, types.Array, types.Integer, types.Integer, LanesType)
+@lower_builtin(store, types.Array, types.Integer, types.Integer, VectorType)
 def _lower_store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     indices = _indices(context, builder, sig.args[1:3], args[1:3])
     builder.store(args[3], pointer(context, builder, sig.args[0], args[0], indices), align=4)
@@ -121,7 +121,7 @@ def _lower_splat(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return spread(builder, context.cast(builder, args[0], sig.args[0], types.float32))
 
 
-@lower_cast(types.Number, LanesType)
+@lower_cast(types.Number, VectorType)
 def _cast_to_lanes(context: Any, builder: Any, fromty: Any, toty: Any, value: Any) -> Any:
     return spread(builder, context.cast(builder, value, fromty, types.float32))
 
@@ -179,7 +179,7 @@ def _register_binary(operation: Callable, emit: Callable) -> None:
     """Makes `operation` of two vectors, or of a vector and a number, the IR that emit(builder, a, b) builds."""
     infer_global(operation)(type(f"_Lanes_{operation.__name__}", (_Binary,), {}))
 
-    @lower_builtin(operation, LanesType, LanesType)
+    @lower_builtin(operation, VectorType, VectorType)
     def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return emit(builder, *args)
 
@@ -199,7 +199,7 @@ def _unary(plain: Callable) -> Callable:
 
     def register(emit: Callable) -> Callable:
         type_callable(plain)(lambda context: lambda value: lanes)
-        lower_builtin(plain, LanesType)(lambda context, builder, sig, args: emit(builder, args[0]))
+        lower_builtin(plain, VectorType)(lambda context, builder, sig, args: emit(builder, args[0]))
         return emit
 
     return register
@@ -310,7 +310,7 @@ def _emit_fold(builder: Any, value: Any, combine: Callable) -> Any:
 
 def _register_fold(plain: Callable, combine: Callable) -> None:
     type_callable(plain)(lambda context: lambda value: types.float32)
-    lower_builtin(plain, LanesType)(lambda context, builder, sig, args: _emit_fold(builder, args[0], combine))
+    lower_builtin(plain, VectorType)(lambda context, builder, sig, args: _emit_fold(builder, args[0], combine))
 
 
 _register_fold(total, lambda builder, a, b: builder.fadd(a, b))

@@ -8,7 +8,7 @@ Layer norm: Ba, Kiros & Hinton 2016. Dropout between layers only: Zaremba, Sutsk
 
 import numpy as np
 
-from .buffers import Passing, Sizes, Weights, Window, Work
+from .buffers import Sizes, Sublayer, Weights, Window, Workspace
 from .jit import inner
 from .parallel import Part, own_rows, share
 from .recurrence import common_row
@@ -30,7 +30,7 @@ def row_key(seed, layer, step, stream):
 
 
 @inner
-def _statistics(sizes, part, passing, h, row):
+def _statistics(sizes, part, sublayer, h, row):
     """Mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     sums = splat(0.0)
@@ -41,42 +41,51 @@ def _statistics(sizes, part, passing, h, row):
     squares = splat(0.0)
     for piece in range(part.slices):
         for j in range(0, units, LANES):
-            deviation = (load(h, row + piece * per_slice, j) - mean) * load(passing.units, 0, piece * units + j)
+            deviation = (load(h, row + piece * per_slice, j) - mean) * load(sublayer.units, 0, piece * units + j)
             squares = squares + deviation * deviation
     variance = total(squares) / np.float32(sizes.hidden)
     return mean, np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
 
 
 @inner
-def pass_up(sizes: Sizes, part: Part, passing: Passing, weights: Weights, window: Window, layer, slot, steps, position):
+def pass_up(sizes: Sizes, part: Part, sublayer: Sublayer, weights: Weights, window: Window, layer, slot, steps, position):
     """Fills window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
     h, passed = window.h[layer], window.passed[layer]
     first, last = own_rows(part, steps)
     for i in range(first, last):
         row = common_row(part, sizes.capacity, slot) + i
         mean, inverse = np.float32(0.0), np.float32(1.0)
-        if passing.layer_norm:
-            mean, inverse = _statistics(sizes, part, passing, h, row)
+        if sublayer.layer_norm:
+            mean, inverse = _statistics(sizes, part, sublayer, h, row)
             window.stats[layer, row, 0] = mean
             window.stats[layer, row, 1] = inverse
-        key = row_key(passing.seed, layer, position + i // part.n, passing.first + part.lo + i % part.n)
+        key = row_key(sublayer.seed, layer, position + i // part.n, sublayer.first + part.lo + i % part.n)
         for piece in range(part.slices):
             at, column = row + piece * sizes.capacity * sizes.streams, piece * sizes.units
             for j in range(0, sizes.units, LANES):
                 value = load(h, at, j)
-                if passing.layer_norm:
+                if sublayer.layer_norm:
                     gain, shift = load(weights.gain, layer, column + j), load(weights.shift, layer, column + j)
                     value = (value - mean) * inverse * gain + shift
-                if passing.keep < _ALL:
-                    value = value * keep(key, column + j, passing.keep) * passing.scale
-                if passing.residual and layer > 0:
+                if sublayer.keep < _ALL:
+                    value = value * keep(key, column + j, sublayer.keep) * sublayer.scale
+                if sublayer.residual and layer > 0:
                     value = value + load(window.passed[layer - 1], at, j)
                 store(passed, at, j, value)
 
 
 @inner
 def pass_down(
-    sizes: Sizes, part: Part, passing: Passing, weights: Weights, window: Window, work: Work, layer, slot, steps, position
+    sizes: Sizes,
+    part: Part,
+    sublayer: Sublayer,
+    weights: Weights,
+    window: Window,
+    work: Workspace,
+    layer,
+    slot,
+    steps,
+    position,
 ):
     """work.dy = the error of h[layer], given work.error of what it passed up: own rows of `steps` steps from `slot` on.
 
@@ -86,22 +95,22 @@ def pass_down(
     first, last = own_rows(part, steps)
     for i in range(first, last):
         row = common_row(part, sizes.capacity, slot) + i
-        key = row_key(passing.seed, layer, position + i // part.n, passing.first + part.lo + i % part.n)
+        key = row_key(sublayer.seed, layer, position + i // part.n, sublayer.first + part.lo + i % part.n)
         for piece in range(part.slices):
             at = row + piece * sizes.capacity * sizes.streams
             for j in range(0, sizes.units, LANES):
                 value = load(error, at, j)
-                if passing.keep < _ALL:
-                    value = value * keep(key, piece * sizes.units + j, passing.keep) * passing.scale
+                if sublayer.keep < _ALL:
+                    value = value * keep(key, piece * sizes.units + j, sublayer.keep) * sublayer.scale
                 store(kept, at, j, value)
-                if not passing.layer_norm:
+                if not sublayer.layer_norm:
                     store(dy, at, j, value)
-        if passing.layer_norm:
-            _norm_down(sizes, part, passing, weights, window.stats[layer], h, kept, dy, layer, row)
+        if sublayer.layer_norm:
+            _norm_down(sizes, part, sublayer, weights, window.stats[layer], h, kept, dy, layer, row)
 
 
 @inner
-def _norm_down(sizes, part, passing, weights, stats, h, error, dy, layer, row):
+def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
     """Layer norm backwards: d h = (e - mean(e) - x mean(e x)) / deviation, e = gain * error, x the normalised h."""
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     mean, inverse = stats[row, 0], stats[row, 1]
@@ -119,11 +128,11 @@ def _norm_down(sizes, part, passing, weights, stats, h, error, dy, layer, row):
         for j in range(0, units, LANES):
             e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
             x = (load(h, at, j) - mean) * inverse
-            store(dy, at, j, (e - mean_e - x * mean_ex) * inverse * load(passing.units, 0, piece * units + j))
+            store(dy, at, j, (e - mean_e - x * mean_ex) * inverse * load(sublayer.units, 0, piece * units + j))
 
 
 @inner
-def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Work, gradients: Weights, layer, slot, steps):
+def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Workspace, gradients: Weights, layer, slot, steps):
     """Adds `steps` slots to the gradients of gain and shift; this thread's units, all rows in order."""
     h, stats, runs = window.h[layer], window.stats[layer], work.time_runs
     parts, at = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams

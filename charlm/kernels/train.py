@@ -3,7 +3,7 @@
 import math
 
 from .block import backward, forward, losses, pack_backward, pack_forward, sum_losses
-from .buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Weights, Window, Work
+from .buffers import OptimizerParams, Packed, Plan, Sizes, State, Sublayer, UpdateStats, Weights, Window, Workspace
 from .jit import inner, kernel
 from .parallel import Part, await_sum, barrier
 from .recurrence import fill_row, sliced_row
@@ -21,7 +21,7 @@ def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int,
             window.y[row + s] = plan.ids[at + 1, part.lo + s]
             window.reset[row + s] = plan.resets[at, part.lo + s]
         if part.rank == 0:
-            window.link[slot] = plan.link[at]
+            window.gradient_scale[slot] = plan.gradient_scale[at]
 
 
 @inner
@@ -34,7 +34,7 @@ def _keep_state(sizes, part, state, window, border):
 
 
 @inner
-def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports):
+def _gradient(cell, sizes, part, sublayer, plan, u, weights, gradients, packed, window, state, work, stats):
     """All gradients of one block.
 
     One that is longer than the window is made in pieces: forward over all of them; then back from the last to the
@@ -47,7 +47,7 @@ def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, w
         border = min(turn, 2 * last - turn)
         older = border * piece
         n = min(piece, plan.steps[u] - older)
-        start, origin, reach, injected = plan.start[u] + older, plan.origin[u], plan.window[u], plan.losses[u]
+        start, origin, reach, injected = plan.start[u] + older, plan.origin[u], plan.reach[u], plan.losses[u]
         leaves = False
         if last > 0:
             reach -= plan.steps[u] - older - n
@@ -59,33 +59,46 @@ def _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, w
         begun = state if turn <= last else State(window.border_h[border], window.border_c[border])
         read_block(sizes, part, plan, window, start, origin, n)
         barrier(part)
-        forward(cell, sizes, part, passing, weights, packed, window, begun, work, at % piece, n, base + at)
+        forward(cell, sizes, part, sublayer, weights, packed, window, begun, work, at % piece, n, base + at)
         if turn >= last:
             losses(sizes, part, weights, packed, window, work, at + n, reach, injected, plan.weight[u])
             backward(
-                cell, sizes, part, passing, weights, gradients, packed, window, work, at + n, reach, injected, base,
-                turn > last, leaves, border == 0, reports.lags[u],
-            )  # fmt: skip
+                cell,
+                sizes,
+                part,
+                sublayer,
+                weights,
+                gradients,
+                packed,
+                window,
+                work,
+                at + n,
+                reach,
+                injected,
+                base,
+                turn > last,
+                leaves,
+                border == 0,
+                stats.lags[u],
+            )
             if part.rank == 0:
-                sum_losses(sizes, window, work, at % piece, n, reports.nats[u])
+                sum_losses(sizes, window, work, at % piece, n, stats.loss[u])
 
 
 @inner
-def _one_update(
-    cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports
-):  # fmt: skip
+def _one_update(cell, sizes, part, sublayer, plan, u, weights, gradients, packed, window, state, work, rule, stats):
     """Gradient, its sum over the ranks where there are several, and the rule's step."""
     clear(rule, part)
     pack_forward(sizes, part, weights, packed)
     pack_backward(sizes, part, weights, packed)
-    _gradient(cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, reports)
+    _gradient(cell, sizes, part, sublayer, plan, u, weights, gradients, packed, window, state, work, stats)
     await_sum(part)
     sum_squares(rule, part)
     barrier(part)
     norm_now = norm(rule)
     if part.rank == 0:
-        reports.norm[u] = norm_now
-        reports.applied[u] = 1 if math.isfinite(norm_now) else 0
+        stats.norm[u] = norm_now
+        stats.applied[u] = 1 if math.isfinite(norm_now) else 0
     if math.isfinite(norm_now):
         apply(rule, part, plan.learning_rate[u], plan.number[u], norm_now)
     barrier(part)
@@ -93,16 +106,25 @@ def _one_update(
 
 @kernel
 def train(
-    cell, sizes: Sizes, passing: Passing, plan: Plan, weights: Weights, gradients: Weights, packed: Packed,
-    window: Window, state: State, work: Work, rule: Rule, reports: Reports, part: Part,
-) -> None:  # fmt: skip
+    cell,
+    sizes: Sizes,
+    sublayer: Sublayer,
+    plan: Plan,
+    weights: Weights,
+    gradients: Weights,
+    packed: Packed,
+    window: Window,
+    state: State,
+    work: Workspace,
+    rule: OptimizerParams,
+    stats: UpdateStats,
+    part: Part,
+) -> None:
     """Makes all updates of `plan`; called by all threads at once, each with its own part.
 
-    An update whose gradient is not finite is not applied and ends the plan: reports.applied says so.
+    An update whose gradient is not finite is not applied and ends the plan: stats.applied says so.
     """
     for u in range(plan.start.shape[0]):
-        _one_update(
-            cell, sizes, part, passing, plan, u, weights, gradients, packed, window, state, work, rule, reports
-        )  # fmt: skip
+        _one_update(cell, sizes, part, sublayer, plan, u, weights, gradients, packed, window, state, work, rule, stats)
         if not math.isfinite(norm(rule)):
             return

@@ -6,7 +6,7 @@ weights whose gradients it has summed: see parallel.py on memory that two thread
 
 import math
 
-from .buffers import Rule
+from .buffers import OptimizerParams
 from .jit import inner
 from .parallel import Part
 from .simd import LANES, load, splat, sqrt, store, total
@@ -15,7 +15,7 @@ SGD, ADAGRAD, RMSPROP, ADAM, ADAMW, DYNAMIC = range(6)
 
 
 @inner
-def clear(rule: Rule, part: Part) -> None:
+def clear(rule: OptimizerParams, part: Part) -> None:
     """Sets this thread's rows of the gradient to zero."""
     for piece in range(part.own.shape[0]):
         for row in range(part.own[piece, 0], part.own[piece, 1]):
@@ -24,7 +24,7 @@ def clear(rule: Rule, part: Part) -> None:
 
 
 @inner
-def sum_squares(rule: Rule, part: Part) -> None:
+def sum_squares(rule: OptimizerParams, part: Part) -> None:
     """Fills rule.partial with the sum of squares of each of this thread's rows of the gradient."""
     for piece in range(part.own.shape[0]):
         for row in range(part.own[piece, 0], part.own[piece, 1]):
@@ -36,7 +36,7 @@ def sum_squares(rule: Rule, part: Part) -> None:
 
 
 @inner
-def norm(rule: Rule) -> float:
+def norm(rule: OptimizerParams) -> float:
     """The global norm of the gradient, once all rows are there."""
     squares = 0.0
     for row in range(rule.partial.shape[0]):
@@ -45,7 +45,7 @@ def norm(rule: Rule) -> float:
 
 
 @inner
-def apply(rule: Rule, part: Part, rate: float, number: int, norm_now: float) -> None:
+def apply(rule: OptimizerParams, part: Part, rate: float, number: int, norm_now: float) -> None:
     """One step of the rule on this thread's rows; `number` is the update's, from 1. Decay is on matrices only."""
     scale = rule.clip / norm_now if rule.clip > 0.0 and norm_now > rule.clip else 1.0
     for piece in range(part.own.shape[0]):

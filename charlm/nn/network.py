@@ -9,7 +9,7 @@ import numpy as np
 from ..config.run import DrawConfig, ModelConfig
 from ..distributed.ranks import Exchange
 from ..errors import CharlmError, ResourceError
-from ..kernels.buffers import Packed, Passing, Plan, Reports, Rule, Sizes, State, Window, Work
+from ..kernels.buffers import OptimizerParams, Packed, Plan, Sizes, State, Sublayer, UpdateStats, Window, Workspace
 from ..kernels.cells import CELLS
 from ..kernels.draw import draw
 from ..kernels.score import score
@@ -65,7 +65,7 @@ class Network:
             capacity=capacity,
             loss_capacity=capacity if inject_window else block,
         )
-        self.passing = _passing(config, dropout_seed if self.trains else None, first)
+        self.sublayer = _sublayer(config, dropout_seed if self.trains else None, first)
         self.state = State(
             *(aligned_zeros((config.layers * streams * self._layout.slices, self.sizes.units)) for _ in State._fields)
         )
@@ -84,7 +84,7 @@ class Network:
     @property
     def _plain(self) -> bool:
         """Whether layers pass their h up untouched."""
-        return not (self.passing.layer_norm or self.passing.residual or self.passing.scale != 1.0)
+        return not (self.sublayer.layer_norm or self.sublayer.residual or self.sublayer.scale != 1.0)
 
     def _divide_block(self, block: int, memory: float) -> None:
         """Sets the window's capacity and the number of pieces for blocks of this length, within so many bytes."""
@@ -115,15 +115,15 @@ class Network:
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
             reset=np.zeros(x * rows, np.uint8),
-            link=np.ones(z.capacity, np.float32),
+            gradient_scale=np.ones(z.capacity, np.float32),
             z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
             h_in=aligned_zeros(h.shape),
             h=h,
             passed=h if self._plain else aligned_zeros(h.shape),
-            stats=aligned_zeros((z.layers if self.passing.layer_norm else 0, rows, 2)),
+            stats=aligned_zeros((z.layers if self.sublayer.layer_norm else 0, rows, 2)),
             logits=aligned_zeros((z.loss_capacity * z.streams, z.padded_vocabulary)),
-            nats=np.zeros(rows),
+            loss=np.zeros(rows),
             border_h=aligned_zeros((self._pieces - 1, *self.state.h.shape)),
             border_c=aligned_zeros((self._pieces - 1, *self.state.c.shape)),
         )
@@ -140,16 +140,16 @@ class Network:
             out_t=aligned_zeros((x, z.vocabulary * z.units if back else 0)),
         )
 
-    def _new_work(self, z: Sizes) -> Work:
+    def _new_work(self, z: Sizes) -> Workspace:
         x = self._layout.slices
         rows = x * z.capacity * z.streams if self.trains else 0
         dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
-        return Work(
+        return Workspace(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
             dz=dz,
             dz_h=aligned_zeros(dz.shape) if self.cell.separate else dz,
             error=error,
-            kept=aligned_zeros(error.shape) if self.passing.residual else error,
+            kept=aligned_zeros(error.shape) if self.sublayer.residual else error,
             dy=error if self._plain else aligned_zeros(error.shape),
             dh=aligned_zeros(self.state.h.shape),
             dc=aligned_zeros(self.state.c.shape),
@@ -177,38 +177,69 @@ class Network:
             self._divide_block(block, self._memory or memory)
             self.window, self.work = self._new_window(self.sizes), self._new_work(self.sizes)
 
-    def train(self, plan: Plan, rule: Rule, lags: int = 0, exchange: Exchange | None = None) -> Reports:
+    def train(self, plan: Plan, rule: OptimizerParams, lags: int = 0, exchange: Exchange | None = None) -> UpdateStats:
         """Makes the plan's updates; the gradient of the last one is left in `gradients`.
 
         lags: for how many steps back the errors' norms are reported. exchange: sums each gradient over the ranks.
         """
         updates, layers = len(plan.start), self.sizes.layers if lags else 0
-        reports = Reports(
-            nats=np.zeros((updates, self.streams)), norm=np.zeros(updates), applied=np.zeros(updates, np.uint8),
+        stats = UpdateStats(
+            loss=np.zeros((updates, self.streams)),
+            norm=np.zeros(updates),
+            applied=np.zeros(updates, np.uint8),
             lags=np.zeros((updates, layers, 2, self._layout.slices, self.streams, lags)),
-        )  # fmt: skip
+        )
         self._run(
-            train, self.cell, self.sizes, self.passing, plan, self.parameters.weights, self.gradients.weights,
-            self.packed, self.window, self.state, self.work, rule, reports, exchange=exchange,
-        )  # fmt: skip
-        return reports
+            train,
+            self.cell,
+            self.sizes,
+            self.sublayer,
+            plan,
+            self.parameters.weights,
+            self.gradients.weights,
+            self.packed,
+            self.window,
+            self.state,
+            self.work,
+            rule,
+            stats,
+            exchange=exchange,
+        )
+        return stats
 
     def score(self, characters: np.ndarray, resets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Reads characters (n + 1, S) int32 and resets (n, S) uint8, row i + 1 what row i should predict (-1: nothing).
 
         Returns losses in nats (n, S) float64 and whether the target was the most likely (n, S) uint8.
         """
-        nats, hits = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
+        nats, correct = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
         self._run(
-            score, self.cell, self.sizes, self.passing, _reading_plan(characters, resets, self.sizes.capacity),
-            self.parameters.weights, self.packed, self.window, self.state, self.work, nats, hits,
-        )  # fmt: skip
-        return nats, hits
+            score,
+            self.cell,
+            self.sizes,
+            self.sublayer,
+            _reading_plan(characters, resets, self.sizes.capacity),
+            self.parameters.weights,
+            self.packed,
+            self.window,
+            self.state,
+            self.work,
+            nats,
+            correct,
+        )
+        return nats, correct
 
     def draw(
-        self, known: np.ndarray, n: int, position: int, first: int, period: int, separator: np.ndarray, how: DrawConfig,
+        self,
+        known: np.ndarray,
+        n: int,
+        position: int,
+        first: int,
+        period: int,
+        separator: np.ndarray,
+        how: DrawConfig,
         scored: bool = False,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    ) -> tuple[np.ndarray, np.ndarray]:
         """n characters (n, S) int32 that follow the rows of `known` (m, S), the last of which is yet to be read.
 
         position: of that last character in the text; first: the number of the first draw; period, separator (ids): of
@@ -219,10 +250,28 @@ class Network:
         nats = np.zeros((n if scored else 0, self.streams))
         raw = aligned_zeros((self.streams, self.sizes.padded_vocabulary))
         self._run(
-            draw, self.cell, self.sizes, self.passing, self.parameters.weights, self.packed, self.window, self.state,
-            self.work, text, len(known), position, first, period, separator, float(how.temperature), how.top_k,
-            float(how.top_p), how.seed, nats, raw,
-        )  # fmt: skip
+            draw,
+            self.cell,
+            self.sizes,
+            self.sublayer,
+            self.parameters.weights,
+            self.packed,
+            self.window,
+            self.state,
+            self.work,
+            text,
+            len(known),
+            position,
+            first,
+            period,
+            separator,
+            float(how.temperature),
+            how.top_k,
+            float(how.top_p),
+            how.seed,
+            nats,
+            raw,
+        )
         if (text[len(known) :] < 0).any():
             raise CharlmError(_NOT_FINITE)
         return text[len(known) :], nats
@@ -285,7 +334,7 @@ class Network:
             groups = {"z": z.gates, "extra": self.cell.extras, "h_in": 1, "h": 1, "passed": 1}
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
-            if self.passing.layer_norm:
+            if self.sublayer.layer_norm:
                 found.append(("window_stats", w.stats, z.capacity, 0))
         return found
 
@@ -309,18 +358,27 @@ def _reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Pla
     starts = np.arange(0, len(resets), block)
     unused = np.zeros(len(starts))
     return Plan(
-        ids=characters, resets=resets, link=np.ones(len(resets), np.float32), first_step=0, epoch_base=0,
-        origin=starts, start=starts,
-        steps=np.minimum(block, len(resets) - starts), window=starts, losses=starts, weight=unused, learning_rate=unused,
+        ids=characters,
+        resets=resets,
+        gradient_scale=np.ones(len(resets), np.float32),
+        first_step=0,
+        epoch_base=0,
+        origin=starts,
+        start=starts,
+        steps=np.minimum(block, len(resets) - starts),
+        reach=starts,
+        losses=starts,
+        weight=unused,
+        learning_rate=unused,
         number=starts,
-    )  # fmt: skip
+    )
 
 
-def _passing(config: ModelConfig, seed: int | None, first: int) -> Passing:
+def _sublayer(config: ModelConfig, seed: int | None, first: int) -> Sublayer:
     dropout = 0.0 if seed is None else config.dropout
     units = aligned_zeros((1, padded(config.hidden)))
     units[0, : config.hidden] = 1.0
-    return Passing(
+    return Sublayer(
         layer_norm=int(config.layer_norm),
         residual=int(config.residual),
         keep=int((1.0 - dropout) * 2**32),

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..config.run import SCHEDULES, OptimizerConfig, ScheduleConfig, choice
 from ..kernels import update
-from ..kernels.buffers import Rule
+from ..kernels.buffers import OptimizerParams
 from .parameters import Parameters, aligned_zeros
 
 _KINDS = {
@@ -30,7 +30,7 @@ class Optimizer:
     ) -> None:
         """slots: the rule's memory (n, *flat.shape); dynamic evaluation's, whose rule it is then. Else zeros."""
         self.slots = aligned_zeros((_slot_count(config), *parameters.flat.shape)) if slots is None else slots
-        self.rule = Rule(
+        self.rule = OptimizerParams(
             kind=_KINDS[config.rule] if slots is None else update.DYNAMIC,
             momentum=float(config.momentum),
             nesterov=int(config.nesterov),

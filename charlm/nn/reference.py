@@ -101,12 +101,15 @@ def log_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 def losses(
-    config: ModelConfig, p: Arrays, sequence: Sequence, constant: Callable[[int], bool] = lambda t: False,
-    link: Callable[[int], float] = lambda t: 1.0,
-) -> list[np.ndarray]:  # fmt: skip
+    config: ModelConfig,
+    p: Arrays,
+    sequence: Sequence,
+    constant: Callable[[int], bool] = lambda t: False,
+    gradient_scale: Callable[[int], float] = lambda t: 1.0,
+) -> list[np.ndarray]:
     """The loss of each step, T arrays (..., S); at steps where constant(t) all that the cells made is held constant.
 
-    What a derivative gets that passes from step t to t - 1 is multiplied by link(t); 0 cuts it.
+    What a derivative gets that passes from step t to t - 1 is multiplied by gradient_scale(t); 0 cuts it.
     """
     steps, streams = sequence.x.shape
     state = [(np.zeros((streams, config.hidden)), np.zeros((streams, config.hidden))) for _ in range(config.layers)]
@@ -115,7 +118,7 @@ def losses(
         hold = (lambda a: a.real) if constant(t) else (lambda a: a)
         passed: np.ndarray | None = None
         for layer in range(config.layers):
-            h, c = (a.real + link(t) * (a - a.real) for a in state[layer])
+            h, c = (a.real + gradient_scale(t) * (a - a.real) for a in state[layer])
             h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
             w_ih = p[f"rnn.weight_ih_l{layer}"]
             zx = np.swapaxes(w_ih[..., sequence.x[t]], -1, -2) if passed is None else _times(passed, w_ih)

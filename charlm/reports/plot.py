@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tbptt.decay import Profile
+from ..tbptt.decay import DecayProfile
 from .curves import AXES, Curves
 
 _PANELS = (("learning_rate", "learning rate"), ("gradient_norm", "norm of the gradient"), ("clipped", "share clipped"))
@@ -59,16 +59,28 @@ def curves_figure(runs: Sequence[Curves]) -> Any:
 def _losses(panel: Any, runs: Sequence[Curves], name: str) -> None:
     ends = []
     for i, run in enumerate(runs):
-        panel.plot(run.column("train", name), run.bits("train"), color=f"C{i}", linewidth=1, alpha=0.45,
-                   label=f"{run.run}: training")  # fmt: skip
-        panel.plot(run.column("validation", name), run.bits("validation"), color=f"C{i}", marker=".", linewidth=1.6,
-                   label=f"{run.run}: validation")  # fmt: skip
+        panel.plot(
+            run.column("train", name),
+            run.bits("train"),
+            color=f"C{i}",
+            linewidth=1,
+            alpha=0.45,
+            label=f"{run.run}: training",
+        )
+        panel.plot(
+            run.column("validation", name),
+            run.bits("validation"),
+            color=f"C{i}",
+            marker=".",
+            linewidth=1.6,
+            label=f"{run.run}: validation",
+        )
         ends += [*run.bits("train")[1:], *run.bits("validation")]
     if ends:  # the first stretch, from guessing on, would squeeze all others
         panel.set_ylim(min(ends) - 0.1, sorted(ends)[int(0.98 * (len(ends) - 1))] + 0.3)
 
 
-def lags_figure(profile: Profile, k1: int, tolerance: float) -> Any:
+def lags_figure(profile: DecayProfile, k1: int, tolerance: float) -> Any:
     """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
     figure, (top, bottom) = _pyplot().subplots(2, 1, figsize=(8, 7), sharex=True, height_ratios=(2, 1), layout="constrained")
     lags = np.arange(len(profile.phi))

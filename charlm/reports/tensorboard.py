@@ -23,10 +23,16 @@ class TensorBoard:
     def __call__(self, event: Event) -> None:
         """Takes one event of the trainer."""
         if isinstance(event, Progress) and event.seconds > 0:
-            self._write(event.updates, {
-                "bits_per_char/training": event.nats / math.log(2), "learning_rate": event.learning_rate,
-                "gradient_norm": event.gradient_norm, "chars_per_second": event.chars_per_second, "epochs": event.epochs,
-            })  # fmt: skip
+            self._write(
+                event.updates,
+                {
+                    "bits_per_char/training": event.nats / math.log(2),
+                    "learning_rate": event.learning_rate,
+                    "gradient_norm": event.gradient_norm,
+                    "chars_per_second": event.chars_per_second,
+                    "epochs": event.epochs,
+                },
+            )
         elif isinstance(event, Validation):
             self._write(event.updates, {"bits_per_char/validation": event.val_nats / math.log(2)}, event.sample)
 

@@ -44,9 +44,13 @@ class Checkpoint:
 
 
 def save(
-    path: Path, config: RunConfig, vocabulary: Vocabulary, parameters: "Parameters", progress: dict[str, Any],
+    path: Path,
+    config: RunConfig,
+    vocabulary: Vocabulary,
+    parameters: "Parameters",
+    progress: dict[str, Any],
     resume: dict[str, np.ndarray] | None = None,
-) -> None:  # fmt: skip
+) -> None:
     """Writes a checkpoint; `resume` holds what exact continuation needs. Raises CheckpointError."""
     meta = {
         "format": FORMAT,

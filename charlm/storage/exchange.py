@@ -121,8 +121,10 @@ def _input_and_output(
             f"embedding ({size}, {width})"
         )
     return {
-        "rnn.weight_ih_l0": w_ih, "out.weight": rest[weight].astype(np.float32), "out.bias": bias.astype(np.float32),
-    }  # fmt: skip
+        "rnn.weight_ih_l0": w_ih,
+        "out.weight": rest[weight].astype(np.float32),
+        "out.bias": bias.astype(np.float32),
+    }
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
@@ -211,18 +213,27 @@ def _onnx_model(saved: Checkpoint) -> Any:
     outputs += [helper.make_tensor_value_info(f"{name}_out", TensorProto.FLOAT, shape) for name in states]
     built = helper.make_graph(graph.nodes, "charlm", inputs, outputs, graph.constants)
     model = helper.make_model(
-        built, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=8, producer_name="charlm",
+        built,
+        opset_imports=[helper.make_opsetid("", _OPSET)],
+        ir_version=8,
+        producer_name="charlm",
         producer_version=__version__,
-    )  # fmt: skip
-    helper.set_model_props(model, {"vocabulary": json.dumps(_listed(saved.vocabulary)),
-                                   "config": json.dumps(saved.config.to_json())})  # fmt: skip
+    )
+    helper.set_model_props(
+        model, {"vocabulary": json.dumps(_listed(saved.vocabulary)), "config": json.dumps(saved.config.to_json())}
+    )
     return model
 
 
 def _onnx_layer(
-    graph: _Graph, config: ModelConfig, arrays: dict[str, np.ndarray], layer: int, x: str, states: list[str],
+    graph: _Graph,
+    config: ModelConfig,
+    arrays: dict[str, np.ndarray],
+    layer: int,
+    x: str,
+    states: list[str],
     ends: dict[str, list[str]],
-) -> str:  # fmt: skip
+) -> str:
     """One recurrent layer and what lies between it and the next; returns the name of its output (T, S, H)."""
     gates, h = _ONNX_GATES[config.cell], config.hidden
 

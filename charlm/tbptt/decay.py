@@ -14,7 +14,7 @@ _SLOPE_FROM = 0.5  # the share of the lags from which on the rate of decay is fi
 
 
 @dataclass(frozen=True)
-class Profile:
+class DecayProfile:
     """Norms of errors by lag.
 
     h, c: (L, W, n) float64, for each layer and each of W losses the norm of d loss / d h_{s-k} (all that follows from

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..config.run import TruncationConfig, choice
 from ..kernels.buffers import Plan
-from .decay import Profile
+from .decay import DecayProfile
 from .streams import Ids, Resets, Streams
 
 _LONGEST = 1 << 22  # steps; no machine holds a longer segment
@@ -34,15 +34,15 @@ class Position:
 
 
 class Cuts(NamedTuple):
-    """The updates of a stretch of one epoch, as in a Plan: (U,) arrays, and link with a factor for each step."""
+    """The updates of a stretch of one epoch, as in a Plan: (U,) arrays, and gradient_scale with a factor for each step."""
 
     origin: np.ndarray
     start: np.ndarray
     steps: np.ndarray
-    window: np.ndarray
+    reach: np.ndarray
     losses: np.ndarray
     weight: np.ndarray
-    link: np.ndarray
+    gradient_scale: np.ndarray
 
 
 class Truncation:
@@ -63,7 +63,7 @@ class Truncation:
         """Steps back that a measurement is to cover."""
         return 0
 
-    def choose(self, profile: Profile) -> float:
+    def choose(self, profile: DecayProfile) -> float:
         """Takes a measurement into account; returns the relative bias that the truncation has by it."""
         return float(profile.relative_bias(self.config.k1)[self.k2])
 
@@ -120,11 +120,11 @@ class Truncation:
             origin=start if self._blocks_stand_alone else np.zeros(len(start), np.int64),
             start=start,
             steps=steps,
-            window=np.minimum(self.k2, steps if self._blocks_stand_alone else start + steps),
+            reach=np.minimum(self.k2, steps if self._blocks_stand_alone else start + steps),
             losses=steps + older,
             # A short last block is not divided by its own length: its losses weigh as much as others'.
             weight=1.0 / (self._streams.count * (k1 + older)),
-            link=np.ones(last - at.step, np.float32),
+            gradient_scale=np.ones(last - at.step, np.float32),
         )
 
 
@@ -202,10 +202,10 @@ class RandomCuts(Truncation):
             origin=start,
             start=start,
             steps=steps,
-            window=steps,
+            reach=steps,
             losses=steps,
             weight=np.full(len(start), 1.0 / (self._streams.count * self.config.mean_length)),
-            link=np.where(within > 0, survival[within - 1] / survival[within], 1.0).astype(np.float32),
+            gradient_scale=np.where(within > 0, survival[within - 1] / survival[within], 1.0).astype(np.float32),
         )
 
 
@@ -229,7 +229,7 @@ class Adaptive(Truncation):
         """The k2 that was chosen last."""
         return {"k2": self.k2}
 
-    def choose(self, profile: Profile) -> float:
+    def choose(self, profile: DecayProfile) -> float:
         """Takes the k2 that a profile recommends, the largest one where none is enough."""
         found = profile.recommended(self.config.bias_tolerance, self.config.k1)
         self.k2 = self.lags if found is None else max(1, found)
@@ -260,15 +260,20 @@ def method(config: TruncationConfig, streams: Streams, seed: int) -> Truncation:
 
 
 def make_plan(
-    truncation: Truncation, streams: Streams, resets: Resets, ids: Ids, at: Position, updates: int,
+    truncation: Truncation,
+    streams: Streams,
+    resets: Resets,
+    ids: Ids,
+    at: Position,
+    updates: int,
     learning_rates: np.ndarray,
-) -> tuple[Plan, Position]:  # fmt: skip
+) -> tuple[Plan, Position]:
     """A plan of at most `updates` updates from `at` on, never past the end of the epoch, and the place after it.
 
     learning_rates: float64, one for each update that could be made (the rest are ignored).
     """
     cuts = truncation.cuts(at, updates)
-    n, last = len(cuts.start), at.step + len(cuts.link)
+    n, last = len(cuts.start), at.step + len(cuts.gradient_scale)
     plan = Plan(
         ids=streams.read(ids, at.step, last),
         resets=resets.read(streams, ids, at.step, last),

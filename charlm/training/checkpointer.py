@@ -24,8 +24,8 @@ from ..storage.checkpoint import Checkpoint, require_finite
 from ..storage.run_directory import BEST, CONFIG, LAST
 from ..tbptt.streams import Streams
 from ..tbptt.truncation import Truncation
-from .metrics_log import Journal
-from .state import Standing
+from .metrics_log import MetricsLog
+from .state import TrainerState
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Parts:
     optimizer: Optimizer
     schedule: Schedule
     truncation: Truncation
-    journal: Journal
+    metrics_log: MetricsLog
     ranks: Ranks
 
 
-class Keeper:
+class Checkpointer:
     """Writes the checkpoints of one run, and brings its parts to where one of them was written."""
 
     def __init__(self, run: Path, saving: SavingConfig, parts: Parts) -> None:
@@ -83,32 +83,32 @@ class Keeper:
         data = text.encode("utf-8", "backslashreplace")
         self._parts.ranks.on_first(lambda: write_atomically(self._run / CONFIG, lambda file: file.write(data)))
 
-    def save_last(self, now: Standing, results: dict[str, Any]) -> None:
+    def save_last(self, now: TrainerState, results: dict[str, Any]) -> None:
         """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
         self._last = time.monotonic()  # also where it fails: the next attempt is as far away
-        self._parts.journal.flush(to_disk=True)
+        self._parts.metrics_log.flush(to_disk=True)
         carried = {name: self._all_streams(own) for name, own in self._carried(now).items()}
         self._save(LAST, now, results, {"optimizer": self._parts.optimizer.slots, **carried})
         self.dirty = False
 
-    def save_best(self, now: Standing, results: dict[str, Any]) -> None:
+    def save_best(self, now: TrainerState, results: dict[str, Any]) -> None:
         """Writes best.npz: the model alone. Raises CheckpointError."""
         self._save(BEST, now, results, {})
 
-    def _save(self, name: str, now: Standing, results: dict[str, Any], resume: dict[str, np.ndarray]) -> None:
+    def _save(self, name: str, now: TrainerState, results: dict[str, Any], resume: dict[str, np.ndarray]) -> None:
         parts = self._parts
         progress = {
             **results,
             **now.to_json(),
             "corpus_digest": parts.corpus.digest,
             "k2": parts.truncation.k2,
-            "journal": parts.journal.state(),
+            "journal": parts.metrics_log.state(),
             "schedule": [parts.schedule.factor, parts.schedule.stale],
         }
         path, vocabulary = self._run / name, parts.corpus.vocabulary
         parts.ranks.on_first(lambda: checkpoint.save(path, parts.config, vocabulary, parts.parameters, progress, resume))
 
-    def _carried(self, now: Standing) -> dict[str, np.ndarray]:
+    def _carried(self, now: TrainerState) -> dict[str, np.ndarray]:
         """This rank's state and, where errors reach past the block, window: (..., layers or steps, own streams, P)."""
         return self._parts.network.carried(self._parts.truncation.reaches_back(now.at))
 
@@ -122,19 +122,19 @@ class Keeper:
         """What was saved last. Raises CheckpointError."""
         return self._parts.ranks.from_first(lambda: checkpoint.load(self._run / LAST))
 
-    def restore(self, saved: Checkpoint) -> Standing:
+    def restore(self, saved: Checkpoint) -> TrainerState:
         """Brings all parts to where `saved` (last.npz of the same run) was written; raises CheckpointError."""
         parts, p = self._parts, saved.progress
         if saved.vocabulary != parts.corpus.vocabulary:
             raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
         parts.parameters.flat[...] = saved.parameters.flat
         try:
-            now = Standing.from_json(p, parts.streams.steps)
+            now = TrainerState.from_json(p, parts.streams.steps)
             if not 1 <= p["k2"] <= parts.config.truncation.deepest or not math.isfinite(p["schedule"][0]):
                 raise ValueError(f"k2 {p['k2']}, schedule {p['schedule']}")
             parts.truncation.k2 = p["k2"]
             parts.schedule.factor, parts.schedule.stale = p["schedule"]
-            parts.journal.restore(p["journal"])
+            parts.metrics_log.restore(p["journal"])
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             raise CheckpointError(f"{saved.path}: cannot be resumed: its progress is incomplete or impossible") from None
         slots, reaches_back = parts.optimizer.slots, parts.truncation.reaches_back(now.at)

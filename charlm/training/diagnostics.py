@@ -30,7 +30,7 @@ def saturation(gates: np.ndarray) -> np.ndarray:
     return ((gates < _SATURATED) | (gates > 1 - _SATURATED)).mean((1, 3))
 
 
-class Watch:
+class Diagnostics:
     """Looks at one stretch of updates after the other."""
 
     def __init__(self, clip: float, vocabulary: int) -> None:

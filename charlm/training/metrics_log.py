@@ -10,11 +10,11 @@ from typing import Any
 from ..distributed.ranks import Ranks
 from ..events import Alarm
 from ..files import write_atomically
-from ..kernels.buffers import Plan, Reports
+from ..kernels.buffers import Plan, UpdateStats
 from ..nn.network import Network
 from ..storage.run_directory import METRICS
 from ..tbptt.truncation import Truncation
-from .diagnostics import Watch, layer_norms, saturation
+from .diagnostics import Diagnostics, layer_norms, saturation
 
 _LOG_CHARS = 1 << 16  # characters that one line sums up
 
@@ -31,12 +31,12 @@ class _Tally:
     longest: int = 0
 
 
-class Journal:
+class MetricsLog:
     """Writes the lines of one run, and keeps what the next one will sum up."""
 
     def __init__(self, run: Path, chars_per_update: float, clip: float, vocabulary: int, ranks: Ranks) -> None:
         """ranks: of which the first writes."""
-        self._path, self._clip, self._watch, self._ranks = run / METRICS, clip, Watch(clip, vocabulary), ranks
+        self._path, self._clip, self._diagnostics, self._ranks = run / METRICS, clip, Diagnostics(clip, vocabulary), ranks
         self._every = max(1, int(_LOG_CHARS / chars_per_update))
         self._tally = _Tally()
         self._complete_nats: float | None = None
@@ -93,9 +93,15 @@ class Journal:
         self._lines, self._waiting = self._lines + len(self._waiting), []
 
     def add(
-        self, plan: Plan, reports: Reports, chars: list[int], nats: list[float], network: Network, truncation: Truncation,
+        self,
+        plan: Plan,
+        stats: UpdateStats,
+        chars: list[int],
+        nats: list[float],
+        network: Network,
+        truncation: Truncation,
         place: dict[str, Any],
-    ) -> list[Alarm]:  # fmt: skip
+    ) -> list[Alarm]:
         """Takes a plan's updates into account, the characters and loss of each given; a line that is full is written.
 
         place: where the run is after the plan. Returns what is wrong by it.
@@ -106,19 +112,25 @@ class Journal:
             tally.chars += n
             self._unvalidated = [self._unvalidated[0] + loss, self._unvalidated[1] + n]
             tally.updates += 1
-            tally.clipped += int(0 < self._clip < reports.norm[u])
+            tally.clipped += int(0 < self._clip < stats.norm[u])
             tally.steps += int(plan.steps[u])
             tally.longest = max(tally.longest, int(plan.steps[u]))
             if tally.updates == self._every:
-                alarms = self._write(tally, plan, reports, u, network, truncation, place)
+                alarms = self._write(tally, plan, stats, u, network, truncation, place)
                 tally = _Tally()
         self._tally, self.longest = tally, max(self.longest, int(plan.steps.max()))
         return alarms
 
     def _write(
-        self, tally: _Tally, plan: Plan, reports: Reports, u: int, network: Network, truncation: Truncation,
+        self,
+        tally: _Tally,
+        plan: Plan,
+        stats: UpdateStats,
+        u: int,
+        network: Network,
+        truncation: Truncation,
         place: dict[str, Any],
-    ) -> list[Alarm]:  # fmt: skip
+    ) -> list[Alarm]:
         nats, number = tally.nats / tally.chars, int(plan.number[u])
         layers, gates = layer_norms(network.gradients), self._saturation(network)
         self._complete_nats = nats
@@ -127,14 +139,14 @@ class Journal:
                 **place,
                 "train_nats": nats,
                 "learning_rate": float(plan.learning_rate[u]),
-                "gradient_norm": float(reports.norm[u]),
+                "gradient_norm": float(stats.norm[u]),
                 "clipped": tally.clipped / tally.updates,
                 "gradient_norms": layers,
                 "saturated": gates,
                 **truncation.realised(tally.steps, tally.updates, tally.longest),
             }
         )
-        return self._watch.look(number, nats, reports.norm, layers, gates)
+        return self._diagnostics.look(number, nats, stats.norm, layers, gates)
 
     def _saturation(self, network: Network) -> list[list[float]]:
         """Of all streams, wherever they are."""
@@ -146,9 +158,13 @@ class Journal:
     def state(self) -> dict[str, Any]:
         """What `restore` needs."""
         return {
-            "tally": list(astuple(self._tally)), "complete_nats": self._complete_nats, "longest": self.longest,
-            "lines": self._lines, "waiting": self._waiting, "unvalidated": self._unvalidated,
-        }  # fmt: skip
+            "tally": list(astuple(self._tally)),
+            "complete_nats": self._complete_nats,
+            "longest": self.longest,
+            "lines": self._lines,
+            "waiting": self._waiting,
+            "unvalidated": self._unvalidated,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Goes on from a state: lines that were written after it are removed, they will be made again."""

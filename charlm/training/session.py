@@ -58,9 +58,7 @@ def begin(
     config = ranks.everywhere(lambda: _suited(config, request.settings, saved is not None, corpus, say, ranks))
     parameters = ranks.from_first(lambda: _adopted(source, config, corpus, say)) if source else None
     threads = thread_count(request.threads, ranks.sharers)
-    trainer = ranks.everywhere(
-        lambda: Trainer(config, corpus, request.run, threads, request.saving, parameters, ranks)
-    )  # fmt: skip
+    trainer = ranks.everywhere(lambda: Trainer(config, corpus, request.run, threads, request.saving, parameters, ranks))
     if saved is None:
         trainer.lock = ranks.on_first(lambda: _take(request.run, lock))
     else:
@@ -122,9 +120,7 @@ def _configuration(request: Request, saved: Checkpoint | None) -> RunConfig:
     return resumed(saved.config, request.settings, request.corpus)
 
 
-def _adopted(
-    source: Checkpoint, config: RunConfig, corpus: Corpus, say: Callable[[str], object]
-) -> Parameters:  # fmt: skip
+def _adopted(source: Checkpoint, config: RunConfig, corpus: Corpus, say: Callable[[str], object]) -> Parameters:
     found = adopt(source, config, corpus)
     kind = "bytes" if config.use_bytes else "characters"
     more = f" and {len(found.new) - _NAMED:,} more" if len(found.new) > _NAMED else ""
@@ -141,8 +137,10 @@ def _saved_run(request: Request) -> Checkpoint | None:
             raise CheckpointError(f"{run}: holds no {LAST} to resume; leave out --resume to start a run there")
         return load(run / LAST)
     if not request.force and _holds_a_run(run):
-        raise CheckpointError(f"{run} already holds a run: continue it with --resume, start over with --force, "
-                              "or name another directory with --run")  # fmt: skip
+        raise CheckpointError(
+            f"{run} already holds a run: continue it with --resume, start over with --force, "
+            "or name another directory with --run"
+        )
     return None
 
 
@@ -189,9 +187,13 @@ def _clear(run: Path) -> None:
 
 
 def _read(
-    config: RunConfig, request: Request, saved: Checkpoint | None, say: Callable[[str], object],
-    on_read: Callable[[int], None], ranks: Ranks,
-) -> Corpus:  # fmt: skip
+    config: RunConfig,
+    request: Request,
+    saved: Checkpoint | None,
+    say: Callable[[str], object],
+    on_read: Callable[[int], None],
+    ranks: Ranks,
+) -> Corpus:
     """The corpus; that of a run which goes on must be the one that it had."""
     own = config.val_file if saved and "val_file" not in request.settings else None
     if own is not None and not is_regular(own):
@@ -211,14 +213,16 @@ def _read(
         split = f"validation on {config.val_file} ({v:,})"
     else:
         split = f"validation on {train:,} to {n:,}" if v else "no validation"
-    say(f"corpus: {n:,} {kind}, {len(corpus.vocabulary):,} distinct; training on 0 to {train:,}, {split}"
-        f" ({time.monotonic() - begun:.1f} s)")  # fmt: skip
+    say(
+        f"corpus: {n:,} {kind}, {len(corpus.vocabulary):,} distinct; training on 0 to {train:,}, {split}"
+        f" ({time.monotonic() - begun:.1f} s)"
+    )
     return corpus
 
 
 def _suited(
     config: RunConfig, settings: Settings, resumed: bool, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
-) -> RunConfig:  # fmt: skip
+) -> RunConfig:
     """The configuration that these ranks can train. resumed: whether it is that of a run that goes on."""
     if not resumed:
         config = _fitted(config, settings, corpus, say, ranks)
@@ -230,9 +234,7 @@ def _suited(
     return config
 
 
-def _fitted(
-    config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
-) -> RunConfig:  # fmt: skip
+def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks) -> RunConfig:
     """The configuration with what the corpus's size and the ranks decide where nothing was asked for."""
     n, k1, asked = len(corpus.train), config.truncation.k1, "streams" in settings
     streams, alone = (fit_streams(config.streams, asked, n - 1, k1, size) for size in (ranks.size, 1))

@@ -10,7 +10,7 @@ _COUNTS = ("updates", "epoch", "step", "epoch_base", "timed_chars", "rollbacks")
 
 
 @dataclass
-class Standing:
+class TrainerState:
     """seconds, timed_chars: of training alone. chars, nats: of all updates, each before its update.
 
     val_nats: of the last validation; best_val_nats: of the best. validated_at: the update of the last one; validations:
@@ -47,13 +47,18 @@ class Standing:
     def to_json(self) -> dict[str, Any]:
         """What from_json turns back, but for what a run's results have."""
         return {
-            "epoch": self.at.epoch, "step": self.at.step, "epoch_base": self.at.epoch_base,
-            "timed_chars": self.timed_chars, "coded": [self.chars, self.nats], "rollbacks": self.rollbacks,
-            "validations": [self.validations, self.worse, self.validated_at], "sampled": self.sampled,
-        }  # fmt: skip
+            "epoch": self.at.epoch,
+            "step": self.at.step,
+            "epoch_base": self.at.epoch_base,
+            "timed_chars": self.timed_chars,
+            "coded": [self.chars, self.nats],
+            "rollbacks": self.rollbacks,
+            "validations": [self.validations, self.worse, self.validated_at],
+            "sampled": self.sampled,
+        }
 
     @classmethod
-    def from_json(cls, p: dict[str, Any], steps: int) -> "Standing":
+    def from_json(cls, p: dict[str, Any], steps: int) -> "TrainerState":
         """From to_json's and the results' values together; raises KeyError, TypeError or ValueError for impossible ones.
 
         steps: of an epoch.
@@ -66,11 +71,18 @@ class Standing:
         validations, worse, validated_at = map(int, p["validations"])
         return cls(
             Position(p["updates"], p["epoch"], p["step"], p["epoch_base"]),
-            float(p["seconds"]), p["timed_chars"], chars, nats,
+            float(p["seconds"]),
+            p["timed_chars"],
+            chars,
+            nats,
             math.nan if p["val_nats"] is None else float(p["val_nats"]),
             math.inf if p["best_val_nats"] is None else float(p["best_val_nats"]),
-            validations, worse, validated_at, p["rollbacks"], p.get("sampled", 0),
-        )  # fmt: skip
+            validations,
+            worse,
+            validated_at,
+            p["rollbacks"],
+            p.get("sampled", 0),
+        )
 
 
 def _is_count(value: object) -> bool:

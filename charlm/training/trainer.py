@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..analysis.gradient_decay import Profiler
+from ..analysis.gradient_decay import GradientDecay
 from ..config.run import DrawConfig, RunConfig, SavingConfig
 from ..corpus.corpus import Corpus
 from ..distributed.ranks import Ranks
@@ -18,7 +18,7 @@ from ..events import Adaptation, Alarm, Event, Note, Progress, Validation
 from ..files import Lock
 from ..inference.sampling import sample
 from ..inference.texts import EncodedText
-from ..kernels.buffers import Plan, Reports
+from ..kernels.buffers import Plan, UpdateStats
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer, Schedule
 from ..nn.parameters import Parameters
@@ -27,9 +27,9 @@ from ..storage.checkpoint import Checkpoint
 from ..system import free_memory, require_memory
 from ..tbptt.streams import Resets, Streams, opening, opening_id
 from ..tbptt.truncation import MEASURED, Position, make_plan, method
-from .checkpointer import Keeper, Parts
-from .metrics_log import Journal
-from .state import Standing
+from .checkpointer import Checkpointer, Parts
+from .metrics_log import MetricsLog
+from .state import TrainerState
 from .validation import Validator, affordable_times, sample_size
 from .validation import cost as validation_cost
 
@@ -48,9 +48,15 @@ class Trainer:
     """One run: made from a configuration and a corpus, or brought to where a checkpoint stopped with `restore`."""
 
     def __init__(
-        self, config: RunConfig, corpus: Corpus, run: Path, threads: int, saving: SavingConfig,
-        parameters: Parameters | None = None, ranks: Ranks | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        config: RunConfig,
+        corpus: Corpus,
+        run: Path,
+        threads: int,
+        saving: SavingConfig,
+        parameters: Parameters | None = None,
+        ranks: Ranks | None = None,
+    ) -> None:
         """parameters: initial values of another run; drawn from the seed when left out. ranks: who trains together."""
         self.config, self.corpus, self.run, self.ranks = config, corpus, run, ranks or Ranks()
         self._saving = saving
@@ -61,23 +67,40 @@ class Trainer:
         self.streams = Streams(len(corpus.train), config.streams).of_rank(self.ranks.rank, self.ranks.size)
         self.truncation = cut = method(config.truncation, self.streams, config.seed)
         self.network = Network(
-            self.parameters, self.streams.own, cut.block, cut.window, cut.older_losses > 0, config.seed, threads,
-            memory=config.truncation.memory * 10**6, first=self.streams.first,
-        )  # fmt: skip
+            self.parameters,
+            self.streams.own,
+            cut.block,
+            cut.window,
+            cut.older_losses > 0,
+            config.seed,
+            threads,
+            memory=config.truncation.memory * 10**6,
+            first=self.streams.first,
+        )
         gradients = self.network.gradients
         in_step = config.sync_every == 1
         self._exchange = self.ranks.exchange(gradients.flat, gradients.by_layer()) if in_step else None
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)
-        self._now, self._seconds_per_update = Standing(), 0.0
+        self._now, self._seconds_per_update = TrainerState(), 0.0
         self._chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
-        self._journal = Journal(run, self._chars_per_update, config.optimizer.clip, len(corpus.vocabulary), self.ranks)
+        self._metrics_log = MetricsLog(
+            run, self._chars_per_update, config.optimizer.clip, len(corpus.vocabulary), self.ranks
+        )
         parts = Parts(
-            config, corpus, self.streams, self.parameters, self.network, self.optimizer, self.schedule, cut, self._journal,
+            config,
+            corpus,
+            self.streams,
+            self.parameters,
+            self.network,
+            self.optimizer,
+            self.schedule,
+            cut,
+            self._metrics_log,
             self.ranks,
-        )  # fmt: skip
-        self._keeper = Keeper(run, saving, parts)
+        )
+        self._checkpointer = Checkpointer(run, saving, parts)
         self._healthy = True  # whether the last losses are such that their parameters are worth keeping
         self._asked_to_stop = False  # here, which the other ranks have to hear of
         self._stop = self._out_of_patience = False
@@ -148,13 +171,13 @@ class Trainer:
         text = EncodedText(opening_id(self.config.reset, vocabulary), held_out, vocabulary.id_bytes())
         return Validator(self.parameters, text, self.resets, threads, self.ranks)
 
-    def _new_profiler(self, threads: int) -> Profiler | None:
+    def _new_profiler(self, threads: int) -> GradientDecay | None:
         lags = self.truncation.lags
         if lags == 0:
             return None
         if len(self.corpus.train) <= 2 * lags:
             raise CorpusError(f"--max-k2 {lags}: too far for a training text of {len(self.corpus.train):,} characters")
-        return Profiler(self.parameters, lags, threads=threads)
+        return GradientDecay(self.parameters, lags, threads=threads)
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
@@ -167,16 +190,16 @@ class Trainer:
         """
         try:
             if self.updates == 0:
-                self._keeper.save_config()
+                self._checkpointer.save_config()
                 self.save()
-            self._keeper.begin()
+            self._checkpointer.begin()
             if self.complete and self.updates:
                 yield Note(
                     f"nothing to train: the run has made {self.updates:,} updates, as many as are asked for or more; ask "
                     "for more with --updates, --epochs or --minutes"
                 )
             yield from self._train()
-            if self._keeper.dirty:
+            if self._checkpointer.dirty:
                 self._come_together()
                 self.save()
         finally:
@@ -205,8 +228,8 @@ class Trainer:
             except DivergenceError as error:
                 yield from self._roll_back(error)
                 continue
-            if not self._apart and self._healthy and self.ranks.from_first(lambda: self._keeper.due(self.updates)):
-                yield from self._keeper.attempt(self.updates, self.save)
+            if not self._apart and self._healthy and self.ranks.from_first(lambda: self._checkpointer.due(self.updates)):
+                yield from self._checkpointer.attempt(self.updates, self.save)
 
     def _roll_back(self, error: DivergenceError) -> Iterator[Alarm]:
         """Returns to the last state that was saved, with half the learning rate."""
@@ -216,14 +239,15 @@ class Trainer:
                 "--cell lstm or gru; what was saved last is kept"
             )
         factor, made = self.schedule.factor, self._now.rollbacks + 1
-        self.restore(self._keeper.load_last())
+        self.restore(self._checkpointer.load_last())
         self.schedule.factor, self._now.rollbacks = 0.5 * min(factor, self.schedule.factor), made
-        self._healthy = self._keeper.dirty = True
+        self._healthy = self._checkpointer.dirty = True
         yield Alarm(
-            self.updates, "rolled back",
+            self.updates,
+            "rolled back",
             f"{error}: back to update {self.updates:,}, with {self.schedule.factor:g} of the learning rate",
-        )  # fmt: skip
-        yield from self._keeper.attempt(self.updates, self.save)
+        )
+        yield from self._checkpointer.attempt(self.updates, self.save)
 
     def _done(self) -> bool:
         self._stop = self._stop or self.ranks.largest(self._asked_to_stop) > 0
@@ -248,19 +272,19 @@ class Trainer:
         if plan.steps.max() > self.network.longest_block:
             self.network.reserve(int(plan.steps.max()), free_memory())
         begun = time.perf_counter()
-        reports = self.network.train(plan, self.optimizer.rule, exchange=self._exchange)
-        nats, spent = self._agree(reports, time.perf_counter() - begun)
+        stats = self.network.train(plan, self.optimizer.rule, exchange=self._exchange)
+        nats, spent = self._agree(stats, time.perf_counter() - begun)
         chars = self._chars(plan)
         self._now.trained(chars.tolist(), nats.tolist(), None if untimed else spent)
         if not untimed:
             self._seconds_per_update = spent / len(chars)
-        self._now.at, self._keeper.dirty, self._apart = after, True, self._on_its_own
+        self._now.at, self._checkpointer.dirty, self._apart = after, True, self._on_its_own
         if self.updates % self.config.sync_every == 0:
             self._come_together()
         mean = float(nats.sum() / chars.sum())
         self._healthy = mean <= _HOPELESS * math.log(len(self.corpus.vocabulary))
         place = self._place()
-        alarms = self._journal.add(plan, reports, chars.tolist(), nats.tolist(), self.network, self.truncation, place)
+        alarms = self._metrics_log.add(plan, stats, chars.tolist(), nats.tolist(), self.network, self.truncation, place)
         progress = Progress(
             updates=self.updates,
             epochs=self.epochs,
@@ -269,7 +293,7 @@ class Trainer:
             chars_per_second=self.chars_per_second,
             nats=mean,
             learning_rate=float(plan.learning_rate[-1]),
-            gradient_norm=float(reports.norm[-1]),
+            gradient_norm=float(stats.norm[-1]),
             validating=self._validating_share(),
         )
         return [progress, *alarms]
@@ -282,7 +306,7 @@ class Trainer:
         for every in (self._validation_interval(), self._saving.updates, self.truncation.measure_every, together):
             if every:
                 n = min(n, every - self.updates % every)
-        n = min(n, self._journal.updates_left)
+        n = min(n, self._metrics_log.updates_left)
         total = self.total_updates
         return n if total is None else min(n, total - self.updates)
 
@@ -291,16 +315,16 @@ class Trainer:
         ends = plan.start + plan.steps == self.streams.steps
         return plan.steps * self.streams.count - np.where(ends, self.streams.shorter, 0)
 
-    def _agree(self, reports: Reports, spent: float) -> tuple[np.ndarray, float]:
+    def _agree(self, stats: UpdateStats, spent: float) -> tuple[np.ndarray, float]:
         """The loss of all ranks' streams in each update (U,) float64, and the time of the first one's that counts for all.
 
         Nothing that is not finite anywhere gets further than here.
         """
-        failed = np.flatnonzero(reports.applied == 0)
-        made = len(failed) == 0 and bool(np.isfinite(reports.nats).all())
-        wrong = math.inf if made else float(failed[0] if len(failed) else len(reports.applied) - 1)
+        failed = np.flatnonzero(stats.applied == 0)
+        made = len(failed) == 0 and bool(np.isfinite(stats.loss).all())
+        wrong = math.inf if made else float(failed[0] if len(failed) else len(stats.applied) - 1)
         sound = made and bool(np.isfinite(self.parameters.flat).all())
-        own = [spent + self._averaging_seconds, wrong, float(sound), *reports.nats.sum(1).tolist()]
+        own = [spent + self._averaging_seconds, wrong, float(sound), *stats.loss.sum(1).tolist()]
         self._averaging_seconds = 0.0
         times, first_wrong, all_sound, *nats = self.ranks.table(np.array(own)).T
         if np.isfinite(first_wrong).any():
@@ -327,22 +351,20 @@ class Trainer:
             self._averaging_seconds += time.perf_counter() - begun
         self._apart = False
 
-    def _adapt(self, profiler: Profiler, untimed: bool) -> Adaptation:
+    def _adapt(self, profiler: GradientDecay, untimed: bool) -> Adaptation:
         """Measures how far errors reach and lets the truncation choose."""
         begun, before = time.perf_counter(), self.truncation.k2
         random = np.random.default_rng([self.config.seed, self.updates])
         profile, spent = self.ranks.from_first(
-            lambda: (
-                profiler.measure(self.corpus.train, self.resets, MEASURED, random), time.perf_counter() - begun
-            )
-        )  # fmt: skip
+            lambda: (profiler.measure(self.corpus.train, self.resets, MEASURED, random), time.perf_counter() - begun)
+        )
         bias = self.truncation.choose(profile)
         if not untimed:
             self._now.seconds += spent
         within = bias <= self.config.truncation.bias_tolerance
         found = Adaptation(self.updates, before, self.truncation.k2, bias, within, profile.rate)
         known = bias if math.isfinite(bias) else None
-        self._journal.append(
+        self._metrics_log.append(
             {"updates": self.updates + 1, "k2": found.k2, "relative_bias": known, "error_rate": profile.rate}
         )
         return found
@@ -411,7 +433,7 @@ class Trainer:
         nats = self._held_out_nats()
         if nats is None:
             return
-        self._keeper.dirty = True
+        self._checkpointer.dirty = True
         self._now.validations = self._validations_due()
         self._now.val_nats = nats
         improved = self._now.val_nats < self._now.best_val_nats
@@ -422,13 +444,13 @@ class Trainer:
         self._now.validated_at = self.updates
         if improved:
             before, self._now.best_val_nats = self._now.best_val_nats, self._now.val_nats
-            yield from self._keeper.attempt(self.updates, self._save_best)
-            if self._keeper.failing:
+            yield from self._checkpointer.attempt(self.updates, self._save_best)
+            if self._checkpointer.failing:
                 self._now.best_val_nats = before  # so that the next one that is as good is saved
         text = self._sample() if self.ranks.first else ""
-        self._journal.append({**self._place(), "val_nats": self._now.val_nats, "sample": text})
-        trained = self._journal.recent_nats
-        self._journal.validated()
+        self._metrics_log.append({**self._place(), "val_nats": self._now.val_nats, "sample": text})
+        trained = self._metrics_log.recent_nats
+        self._metrics_log.validated()
         yield Validation(self.updates, self.epochs, trained, self._now.val_nats, self._now.best_val_nats, improved, text)
 
     def _held_out_nats(self) -> float | None:
@@ -437,7 +459,7 @@ class Trainer:
         chars, nats = 0, 0.0
         with contextlib.suppress(_StoppedError):
             found = self._validator.evaluate(self._now.sampled, self._leave_if_stopped)
-            chars, nats = found.chars, found.nats
+            chars, nats = found.chars, found.loss
         asked, chars_of, nats_of = self.ranks.table(np.array([float(self._asked_to_stop), chars, nats])).T
         self._stop = bool(asked.any())
         if self._stop:
@@ -481,12 +503,12 @@ class Trainer:
             "epochs": self.epochs,
             "seconds": self._now.seconds,
             "chars_per_second": self.chars_per_second,
-            "train_nats": known(self._journal.train_nats),
+            "train_nats": known(self._metrics_log.train_nats),
             "val_nats": known(self._now.val_nats),
             "best_val_nats": best,
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
-            **self.truncation.realised(self._now.at.epoch_base + self._now.at.step, self.updates, self._journal.longest),
+            **self.truncation.realised(self._now.at.epoch_base + self._now.at.step, self.updates, self._metrics_log.longest),
             **(self._code() if self.config.once else {}),
         }
 
@@ -506,15 +528,15 @@ class Trainer:
 
     def save(self) -> None:
         """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
-        self._keeper.save_last(self._now, self._results())
+        self._checkpointer.save_last(self._now, self._results())
 
     def _save_best(self) -> None:
-        self._keeper.save_best(self._now, self._results())
+        self._checkpointer.save_best(self._now, self._results())
 
     def restore(self, saved: Checkpoint) -> None:
         """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
         try:
-            self._now, self._apart = self._keeper.restore(saved), False
+            self._now, self._apart = self._checkpointer.restore(saved), False
             if self._validator is not None and self.total_updates is None:  # it may be longer now, with more to come
                 self._now.validations = min(self._now.validations, self._validations_due())
         except CheckpointError as error:

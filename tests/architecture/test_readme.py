@@ -49,9 +49,13 @@ def run(script: str, folder: Path) -> str:
     """Runs a shell script with the installed charlm; returns what it printed."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False,
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
         env={**environment(), "PATH": path, "CHARLM_TRAIN_HIDDEN": "16"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 

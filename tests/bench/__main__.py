@@ -74,13 +74,14 @@ def line(row: Row, rates: dict[str, list[float]], peaks: list[float]) -> str:
 @click.option("--seconds", default=2.0, show_default=True, help="Length of a measurement.")
 @click.option("--threads", default=2, show_default=True, help="Threads of charlm and PyTorch.")
 @click.option(
-    "--peers", type=click.Path(path_type=Path), default=Path("../shared/peers"), show_default=True,
+    "--peers",
+    type=click.Path(path_type=Path),
+    default=Path("../shared/peers"),
+    show_default=True,
     help="Folder with torch_charrnn.py and jax_charrnn.py; without it charlm is measured alone.",
-)  # fmt: skip
+)
 @click.option("--corpus", type=click.Path(path_type=Path), default=None, help="Text to train on.")
-def main(
-    rows: str, quick: bool, rounds: int, seconds: float, threads: int, peers: Path, corpus: Path | None
-) -> None:  # fmt: skip
+def main(rows: str, quick: bool, rounds: int, seconds: float, threads: int, peers: Path, corpus: Path | None) -> None:
     """Characters per second of charlm, PyTorch and JAX (where installed), and charlm's ratio to each.
 
     The spread is the largest minus the smallest rate of charlm, per cent of the median. The peak is a loop of nothing
@@ -89,9 +90,11 @@ def main(
     text = corpus or (_SHAKESPEARE if _SHAKESPEARE.exists() else _OWN_TEXT)
     if quick:
         rounds, seconds = 2, 1.0
-    click.echo(f"{text.name}; {platform.processor() or platform.machine()}, {threads} threads, "
-               f"median of {rounds} rounds of {seconds:g} s, taking turns; rates in characters/s; "
-               f"peak {peak(1) / 1e9:,.0f} Gflop/s on one thread, {peak(threads) / 1e9:,.0f} on {threads}\n")  # fmt: skip
+    click.echo(
+        f"{text.name}; {platform.processor() or platform.machine()}, {threads} threads, "
+        f"median of {rounds} rounds of {seconds:g} s, taking turns; rates in characters/s; "
+        f"peak {peak(1) / 1e9:,.0f} Gflop/s on one thread, {peak(threads) / 1e9:,.0f} on {threads}\n"
+    )
     click.echo("| " + " | ".join(_HEAD) + " |\n| " + " | ".join("---" for _ in _HEAD) + " |")
     with tempfile.TemporaryDirectory() as scratch:
         for row in QUICK if quick else ROWS:

@@ -27,9 +27,27 @@ def command(corpus: Path, cut: tuple[str, int, int], run: Path, *more: str) -> C
     """`charlm train` with everything at its default but the truncation."""
     kind, k1, k2 = cut
     return [
-        sys.executable, "-m", "charlm", "train", str(corpus), "--k1", str(k1), "--k2", str(k2), "--truncation", kind,
-        "--save-every", "0", "--val-fraction", "0", "--run", str(run), "--force", "--json", *more,
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "charlm",
+        "train",
+        str(corpus),
+        "--k1",
+        str(k1),
+        "--k2",
+        str(k2),
+        "--truncation",
+        kind,
+        "--save-every",
+        "0",
+        "--val-fraction",
+        "0",
+        "--run",
+        str(run),
+        "--force",
+        "--json",
+        *more,
+    ]
 
 
 def promises(arguments: Command) -> tuple[float, float]:

@@ -59,10 +59,33 @@ def by_corpus(text: Path, seconds: float, threads: int) -> list[tuple[float, flo
                 for _ in range(max(1, round(megabytes * 1e6 / len(piece)))):
                     file.write(piece)
             command = [
-                sys.executable, "-m", "charlm", "train", str(corpus), "--hidden", "256", "--layers", "1", "--streams", "32",
-                "--k1", "64", "--k2", "256", "--minutes", str(seconds / 60), "--save-every", "0", "--threads", str(threads),
-                "--run", f"{scratch}/run", "--force", "--json", "--quiet",
-            ]  # fmt: skip
+                sys.executable,
+                "-m",
+                "charlm",
+                "train",
+                str(corpus),
+                "--hidden",
+                "256",
+                "--layers",
+                "1",
+                "--streams",
+                "32",
+                "--k1",
+                "64",
+                "--k2",
+                "256",
+                "--minutes",
+                str(seconds / 60),
+                "--save-every",
+                "0",
+                "--threads",
+                str(threads),
+                "--run",
+                f"{scratch}/run",
+                "--force",
+                "--json",
+                "--quiet",
+            ]
             click.echo(f"corpus of {megabytes} MB", err=True)
             found.append((float(megabytes), 1e6 / rate(command), _largest_memory()))
     return found

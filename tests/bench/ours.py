@@ -35,9 +35,7 @@ def evaluating(parameters: Parameters, corpus: Corpus, streams: int, threads: in
 @click.option("--streams", default=1)
 @click.option("--threads", default=2)
 @click.option("--seconds", default=3.0)
-def main(
-    mode: str, corpus: Path, cell: str, hidden: int, layers: int, streams: int, threads: int, seconds: float
-) -> None:  # fmt: skip
+def main(mode: str, corpus: Path, cell: str, hidden: int, layers: int, streams: int, threads: int, seconds: float) -> None:
     """Works for SECONDS after a first, uncounted piece of work."""
     text = read_corpus((str(corpus),))
     parameters = Parameters(ModelConfig(cell, hidden=hidden, layers=layers), len(text.vocabulary))

@@ -21,11 +21,39 @@ def ours(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path) ->
     threads = row.threads or threads
     if row.mode == "train":
         return [
-            sys.executable, "-m", "charlm", "train", str(corpus), *_network(row), *_cut(row), "--k2", str(row.k2),
-            "--dropout", "0", "--optimizer", "adam", "--lr", "2e-3", "--clip", "5", "--schedule", "constant",
-            "--minutes", str(seconds / 60), "--val-fraction", "0", "--save-every", "0", "--threads", str(threads),
-            "--run", str(scratch / "run"), "--force", "--json", "--quiet",
-        ]  # fmt: skip
+            sys.executable,
+            "-m",
+            "charlm",
+            "train",
+            str(corpus),
+            *_network(row),
+            *_cut(row),
+            "--k2",
+            str(row.k2),
+            "--dropout",
+            "0",
+            "--optimizer",
+            "adam",
+            "--lr",
+            "2e-3",
+            "--clip",
+            "5",
+            "--schedule",
+            "constant",
+            "--minutes",
+            str(seconds / 60),
+            "--val-fraction",
+            "0",
+            "--save-every",
+            "0",
+            "--threads",
+            str(threads),
+            "--run",
+            str(scratch / "run"),
+            "--force",
+            "--json",
+            "--quiet",
+        ]
     more = ["--streams", str(row.streams), "--threads", str(threads), "--seconds", str(seconds)]
     return [sys.executable, "-m", "tests.bench.ours", row.mode, str(corpus), *_network(row), *more]
 
@@ -35,9 +63,16 @@ def torch(row: Row, corpus: Path, seconds: float, threads: int, peers: Path) -> 
     mode = {"train": "speed"}.get(row.mode, row.mode)
     more = ["--k2", str(row.k2), "--seconds", str(seconds)] if row.mode == "train" else []
     return [
-        sys.executable, str(peers / "torch_charrnn.py"), mode, str(corpus), *_network(row), *_cut(row), *more,
-        "--threads", str(row.threads or threads),
-    ]  # fmt: skip
+        sys.executable,
+        str(peers / "torch_charrnn.py"),
+        mode,
+        str(corpus),
+        *_network(row),
+        *_cut(row),
+        *more,
+        "--threads",
+        str(row.threads or threads),
+    ]
 
 
 def jax(row: Row, corpus: Path, seconds: float, threads: int, peers: Path) -> Command | None:
@@ -45,8 +80,14 @@ def jax(row: Row, corpus: Path, seconds: float, threads: int, peers: Path) -> Co
     if row.mode != "train" or row.k1 != row.k2 or row.threads:
         return None
     return [
-        sys.executable, str(peers / "jax_charrnn.py"), str(corpus), *_network(row), *_cut(row), "--seconds", str(seconds)
-    ]  # fmt: skip
+        sys.executable,
+        str(peers / "jax_charrnn.py"),
+        str(corpus),
+        *_network(row),
+        *_cut(row),
+        "--seconds",
+        str(seconds),
+    ]
 
 
 PEERS = {"torch": torch, "jax": jax}

@@ -34,14 +34,22 @@ from .cable import Link, network, on_host
 # Hosts of one machine: by TCP through the cable, which needs the processors too, so that ranks must not wait busily; and
 # without `han`, which takes ranks of one machine for neighbours.
 BETWEEN_HOSTS = {
-    "OMPI_MCA_pml": "ob1", "OMPI_MCA_btl": "tcp,self", "OMPI_MCA_btl_tcp_if_include": "10.99.0.0/24",
-    "OMPI_MCA_coll": "^han", "OMPI_MCA_mpi_yield_when_idle": "1", "PMIX_MCA_ptl_base_if_include": "charlm0",
+    "OMPI_MCA_pml": "ob1",
+    "OMPI_MCA_btl": "tcp,self",
+    "OMPI_MCA_btl_tcp_if_include": "10.99.0.0/24",
+    "OMPI_MCA_coll": "^han",
+    "OMPI_MCA_mpi_yield_when_idle": "1",
+    "PMIX_MCA_ptl_base_if_include": "charlm0",
     "PRTE_MCA_hwloc_default_binding_policy": "none",
-}  # fmt: skip
+}
 WORK = [
-    "--hidden 64", "--hidden 256", "--hidden 512", "--hidden 512 --streams 128", "--hidden 1024 --layers 1",
+    "--hidden 64",
+    "--hidden 256",
+    "--hidden 512",
+    "--hidden 512 --streams 128",
+    "--hidden 1024 --layers 1",
     "--hidden 1024 --layers 1 --streams 128",
-]  # fmt: skip
+]
 SIZES = [4096, 65_536, 524_288, 4_194_304]  # bytes
 K1 = 64
 RATES = {"1 Gbit/s": 1e9, "10 Gbit/s": 1e10, "100 Gbit/s": 1e11}
@@ -74,9 +82,22 @@ def against_threads(corpus: Path, rounds: int, seconds: float) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         for what in WORK:
             train = [
-                CHARLM, "train", str(corpus), *what.split(), "--minutes", str(seconds / 60), "--val-fraction",
-                "0", "--save-every", "0", "--run", f"{scratch}/run", "--force", "--quiet", "--json",
-            ]  # fmt: skip
+                CHARLM,
+                "train",
+                str(corpus),
+                *what.split(),
+                "--minutes",
+                str(seconds / 60),
+                "--val-fraction",
+                "0",
+                "--save-every",
+                "0",
+                "--run",
+                f"{scratch}/run",
+                "--force",
+                "--quiet",
+                "--json",
+            ]
             one, two = [], []
             for _ in range(rounds):
                 done = subprocess.run([*train, "--threads", "2"], capture_output=True, text=True, check=True)
@@ -210,9 +231,23 @@ def check(corpus: Path, rate: float, link: Fit, rounds: int) -> str:
     """The whole thing on two hosts of one thread, against one host with half the streams."""
     with tempfile.TemporaryDirectory() as scratch, network(2, Link(rate, DELAY)):
         train = [
-            CHARLM, "train", str(corpus), "--updates", "60", "--val-fraction", "0", "--save-every", "0",
-            "--run", f"{scratch}/run", "--force", "--quiet", "--json", "--threads", "1",
-        ]  # fmt: skip
+            CHARLM,
+            "train",
+            str(corpus),
+            "--updates",
+            "60",
+            "--val-fraction",
+            "0",
+            "--save-every",
+            "0",
+            "--run",
+            f"{scratch}/run",
+            "--force",
+            "--quiet",
+            "--json",
+            "--threads",
+            "1",
+        ]
         alone, both = [], []
         for _ in range(rounds):
             done = subprocess.run([*train, "--streams", str(STREAMS)], capture_output=True, text=True, check=True)
@@ -247,16 +282,20 @@ def main(rounds: int, seconds: float, hidden: str, corpus: Path) -> None:
         few, many = (8, 128) if h < 1000 else (8, 64) if h < 4000 else (8, 32)
         works.append(computation(h, few, many, rounds if h < 4000 else 1, threads))
         work = works[-1]
-        click.echo(f"computation, H = {h}, {threads} threads: {1e3 * work.fixed:.2f} ms + S * {1e3 * work.each:.3f} ms; "
-                   f"gradient {work.gradient / 1e6:,.1f} MB")  # fmt: skip
+        click.echo(
+            f"computation, H = {h}, {threads} threads: {1e3 * work.fixed:.2f} ms + S * {1e3 * work.each:.3f} ms; "
+            f"gradient {work.gradient / 1e6:,.1f} MB"
+        )
     if os.geteuid() != 0 or not Path("/dev/net/tun").exists():
         click.echo("no hosts: that takes root and /dev/net/tun", err=True)
         return
     links = {}
     for rate, link in between_hosts([1e8, 1e9], [2, 4]):
         links[rate] = link
-        click.echo(f"Allreduce, 2 and 4 hosts at {rate / 1e6:,.0f} Mbit/s: alpha {1e6 * link.alpha:.0f} us, "
-                   f"{8 / link.beta / rate:.0%} of the rate, median error of the fit {link.error:.0%}")  # fmt: skip
+        click.echo(
+            f"Allreduce, 2 and 4 hosts at {rate / 1e6:,.0f} Mbit/s: alpha {1e6 * link.alpha:.0f} us, "
+            f"{8 / link.beta / rate:.0%} of the rate, median error of the fit {link.error:.0%}"
+        )
         with contextlib.suppress(click.ClickException):
             click.echo(check(corpus.resolve(), rate, link, rounds))
     click.echo()

@@ -38,9 +38,17 @@ def test_from_text_to_sample(run: Run, corpus: Path) -> None:
     assert result.code == 0, result.err
     summary = json.loads(result.out)
     assert set(summary) == {
-        "updates", "epochs", "seconds", "chars_per_second", "train_nats", "val_nats", "best_val_nats", "best_val_bits",
-        "run", "window_bytes",
-    }  # fmt: skip
+        "updates",
+        "epochs",
+        "seconds",
+        "chars_per_second",
+        "train_nats",
+        "val_nats",
+        "best_val_nats",
+        "best_val_bits",
+        "run",
+        "window_bytes",
+    }
     assert summary["updates"] == 300
     assert summary["best_val_nats"] < 2.0
     assert summary["best_val_bits"] == pytest.approx(summary["best_val_nats"] / math.log(2))
@@ -116,8 +124,21 @@ def test_adaptive_k2_follows_what_is_measured(run: Run, corpus: Path) -> None:
 def test_a_long_block_in_bounded_memory(run: Run, corpus: Path) -> None:
     """The same training within rounding, announced with a smaller window."""
     options = (
-        "--hidden", 64, "--layers", 2, "--dropout", 0, "--streams", 4, "--k1", 600, "--updates", 6, "--force", "--json"
-    )  # fmt: skip
+        "--hidden",
+        64,
+        "--layers",
+        2,
+        "--dropout",
+        0,
+        "--streams",
+        4,
+        "--k1",
+        600,
+        "--updates",
+        6,
+        "--force",
+        "--json",
+    )
     whole = run("train", "corpus.txt", *options)
     pieces = run("train", "corpus.txt", *options, "--memory", 4)
     windows = [float(re.search(r"window ([\d.]+) MiB", r.err)[1]) for r in (whole, pieces)]  # type: ignore[index]
@@ -222,8 +243,11 @@ def test_bytes_standard_input_and_several_files(run: Run, corpus: Path, monkeypa
     assert len(run("sample", "b", "-n", 20, "--prime", "é").out) >= 2
     with subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", "-", "--updates", "3", *map(str, SMALL)],
-        stdin=subprocess.PIPE, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         out, err = process.communicate(TEXT)
     assert process.returncode == 0, err
     assert "runs/stdin" in out
@@ -272,8 +296,24 @@ def test_schedules_and_patience(run: Run, corpus: Path, schedule: str, monkeypat
     losses = [3.0, 2.5, 2.6, 2.5, 2.4, 2.4, 2.5, 2.41, 1.0]
     found = iter(losses)
     monkeypatch.setattr(Trainer, "_held_out_nats", lambda trainer: next(found))
-    result = train(run, "--updates", 400, "--schedule", schedule, "--warmup", 10, "--lr", 0.3, "--eval-every", 5,
-                   "--patience", 3, "--json", "--cell", "gru")  # fmt: skip
+    result = train(
+        run,
+        "--updates",
+        400,
+        "--schedule",
+        schedule,
+        "--warmup",
+        10,
+        "--lr",
+        0.3,
+        "--eval-every",
+        5,
+        "--patience",
+        3,
+        "--json",
+        "--cell",
+        "gru",
+    )
     assert result.code == 0, result.err
     summary = json.loads(result.out)
     assert summary["updates"] == 5 * 8
@@ -288,9 +328,10 @@ def test_the_label_on_the_jar(run: Run, corpus: Path, monkeypatch: pytest.Monkey
     trained = train(run, "--minutes", 0.05, "--json")
     summary = json.loads(trained.out)
     estimate = re.search(
-        r"^estimate: ([\d.]+) s, validations included, for ([\d,]+) updates, [\d.]+ epochs, at (\d+)k char/s$", trained.err,
+        r"^estimate: ([\d.]+) s, validations included, for ([\d,]+) updates, [\d.]+ epochs, at (\d+)k char/s$",
+        trained.err,
         re.MULTILINE,
-    )  # fmt: skip
+    )
     assert estimate
     timed = 2 + 102 + 71 + 102  # until half a second is over: a fifth's at a time, 71 to the end of an epoch
     held_out, chars = len(TEXT) - int(len(TEXT) * 0.9), 3.0 * 512 * 48
@@ -584,8 +625,10 @@ def test_signals_save_and_tell_how_to_go_on(corpus: Path, number: int, code: int
     without_end = ["--updates", "1000000000", "--eval-every", "50"]
     with subprocess.Popen(
         [sys.executable, "-m", "charlm", "train", "corpus.txt", *map(str, SMALL), *without_end],
-        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stderr is not None
         assert any(line.startswith("update 50, ") for line in process.stderr), "it is trained"
         process.send_signal(number)
@@ -618,8 +661,9 @@ def test_a_second_signal_leaves_in_the_middle_of_a_long_update(tmp_path: Path) -
     long = ["--hidden", "512", "--streams", "1", "--k1", "400000", "--memory", "300", "--updates", "1", "--threads", "1"]
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS, "train", str(text), "--run", str(tmp_path / "run"), *long],
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stderr is not None
         assert any(line == "begun\n" for line in process.stderr)
         process.send_signal(signal.SIGINT)

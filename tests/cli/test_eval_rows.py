@@ -61,8 +61,9 @@ def test_unknown_characters(run: Run, trained: Path) -> None:
     assert "line 2: not UTF-8" in run("eval", "runs/corpus", "b.txt", "--by", "line", "--unknown", "error").err
     escaped = subprocess.run(
         [sys.executable, "-m", "charlm", "eval", "runs/corpus", "t.txt", "--by", "line"],
-        capture_output=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        check=True,
+    )
     lines = escaped.stdout.splitlines()
     assert len(lines) == 3
     assert lines[1].endswith("\tdög".encode())
@@ -97,14 +98,17 @@ def test_a_quality_gate(run: Run, trained: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(("--by", "line"), "name the text"), (("corpus.txt", "--k1", "4"), "--k1 belongs to --dynamic"),
-     (("corpus.txt", "--by", "line", "--dynamic"), "--dynamic belongs to whole texts"),
-     (("corpus.txt", "--dynamic", "--unknown", "escape"), "cannot learn what the model does not know"),
-     (("corpus.txt", "--compare", "zip"), "choose from xz, bzip2, gzip"),
-     (("--html", "x.html"), "--html: name the text"),
-     (("corpus.txt", "--reset", "line"), "--reset belongs to --by or --html"),
-     (("corpus.txt", "--fail-above", "0"), "fail-above")],
-)  # fmt: skip
+    [
+        (("--by", "line"), "name the text"),
+        (("corpus.txt", "--k1", "4"), "--k1 belongs to --dynamic"),
+        (("corpus.txt", "--by", "line", "--dynamic"), "--dynamic belongs to whole texts"),
+        (("corpus.txt", "--dynamic", "--unknown", "escape"), "cannot learn what the model does not know"),
+        (("corpus.txt", "--compare", "zip"), "choose from xz, bzip2, gzip"),
+        (("--html", "x.html"), "--html: name the text"),
+        (("corpus.txt", "--reset", "line"), "--reset belongs to --by or --html"),
+        (("corpus.txt", "--fail-above", "0"), "fail-above"),
+    ],
+)
 def test_wrong_usage(run: Run, trained: Path, arguments: tuple[str, ...], message: str) -> None:
     result = run("eval", "runs/corpus", *arguments)
     assert result.code == 2

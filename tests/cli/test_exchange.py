@@ -76,10 +76,14 @@ def test_wrong_usage_and_bad_files(run: Run, trained: Path) -> None:
 def test_a_missing_package_is_named_with_what_installs_it(run: Run, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for arguments, extra in (
-        (("export", "runs/corpus", "m.onnx"), "onnx"), (("export", "runs/corpus", "m.safetensors"), "safetensors"),
-        (("import", "m.safetensors"), "safetensors"), (("plot",), "plot"), (("plot", "-o", "x.svg"), "plot"),
-        (("train", "corpus.txt", "--tensorboard", "--force"), "tensorboard"), (("lags", "-o", "x.svg"), "plot"),
-    ):  # fmt: skip
+        (("export", "runs/corpus", "m.onnx"), "onnx"),
+        (("export", "runs/corpus", "m.safetensors"), "safetensors"),
+        (("import", "m.safetensors"), "safetensors"),
+        (("plot",), "plot"),
+        (("plot", "-o", "x.svg"), "plot"),
+        (("train", "corpus.txt", "--tensorboard", "--force"), "tensorboard"),
+        (("lags", "-o", "x.svg"), "plot"),
+    ):
         result = run(*arguments)
         assert (result.code, result.out) == (1, ""), arguments
         assert f"pip install 'charlm[{extra}]'" in result.err

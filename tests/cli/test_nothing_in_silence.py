@@ -113,13 +113,19 @@ def test_a_run_that_is_complete_says_so(run: Run, corpus: Path) -> None:
 
 @pytest.mark.parametrize(
     ("line", "message"),
-    [("hidden = true", "hidden should be a whole number, not true"),
-     ("hidden = 16.7", "hidden should be a whole number, not 16.7"),
-     ('hidden = "16"', "hidden should be a whole number, not '16'"), ("lr = true", "lr should be a number, not true"),
-     ('lr = "fast"', "lr should be a number, not 'fast'"), ("residual = 1", "residual should be true or false, not 1"),
-     ('bytes = "yes"', "bytes should be true or false, not 'yes'"), ("cell = false", "cell should be a text, not false"),
-     ("corpus = 1", "has no option 'corpus'"), ("k1 = [1]", "k1 should be a whole number, not [1]")],
-)  # fmt: skip
+    [
+        ("hidden = true", "hidden should be a whole number, not true"),
+        ("hidden = 16.7", "hidden should be a whole number, not 16.7"),
+        ('hidden = "16"', "hidden should be a whole number, not '16'"),
+        ("lr = true", "lr should be a number, not true"),
+        ('lr = "fast"', "lr should be a number, not 'fast'"),
+        ("residual = 1", "residual should be true or false, not 1"),
+        ('bytes = "yes"', "bytes should be true or false, not 'yes'"),
+        ("cell = false", "cell should be a text, not false"),
+        ("corpus = 1", "has no option 'corpus'"),
+        ("k1 = [1]", "k1 should be a whole number, not [1]"),
+    ],
+)
 def test_values_of_another_kind_in_a_file(run: Run, corpus: Path, line: str, message: str) -> None:
     Path("c.toml").write_text(f"[train]\n{line}\n")
     result = train(run, "--config", "c.toml", "--updates", 1)
@@ -139,10 +145,11 @@ def test_values_in_a_file(run: Run, corpus: Path) -> None:
 
 def test_variables_that_there_are_not(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, near in (
-        ("CHARLM_TRAIN_BOGUS", ""), ("CHARLM_TRAIN_HIDEN", "; did you mean 'CHARLM_TRAIN_HIDDEN'?"),
+        ("CHARLM_TRAIN_BOGUS", ""),
+        ("CHARLM_TRAIN_HIDEN", "; did you mean 'CHARLM_TRAIN_HIDDEN'?"),
         ("CHARLM_TRIAN_HIDDEN", "; did you mean 'CHARLM_TRAIN_HIDDEN'?"),
         ("CHARLM_CACHED", "; did you mean 'CHARLM_CACHE'?"),
-    ):  # fmt: skip
+    ):
         with monkeypatch.context() as patch:
             patch.setenv(name, "1")
             result = run("info")

@@ -15,10 +15,13 @@ Run = Callable[..., Result]
 
 # What an option needs beside it to be looked at.
 BESIDE = {
-    "mean-length": ("--truncation", "artbp"), "tail": ("--truncation", "artbp"), "max-length": ("--truncation", "artbp"),
-    "bias-tolerance": ("--truncation", "adaptive"), "max-k2": ("--truncation", "adaptive"),
+    "mean-length": ("--truncation", "artbp"),
+    "tail": ("--truncation", "artbp"),
+    "max-length": ("--truncation", "artbp"),
+    "bias-tolerance": ("--truncation", "adaptive"),
+    "max-k2": ("--truncation", "adaptive"),
     "momentum": ("--optimizer", "sgd"),
-}  # fmt: skip
+}
 OUTSIDE = {"integer": ("-1", f"{10**20}", f"{-(10**20)}"), "float": ("-1e9", "1e308", "inf", "-inf", "nan")}
 
 

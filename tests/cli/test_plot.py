@@ -28,8 +28,16 @@ def test_pictures(run: Run, runs: Path) -> None:
         assert run("plot", "runs/a", "runs/b", "-o", name) == Result(0, "", "")
     assert Path("p.png").read_bytes().startswith(b"\x89PNG")
     svg = Path("p.svg").read_text(encoding="utf-8")
-    for label in ("updates", "characters", "seconds of training", "bits per character", "learning rate",
-                  "norm of the gradient", "runs/a: training", "runs/b: validation"):  # fmt: skip
+    for label in (
+        "updates",
+        "characters",
+        "seconds of training",
+        "bits per character",
+        "learning rate",
+        "norm of the gradient",
+        "runs/a: training",
+        "runs/b: validation",
+    ):
         assert label in svg, label
     page = Path("p.html").read_text(encoding="utf-8")
     assert "<svg" in page

@@ -20,8 +20,25 @@ SETTINGS = {
     "short window, state kept": ("--k2", 3, "--reset", "never"),
     "gru, dropout, two layers": ("--cell", "gru", "--layers", 2, "--dropout", 0.3, "--k2", 24, "--optimizer", "rmsprop"),
     "rnn, norm, residual": (
-        "--cell", "rnn", "--layers", 3, "--layer-norm", "--residual", "--dropout", 0.2, "--optimizer", "sgd",
-        "--momentum", 0.9, "--nesterov", "--k2", 16, "--schedule", "plateau", "--lr", 0.2,
+        "--cell",
+        "rnn",
+        "--layers",
+        3,
+        "--layer-norm",
+        "--residual",
+        "--dropout",
+        0.2,
+        "--optimizer",
+        "sgd",
+        "--momentum",
+        0.9,
+        "--nesterov",
+        "--k2",
+        16,
+        "--schedule",
+        "plateau",
+        "--lr",
+        0.2,
     ),
     "adagrad, every": ("--optimizer", "adagrad", "--reset-every", 11, "--k2", 13, "--schedule", "constant"),
     "adam, decayed": ("--optimizer", "adam", "--weight-decay", 0.01, "--layers", 1, "--reset", "block"),
@@ -29,7 +46,7 @@ SETTINGS = {
     "adaptive": ("--truncation", "adaptive", "--max-k2", 24, "--bias-tolerance", 0.3),
     "in pieces": ("--k1", 40, "--memory", 1, "--hidden", 40, "--layers", 2, "--dropout", 0.2),
     "adamw, after": ("--optimizer", "adamw", "--weight-decay", 0.1, "--reset-after", "fox", "--warmup", 30),
-}  # fmt: skip
+}
 
 
 def contents(run: str) -> dict[str, np.ndarray]:

@@ -80,10 +80,13 @@ def test_a_beam_finds_a_likelier_text_than_drawing_does(run: Run, trained: Path)
 
 def test_what_does_not_go_together(run: Run, trained: Path) -> None:
     for arguments, message in (
-        (("--beam", 2, "--unseen", "--until", "x"), "give one of them"), (("--min-length", 501), "min-length 501"),
-        (("--prime", "a", "--prime-file", "-"), "give one of them"), (("--min-length", -1), "min-length -1"),
-        (("--length", -1), "length -1"), (("--beam", 0), "--beam 0: must be between 1 and 65,536"),
-    ):  # fmt: skip
+        (("--beam", 2, "--unseen", "--until", "x"), "give one of them"),
+        (("--min-length", 501), "min-length 501"),
+        (("--prime", "a", "--prime-file", "-"), "give one of them"),
+        (("--min-length", -1), "min-length -1"),
+        (("--length", -1), "length -1"),
+        (("--beam", 0), "--beam 0: must be between 1 and 65,536"),
+    ):
         result = run("sample", *arguments)
         assert result.code == 2, arguments
         assert message in result.err

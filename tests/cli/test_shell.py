@@ -41,17 +41,30 @@ def environment(**more: str) -> dict[str, str]:
 def bash(script: str, folder: Path, **more: str) -> "subprocess.CompletedProcess[str]":
     """A script without a terminal."""
     return subprocess.run(
-        ["bash", "-uo", "pipefail", "-c", script], cwd=folder, capture_output=True, text=True, check=False,
-        env=environment(**more), timeout=HANGS, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+        ["bash", "-uo", "pipefail", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment(**more),
+        timeout=HANGS,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def terminal(command: list[str], folder: Path, keys: Sequence[tuple[str, str]] = (), **more: str) -> str:
     """What a terminal shows of a command; keys: what is waited for on it since the last ones, and what is typed then."""
     leader, follower = pty.openpty()
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    with subprocess.Popen(command, cwd=folder, stdin=follower, stdout=follower, stderr=follower, env=environment(**more),
-                          start_new_session=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        cwd=folder,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env=environment(**more),
+        start_new_session=True,
+    ) as process:
         os.close(follower)
         try:
             shown = _shown(leader, process, list(keys))
@@ -107,11 +120,19 @@ def test_a_script_from_corpus_to_gate(folder: Path) -> None:
 
 def test_exit_codes(folder: Path) -> None:
     for script, code in (
-        ("charlm --help", 0), ("charlm --version", 0), ("charlm", 2), ("charlm nonsense", 2), ("charlm eval nowhere", 1),
-        ("charlm sample --top-p 0", 2), (f"{TRAIN}", 1), (f"{TRAIN} --force --quiet", 0),
+        ("charlm --help", 0),
+        ("charlm --version", 0),
+        ("charlm", 2),
+        ("charlm nonsense", 2),
+        ("charlm eval nowhere", 1),
+        ("charlm sample --top-p 0", 2),
+        (f"{TRAIN}", 1),
+        (f"{TRAIN} --force --quiet", 0),
         ("charlm sample -n 99999 | head -c 5", 141),
-        ("charlm info --no-such", 2), ("charlm completion tcsh", 2), ("charlm export out.txt", 2),
-    ):  # fmt: skip
+        ("charlm info --no-such", 2),
+        ("charlm completion tcsh", 2),
+        ("charlm export out.txt", 2),
+    ):
         done = bash(script, folder)
         assert done.returncode == code, (script, done.returncode, done.stderr)
         assert "Traceback" not in done.stderr, script
@@ -120,11 +141,17 @@ def test_exit_codes(folder: Path) -> None:
             assert done.stdout == ""
 
 
-@pytest.mark.parametrize("script", [
-    "charlm sample runs/corpus -n 100000 --seed 1 | head -c 10", "charlm eval runs/corpus corpus.txt --by char | head -1",
-    "yes 'line of text' | charlm eval runs/corpus - --by line | head -2", "charlm sample runs/corpus --count 9999 | head -1",
-    "charlm info | head -1", "charlm train --help | head -1",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "script",
+    [
+        "charlm sample runs/corpus -n 100000 --seed 1 | head -c 10",
+        "charlm eval runs/corpus corpus.txt --by char | head -1",
+        "yes 'line of text' | charlm eval runs/corpus - --by line | head -2",
+        "charlm sample runs/corpus --count 9999 | head -1",
+        "charlm info | head -1",
+        "charlm train --help | head -1",
+    ],
+)
 def test_closed_pipes_are_silent(script: str, folder: Path) -> None:
     done = bash(script, folder)
     assert done.stdout
@@ -133,9 +160,14 @@ def test_closed_pipes_are_silent(script: str, folder: Path) -> None:
 
 
 def test_quiet_is_quiet(folder: Path) -> None:
-    for script in (f"{TRAIN} --force -q --run runs/q", "charlm sample runs/q -q -n 5", "charlm eval runs/q -q",
-                   "charlm eval runs/q corpus.txt --by line -q", "charlm eval runs/q corpus.txt --html x.html -q",
-                   "charlm lags runs/q corpus.txt -q -n 50"):  # fmt: skip
+    for script in (
+        f"{TRAIN} --force -q --run runs/q",
+        "charlm sample runs/q -q -n 5",
+        "charlm eval runs/q -q",
+        "charlm eval runs/q corpus.txt --by line -q",
+        "charlm eval runs/q corpus.txt --html x.html -q",
+        "charlm lags runs/q corpus.txt -q -n 50",
+    ):
         done = bash(script, folder)
         assert (done.returncode, done.stderr) == (0, ""), script
 
@@ -195,8 +227,9 @@ def test_options_from_a_file_and_the_environment(folder: Path) -> None:
         ("[train]\nhiden = 3", "has no option 'hiden'; did you mean 'hidden'?"),
         ("[trian]\nk1 = 3", "did you mean 'train'?"),
         ("hidden = 3", "hidden stands outside a table: put it below [train]"),
-        ("[train", "charlm.toml"), ('[train]\nhidden = "many"', "'many'"),
-    ):  # fmt: skip
+        ("[train", "charlm.toml"),
+        ('[train]\nhidden = "many"', "'many'"),
+    ):
         (folder / "charlm.toml").write_text(content)
         done = bash(train, folder)
         assert (done.returncode, done.stdout) == (2, ""), content
@@ -269,8 +302,12 @@ def test_completion_in_zsh(folder: Path) -> None:
     (folder / "zrc").write_text(
         "autoload -Uz compinit; compinit -u -d zdump\nsource <(charlm completion zsh)\nPS1='ready: '\n"
     )
-    typed = [("", "source zrc\n"), ("ready: ", "charlm sam\t"), ("charlm sample ", "runs/corp\t"),
-             ("runs/corpus", "-n 3 --seed 1; exit\n")]  # fmt: skip
+    typed = [
+        ("", "source zrc\n"),
+        ("ready: ", "charlm sam\t"),
+        ("charlm sample ", "runs/corp\t"),
+        ("runs/corpus", "-n 3 --seed 1; exit\n"),
+    ]
     shown = without_controls(terminal(["zsh", "-f", "-i"], folder, typed))
     assert "charlm sample" in shown
     assert "runs/corpus" in shown
@@ -280,7 +317,13 @@ def test_completion_in_zsh(folder: Path) -> None:
 @pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not installed")
 def test_completion_in_fish(folder: Path) -> None:
     script = "charlm completion fish | source; complete -C 'charlm tr'; complete -C 'charlm train --cell '"
-    done = subprocess.run(["fish", "--no-config", "-c", script], cwd=folder, capture_output=True, text=True, check=True,
-                          env=environment(HOME=str(folder)))  # fmt: skip
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(HOME=str(folder)),
+    )
     words = {line.split("\t")[0] for line in done.stdout.splitlines()}
     assert {"train", "rnn", "lstm", "gru"} <= words

@@ -79,12 +79,14 @@ def test_text_is_utf8_in_every_locale(trained: Path) -> None:
     assert shell(f"charlm train other.txt {' '.join(map(str, SMALL))} --updates 1 --streams 1 -q --run o").returncode == 0
     latin = {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "PYTHONIOENCODING": "latin-1"}
     for command, stream in (
-        ("info o", "stdout"), ("eval o other.txt --by line", "stdout"),
+        ("info o", "stdout"),
+        ("eval o other.txt --by line", "stdout"),
         ("sample o -n 200 --seed 1 --temperature 9", "stdout"),
         ("train other.txt --init-from runs/corpus --updates 0 --run p", "stderr"),
-    ):  # fmt: skip
-        done = subprocess.run([sys.executable, "-m", "charlm", *command.split()], capture_output=True, check=False,
-                              env={**os.environ, **latin})  # fmt: skip
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "charlm", *command.split()], capture_output=True, check=False, env={**os.environ, **latin}
+        )
         assert done.returncode == 0, done.stderr
         assert "€" in getattr(done, stream).decode("utf-8"), command
 

@@ -22,10 +22,13 @@ def train(run: Run, *more: object) -> Result:
 
 @pytest.mark.parametrize(
     "shape",
-    [("--hidden", 12, "--layers", 3, "--residual", "--layer-norm"), ("--cell", "gru", "--hidden", 9, "--layers", 1),
-     ("--cell", "rnn", "--activation", "relu", "--hidden", 10)],
+    [
+        ("--hidden", 12, "--layers", 3, "--residual", "--layer-norm"),
+        ("--cell", "gru", "--hidden", 9, "--layers", 1),
+        ("--cell", "rnn", "--activation", "relu", "--hidden", 10),
+    ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_shape_is_the_other_runs(run: Run, corpus: Path, shape: tuple[object, ...]) -> None:
     train(run, *shape)
     Path("more.txt").write_text(TEXT + "éü", encoding="utf-8")

@@ -64,8 +64,9 @@ def fuzz(seconds: int) -> Iterator[str]:
         yield "not fuzzed: pip install atheris"
         return
     root = Path(__file__).parent.parent.parent
-    done = subprocess.run([sys.executable, "-m", "tests.faults.fuzz", str(seconds)], capture_output=True, text=True,
-                          check=False, cwd=root)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.fuzz", str(seconds)], capture_output=True, text=True, check=False, cwd=root
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     (runs,) = re.findall(r"^Done (\d+) runs in", done.stderr, re.MULTILINE)
     yield f"files fuzzed by atheris in {seconds} s: {int(runs):,}, no finding"

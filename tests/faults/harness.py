@@ -147,9 +147,11 @@ def alive(pid: int) -> bool:
 
 
 def charlm_in_child(
-    arguments: tuple[object, ...], fault: Fault | None = None, kill_after: float = 0.0,
+    arguments: tuple[object, ...],
+    fault: Fault | None = None,
+    kill_after: float = 0.0,
     meanwhile: Callable[[int], None] = lambda pid: None,
-) -> Ended:  # fmt: skip
+) -> Ended:
     """Runs `charlm ARGUMENTS...`; kill_after: seconds (0: never). meanwhile: is called with the process's number."""
     updates, steps, errors = Shared(), Shared(), Path("errors.txt")
     begun = time.monotonic()
@@ -171,9 +173,7 @@ def charlm_in_child(
     return Ended(code, updates.value, steps.value, time.monotonic() - begun, errors.read_text(errors="replace"))
 
 
-def _be_charlm(
-    arguments: tuple[object, ...], fault: Fault | None, updates: Shared, steps: Shared, errors: Path
-) -> None:  # fmt: skip
+def _be_charlm(arguments: tuple[object, ...], fault: Fault | None, updates: Shared, steps: Shared, errors: Path) -> None:
     """The child's life."""
     code = 70
     try:

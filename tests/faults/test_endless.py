@@ -45,10 +45,13 @@ def spools() -> list[Path]:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("train", "/dev/zero", "--bytes"), ("train", "corpus.txt", "/dev/urandom"),
-     ("train", "corpus.txt", "--val", "/dev/zero")],
+    [
+        ("train", "/dev/zero", "--bytes"),
+        ("train", "corpus.txt", "/dev/urandom"),
+        ("train", "corpus.txt", "--val", "/dev/zero"),
+    ],
     ids=" ".join,
-)  # fmt: skip
+)
 def test_devices_without_an_end(run: Run, folder: Path, arguments: tuple[str, ...]) -> None:
     result = run(*arguments)
     assert (result.code, result.out) == (1, "")
@@ -59,10 +62,12 @@ def test_devices_without_an_end(run: Run, folder: Path, arguments: tuple[str, ..
 def test_devices_elsewhere(run: Run, folder: Path) -> None:
     assert run("train", "corpus.txt", *SMALL, "--updates", 1, "-q").code == 0
     for arguments, code in (
-        (("eval", "runs/corpus", "/dev/zero"), 1), (("eval", "runs/corpus", "/dev/urandom", "--by", "line"), 1),
-        (("sample", "--prime-file", "/dev/zero"), 1), (("info", "--config", "/dev/zero"), 2),
+        (("eval", "runs/corpus", "/dev/zero"), 1),
+        (("eval", "runs/corpus", "/dev/urandom", "--by", "line"), 1),
+        (("sample", "--prime-file", "/dev/zero"), 1),
+        (("info", "--config", "/dev/zero"), 2),
         (("lags", "runs/corpus", "/dev/zero"), 1),
-    ):  # fmt: skip
+    ):
         result = run(*arguments)
         assert (result.code, result.out) == (code, ""), arguments
         assert _DEVICE in result.err
@@ -75,8 +80,13 @@ def test_devices_elsewhere(run: Run, folder: Path) -> None:
     assert (empty.code, "is empty" in empty.err) == (1, True)
     for device, message in (("/dev/zero", _DEVICE), ("/dev/null", "is empty")):
         with Path(device).open("rb") as source:
-            done = subprocess.run([sys.executable, "-m", "charlm", "train", "-", "--run", "x"], stdin=source,
-                                  capture_output=True, text=True, check=False)  # fmt: skip
+            done = subprocess.run(
+                [sys.executable, "-m", "charlm", "train", "-", "--run", "x"],
+                stdin=source,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
         assert (done.returncode, message in done.stderr) == (1, True), done.stderr
 
 
@@ -131,9 +141,13 @@ def default_signals() -> None:
 def spooling(folder: Path) -> "subprocess.Popen[str]":
     """A process that has begun to copy its standard input into the cache, and waits for more."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "charlm", "train", "-", "--bytes", "--run", "x"], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=default_signals,
-    )  # fmt: skip
+        [sys.executable, "-m", "charlm", "train", "-", "--bytes", "--run", "x"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=default_signals,
+    )
     assert process.stdin is not None
     process.stdin.write("x" * 2**21)
     process.stdin.flush()
@@ -201,9 +215,12 @@ def test_a_checkpoint_names_a_device_or_another_file(checkpoint: Path, run: Run,
     Path("secret.txt").write_text("a secret text, of other characters: ÄÖÜ\n" * 9, encoding="utf-8")
     cached = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
     for settings in (
-        {"corpus": ["/dev/zero"]}, {"corpus": ["pipe"]}, {"corpus": ["."]}, {"val_file": "/dev/zero"},
+        {"corpus": ["/dev/zero"]},
+        {"corpus": ["pipe"]},
+        {"corpus": ["."]},
+        {"val_file": "/dev/zero"},
         {"corpus": ["/dev/zero"], "use_bytes": True},
-    ):  # fmt: skip
+    ):
         renamed(checkpoint, **settings)
         result = run(*command)
         assert (result.code, result.out) == (1, "")
@@ -221,9 +238,10 @@ def test_a_run_that_goes_on_names_a_device_or_another_file(checkpoint: Path, run
     Path("secret.txt").write_text("a secret text\n" * 9, encoding="utf-8")
     cached = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
     for name, message in (
-        ("pipe", "pipe: the run was validated on it, and no regular file"), ("/dev/zero", "no regular file of that name"),
+        ("pipe", "pipe: the run was validated on it, and no regular file"),
+        ("/dev/zero", "no regular file of that name"),
         ("secret.txt", "not the text that the run was trained on: its contents have changed: name the same files"),
-    ):  # fmt: skip
+    ):
         renamed(checkpoint, val_file=name).replace(checkpoint)
         result = run("train", "corpus.txt", "--resume", "--updates", 30, "-q")
         assert (result.code, result.out) == (1, "")
@@ -245,11 +263,16 @@ def test_a_vocabulary_that_is_not_the_corpus_s(checkpoint: Path, run: Run) -> No
     arrays = read_archive(checkpoint)
     meta = json.loads(str(arrays["meta"][()]))
     meta["vocabulary"] = meta["vocabulary"][:-1]
-    rewritten(checkpoint, Path("fewer.npz"), {
-        "meta": np.array(json.dumps(meta)),
-        "param/rnn.weight_ih_l0": np.ascontiguousarray(arrays["param/rnn.weight_ih_l0"][:, :-1]),
-        "param/out.weight": arrays["param/out.weight"][:-1], "param/out.bias": arrays["param/out.bias"][:-1],
-    })  # fmt: skip
+    rewritten(
+        checkpoint,
+        Path("fewer.npz"),
+        {
+            "meta": np.array(json.dumps(meta)),
+            "param/rnn.weight_ih_l0": np.ascontiguousarray(arrays["param/rnn.weight_ih_l0"][:, :-1]),
+            "param/out.weight": arrays["param/out.weight"][:-1],
+            "param/out.bias": arrays["param/out.bias"][:-1],
+        },
+    )
     result = run("eval", "fewer.npz")
     assert (result.code, result.out) == (1, "")
     assert "its characters are not those of corpus.txt" in result.err

@@ -66,8 +66,14 @@ def test_a_full_disk_at_the_beginning(folder: Path) -> None:  # noqa: F811
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
     environment = {**os.environ, "CHARLM_CACHE": str(folder / "cache")}
-    done = subprocess.run([sys.executable, "-m", "charlm", *map(str, command(NAME, "full", 60)), "-q"], preexec_fn=limit,
-                          capture_output=True, text=True, check=False, env=environment)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "charlm", *map(str, command(NAME, "full", 60)), "-q"],
+        preexec_fn=limit,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+    )
     assert done.returncode == 1
     assert re.fullmatch(r"Error: full/last.npz: could not be written: File too large\n", done.stderr)
     assert sorted(path.name for path in Path("full").iterdir()) == ["config.json", "metrics.jsonl"]
@@ -98,8 +104,11 @@ def test_one_writer_a_run(folder: Path) -> None:  # noqa: F811
 
     def meet(pid: int) -> None:
         wait_until(Path("one/last.npz").exists, lambda: alive(pid))
-        for words in ((*command(NAME, "one", 9), "--resume"), (*command(NAME, "one", 9), "--force"),
-                      ("import", "m.safetensors", "--run", "one", "--force")):  # fmt: skip
+        for words in (
+            (*command(NAME, "one", 9), "--resume"),
+            (*command(NAME, "one", 9), "--force"),
+            ("import", "m.safetensors", "--run", "one", "--force"),
+        ):
             command_line = [sys.executable, "-m", "charlm", *map(str, words), "-q"]
             second.append((pid, subprocess.run(command_line, capture_output=True, text=True, check=False)))
         os.kill(pid, signal.SIGKILL)
@@ -213,10 +222,10 @@ def test_parameters_that_are_not_finite_are_never_saved(run: Run, folder: Path, 
     """Also where every gradient was finite."""
     agree = Trainer._agree
 
-    def spoiled(trainer: Trainer, reports: Any, spent: float) -> Any:
+    def spoiled(trainer: Trainer, stats: Any, spent: float) -> Any:
         if trainer.updates > 30 and trainer._now.rollbacks == 0:
             trainer.parameters.flat[0, 0] = np.inf
-        return agree(trainer, reports, spent)
+        return agree(trainer, stats, spent)
 
     monkeypatch.setattr(Trainer, "_agree", spoiled)
     result = run("train", "corpus.txt", *SMALL[:-2], "--updates", 60, "--save-every", 10, "--run", "runs/x")

@@ -133,14 +133,22 @@ def test_files_that_were_made_to_do_harm(checkpoint: Path, run: Run, tmp_path: P
     path, name = Path("bad.npz"), "param/rnn.weight_hh_l0"
     objects = entry(np.array([Harm()], object), allow_pickle=True)
     for changes, message in (
-        ({name: objects}, "holds object"), ({"extra": objects}, "holds object"), ({"meta": objects}, "holds object"),
-        ({name: pickle.dumps(Harm())}, "magic string"), ({name: claim((1 << 40,))}, "claims to be"),
-        ({name: claim((1 << 62, 1 << 62))}, "claims to be"), ({name: claim((-4, -4))}, "not a readable"),
-        ({name: claim((2,), "<U9999999")}, "claims to be"), ({name: claim((4,), "|V4")}, "holds"),
-        ({name: np.zeros((3, 3), np.float32)}, _SHAPES[0]), ({name: np.zeros((96, 24), np.float64)}, _SHAPES[1]),
-        ({name: None}, "is missing"), ({"meta": None}, "not a charlm checkpoint"),
-        ({"meta": np.array("[" * 100_000)}, "not a charlm checkpoint"), ({"meta": np.zeros(3)}, "not a charlm checkpoint"),
-    ):  # fmt: skip
+        ({name: objects}, "holds object"),
+        ({"extra": objects}, "holds object"),
+        ({"meta": objects}, "holds object"),
+        ({name: pickle.dumps(Harm())}, "magic string"),
+        ({name: claim((1 << 40,))}, "claims to be"),
+        ({name: claim((1 << 62, 1 << 62))}, "claims to be"),
+        ({name: claim((-4, -4))}, "not a readable"),
+        ({name: claim((2,), "<U9999999")}, "claims to be"),
+        ({name: claim((4,), "|V4")}, "holds"),
+        ({name: np.zeros((3, 3), np.float32)}, _SHAPES[0]),
+        ({name: np.zeros((96, 24), np.float64)}, _SHAPES[1]),
+        ({name: None}, "is missing"),
+        ({"meta": None}, "not a charlm checkpoint"),
+        ({"meta": np.array("[" * 100_000)}, "not a charlm checkpoint"),
+        ({"meta": np.zeros(3)}, "not a charlm checkpoint"),
+    ):
         rewritten(checkpoint, path, changes)
         for command in COMMANDS:
             if command == ("info",) and message in ("is missing", *_SHAPES):
@@ -190,12 +198,14 @@ def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
         (lambda m: m["config"]["model"].update(hidden=60_000), "should be"),
         (lambda m: m["config"]["model"].update(hidden="many"), "not understood"),
         (lambda m: m["config"]["model"].update(surprise=1), "not understood"),
-        (lambda m: m.update(vocabulary=["ab"]), "not understood"), (lambda m: m.update(vocabulary=[]), "not understood"),
-        (lambda m: m.update(vocabulary=7), "not understood"), (lambda m: m.pop("progress"), "not understood"),
+        (lambda m: m.update(vocabulary=["ab"]), "not understood"),
+        (lambda m: m.update(vocabulary=[]), "not understood"),
+        (lambda m: m.update(vocabulary=7), "not understood"),
+        (lambda m: m.pop("progress"), "not understood"),
         (lambda m: m["progress"].update(updates="x"), "not understood"),
         (lambda m: m["progress"].update(seconds=-1), "not understood"),
         (lambda m: m["progress"].update(best_val_nats=[]), "not understood"),
-    ):  # fmt: skip
+    ):
         changed_meta(checkpoint, path, change)
         result = run("eval", path, "corpus.txt")
         assert (result.code, result.out) == (1, "")
@@ -206,9 +216,18 @@ def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
 def test_a_place_that_cannot_be_is_not_resumed(checkpoint: Path, run: Run) -> None:
     good = checkpoint.read_bytes()
     for name, value in (
-        ("step", 10**9), ("step", -1), ("epoch", "x"), ("k2", 0), ("k2", 1 << 50), ("schedule", 3), ("coded", None),
-        ("validations", [1]), ("journal", {}), ("rollbacks", 1.5), ("updates", 1 << 70),
-    ):  # fmt: skip
+        ("step", 10**9),
+        ("step", -1),
+        ("epoch", "x"),
+        ("k2", 0),
+        ("k2", 1 << 50),
+        ("schedule", 3),
+        ("coded", None),
+        ("validations", [1]),
+        ("journal", {}),
+        ("rollbacks", 1.5),
+        ("updates", 1 << 70),
+    ):
         checkpoint.write_bytes(good)
         changed_meta(checkpoint, Path("place.npz"), lambda m, n=name, v=value: m["progress"].update({n: v}))  # type: ignore[misc]
         Path("place.npz").replace(checkpoint)

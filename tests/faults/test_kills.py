@@ -17,9 +17,24 @@ def command(name: str, run: str, updates: int, resume: bool = False) -> tuple[ob
     options = SETTINGS[name]
     more: tuple[object, ...] = () if "artbp" in options or "--k1" in options else ("--k1", 8)
     return (
-        "train", "corpus.txt", "--hidden", 12, "--streams", 5, "--eval-every", 60, *options, *more, "--updates", updates,
-        "--run", run, "--save-every", INTERVAL, *(("--resume",) if resume else ()),
-    )  # fmt: skip
+        "train",
+        "corpus.txt",
+        "--hidden",
+        12,
+        "--streams",
+        5,
+        "--eval-every",
+        60,
+        *options,
+        *more,
+        "--updates",
+        updates,
+        "--run",
+        run,
+        "--save-every",
+        INTERVAL,
+        *(("--resume",) if resume else ()),
+    )
 
 
 @pytest.fixture

@@ -35,11 +35,19 @@ def decoded(*names: str) -> str:
     return corpus.vocabulary.decode(corpus.ids)
 
 
-@pytest.mark.parametrize("text", [
-    "one\r\ntwo\r\n", "nul\x00in it\n", "astral \U0001f600\U0001d11e\n", "e\u0301 and \u00e9 differ\n",
-    "\u202eright to left\n",
-    "line\u2028separators\u0085and\x0b\x0cmore\n", "x" * 3_000_000 + "y", "\ufeff\ufeffone mark is text\n"[1:],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one\r\ntwo\r\n",
+        "nul\x00in it\n",
+        "astral \U0001f600\U0001d11e\n",
+        "e\u0301 and \u00e9 differ\n",
+        "\u202eright to left\n",
+        "line\u2028separators\u0085and\x0b\x0cmore\n",
+        "x" * 3_000_000 + "y",
+        "\ufeff\ufeffone mark is text\n"[1:],
+    ],
+)
 def test_every_character_stays_what_it_is(text: str) -> None:
     Path("t.txt").write_bytes(text.encode())
     assert decoded("t.txt") == text.removeprefix("\ufeff")
@@ -74,8 +82,9 @@ def test_lone_surrogates_in_arguments(folder: Path) -> None:
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
 
     def charlm(*arguments: object) -> "subprocess.CompletedProcess[bytes]":
-        done = subprocess.run([sys.executable, "-m", "charlm", *map(str, arguments)], capture_output=True, check=False,
-                              env=environment)  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-m", "charlm", *map(str, arguments)], capture_output=True, check=False, env=environment
+        )
         assert b"Traceback" not in done.stderr, done.stderr
         assert b"unexpected" not in done.stderr, done.stderr
         return done

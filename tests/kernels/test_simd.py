@@ -175,10 +175,12 @@ def test_accumulate(n: int, k: int, m: int) -> None:
     a[...], d[...] = random.standard_normal(a.shape), random.standard_normal(d.shape)
     whole, pieces, inside = (aligned_zeros((k, m)) for _ in range(3))
     scratch = Scratch(
-        left=aligned_zeros((1, matmul.CHUNK * padded(k))), below=aligned_zeros((1, 0)),
-        right=aligned_zeros((1, matmul.CHUNK * matmul.PANEL)), characters=np.zeros(0, np.int32),
+        left=aligned_zeros((1, matmul.CHUNK * padded(k))),
+        below=aligned_zeros((1, 0)),
+        right=aligned_zeros((1, matmul.CHUNK * matmul.PANEL)),
+        characters=np.zeros(0, np.int32),
         run=np.zeros((1, 3), np.int64),
-    )  # fmt: skip
+    )
     outer(a, d, np.array([(0, 0, n)]), 0, 1, whole, 0, scratch)
     assert np.abs(whole - a[:, :k].T.astype(np.float64) @ d).max() < 1e-6 * n
     lengths = [length for length in (n // 3, 1, n // 7, n - n // 3 - 1 - n // 7) if length > 0]

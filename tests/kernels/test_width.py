@@ -26,7 +26,12 @@ def test_any_width_can_be_forced_and_is_cached_apart() -> None:
 def test_a_width_that_there_is_not() -> None:
     assert "ValueError: CHARLM_LANES=5: choose from 4, 8, 16" in shown("5").stderr
     assert tuple(map(str, LANE_COUNTS)) == cli._LANES
-    done = subprocess.run([sys.executable, "-m", "charlm", "info"], env={**os.environ, "CHARLM_LANES": "5"}, text=True,
-                          capture_output=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "charlm", "info"],
+        env={**os.environ, "CHARLM_LANES": "5"},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "Error: environment variable CHARLM_LANES=5: choose from 4, 8, 16\n"

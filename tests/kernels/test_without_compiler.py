@@ -23,8 +23,12 @@ print("as the reference")
 
 def test_plain_python_gives_the_same_gradients() -> None:
     done = subprocess.run(
-        [sys.executable, "-W", "ignore::RuntimeWarning", "-c", CODE], capture_output=True, text=True, check=False,
-        env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, cwd=Path(__file__).parent.parent.parent,
-    )  # fmt: skip
+        [sys.executable, "-W", "ignore::RuntimeWarning", "-c", CODE],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        cwd=Path(__file__).parent.parent.parent,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "as the reference\n"

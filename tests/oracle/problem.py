@@ -92,7 +92,7 @@ def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tup
         net.reserve(int(plan.steps.max()))
         report = net.train(plan, rule)
         last = at.step + int(plan.steps[0])
-        updates.append(Update(at.step, last, net.gradients.to_pytorch(), float(report.nats.sum()), plan))
+        updates.append(Update(at.step, last, net.gradients.to_pytorch(), float(report.loss.sum()), plan))
         at = after
     return updates, parameters
 

@@ -24,8 +24,9 @@ RESETS = [
 
 
 def problem(seed: int) -> Parameters:
-    parameters = Problem(ModelConfig("lstm", hidden=9, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=V,
-                         seed=seed).parameters()  # fmt: skip
+    parameters = Problem(
+        ModelConfig("lstm", hidden=9, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=V, seed=seed
+    ).parameters()
     parameters.weights.out[...] *= 20
     return parameters
 
@@ -63,8 +64,8 @@ def test_a_wide_beam_finds_the_likeliest_of_all(resets: Resets, stop: np.ndarray
 def test_a_beam_of_one_is_greedy_and_wider_ones_are_no_worse() -> None:
     parameters, never = problem(3), RESETS[0]
     greedy = search(parameters, never, PRIME, 1, 40, NOTHING)[0]
-    hits = Evaluator(parameters).losses(np.concatenate([PRIME, greedy.ids]), never)[1]
-    assert hits[len(PRIME) - 1 :].all()
+    correct = Evaluator(parameters).losses(np.concatenate([PRIME, greedy.ids]), never)[1]
+    assert correct[len(PRIME) - 1 :].all()
     exact = every_continuation(parameters, never, NOTHING, 0)[0][0]
     costs = [search(parameters, never, PRIME, width, LENGTH, NOTHING)[0].nats.sum() for width in (1, 4, V**LENGTH)]
     assert costs[-1] == pytest.approx(exact, rel=1e-5)

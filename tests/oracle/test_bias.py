@@ -23,9 +23,12 @@ DISTANCE, LENGTH = 8, 4
 def trained(corpus: Corpus, folder: Path) -> Parameters:
     """A network that has learned to use what lies further back than LENGTH."""
     config = RunConfig(
-        ModelConfig("gru", hidden=24, layers=1, dropout=0.0, forget_bias=2.0), TruncationConfig(LENGTH, 4 * DISTANCE),
-        optimizer=OptimizerConfig("adam", 1e-2), schedule=ScheduleConfig(updates=3000), val_fraction=0.0,
-    )  # fmt: skip
+        ModelConfig("gru", hidden=24, layers=1, dropout=0.0, forget_bias=2.0),
+        TruncationConfig(LENGTH, 4 * DISTANCE),
+        optimizer=OptimizerConfig("adam", 1e-2),
+        schedule=ScheduleConfig(updates=3000),
+        val_fraction=0.0,
+    )
     trainer = Trainer(config, corpus, folder, 1, SavingConfig(seconds=0.0))
     for _ in trainer.train():
         pass

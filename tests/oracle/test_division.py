@@ -54,7 +54,7 @@ def test_carrying_on_with_another_division(slices: int, threads: int, back: bool
         rule = Optimizer(OptimizerConfig("adam"), parameters, other.gradients).rule
         plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 3, np.full(3, 1e-2))
         assert at.epoch == 0
-        results.append((other.train(plan, rule).nats, parameters.flat.copy()))
+        results.append((other.train(plan, rule).loss, parameters.flat.copy()))
     for one, same in zip(*results, strict=True):
         assert np.array_equal(one, same)
 

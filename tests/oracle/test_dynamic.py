@@ -67,9 +67,14 @@ def test_against_a_naive_learner(config: DynamicConfig, reset: str, monkeypatch:
     root = {name: np.sqrt(np.mean([g[name] ** 2 for g in gradients], axis=0)) for name in gradients[0]}
     every = np.concatenate([r.ravel() for r in root.values()])
     expected, _ = Learner(parameters).read(
-        ids, resets, config, learn=True, root=root, mean={"all": every[every > 0].mean()},
+        ids,
+        resets,
+        config,
+        learn=True,
+        root=root,
+        mean={"all": every[every > 0].mean()},
         least={"all": dynamic._EPSILON * every.max()},
-    )  # fmt: skip
+    )
     np.testing.assert_allclose(found, expected, rtol=2e-5)
     static, _ = Evaluator(parameters).losses(ids, resets)
     assert (found.sum() == pytest.approx(static.sum(), rel=1e-6)) == (config.learning_rate == 0)

@@ -77,8 +77,9 @@ def test_safetensors_in_pytorch(config: ModelConfig, tmp_path: Path) -> None:
     arrays = {name: torch.from_numpy(array) for name, array in load_file(path).items()}
     kind = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[config.cell]
     more = {"nonlinearity": config.activation} if config.cell == "rnn" else {}
-    net = torch.nn.ModuleDict({"rnn": kind(len(KNOWN), config.hidden, config.layers, **more),
-                               "out": torch.nn.Linear(config.hidden, len(KNOWN))})  # fmt: skip
+    net = torch.nn.ModuleDict(
+        {"rnn": kind(len(KNOWN), config.hidden, config.layers, **more), "out": torch.nn.Linear(config.hidden, len(KNOWN))}
+    )
     net.load_state_dict(arrays)
     text = np.random.default_rng(5).integers(0, len(KNOWN), 60)
     with torch.no_grad():
@@ -151,18 +152,31 @@ def test_meta_data_that_is_not_to_be_believed(tmp_path: Path) -> None:
     arrays = saved.parameters.to_pytorch()
     good = {"config": saved.config.to_json(), "vocabulary": KNOWN.characters, "progress": {}}
     huge = {**good, "config": {**saved.config.to_json(), "model": {"hidden": 60_000}}}
-    for meta, message in (("{", "not understood"), ("[" * 99_999, "not understood"), ("3", "not understood"),
-                          (json.dumps({**good, "vocabulary": 3}), "not understood"), (json.dumps(huge), "should be"),
-                          (json.dumps({**good, "vocabulary": ["a"]}), "should be")):  # fmt: skip
+    for meta, message in (
+        ("{", "not understood"),
+        ("[" * 99_999, "not understood"),
+        ("3", "not understood"),
+        (json.dumps({**good, "vocabulary": 3}), "not understood"),
+        (json.dumps(huge), "should be"),
+        (json.dumps({**good, "vocabulary": ["a"]}), "should be"),
+    ):
         save_file(arrays, path, {"charlm": meta})
         with pytest.raises(CheckpointError, match=message):
             load_safetensors(path, None, "tanh")
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ("[", "not a vocabulary"), ('["ab"]', "single characters"), ("[]", "single characters"), ('{"a": 1}', "0, 1, 2"),
-    ('{"a": 0, "b": 0}', "0, 1, 2"), ('["a", "a"]', "twice"), ("3", "not a vocabulary"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[", "not a vocabulary"),
+        ('["ab"]', "single characters"),
+        ("[]", "single characters"),
+        ('{"a": 1}', "0, 1, 2"),
+        ('{"a": 0, "b": 0}', "0, 1, 2"),
+        ('["a", "a"]', "twice"),
+        ("3", "not a vocabulary"),
+    ],
+)
 def test_vocabulary_files(content: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "v.json"
     path.write_text('{"b": 1, "a": 0}')

@@ -71,8 +71,11 @@ def test_wide(cell: str, activation: str) -> None:
     """Sizes that fill several panels and tiles, where padding and left-over columns meet; some numbers only."""
     problem = Problem(
         ModelConfig(cell, activation, hidden=37, layers=2, layer_norm=True, dropout=0.0),
-        TruncationConfig(4, 9), streams=7, length=7 * 13 + 4, vocabulary=83,
-    )  # fmt: skip
+        TruncationConfig(4, 9),
+        streams=7,
+        length=7 * 13 + 4,
+        vocabulary=83,
+    )
     updates, parameters = run_epoch(problem)
     u = updates[-1]
     p, sequence = exact(parameters), reference_sequence(problem, u.last)
@@ -121,7 +124,7 @@ def naive_gradients(problem: Problem, rate: float) -> tuple[list[dict[str, np.nd
     for u in run_epoch(problem)[0]:
         ids, resets = u.plan.ids[:, 0], u.plan.resets[:, 0]
         nats.append(sum(net.forward(ids[t], ids[t + 1], bool(resets[t])) for t in range(u.last - u.first)))
-        grad = net.gradient(int(u.plan.window[0]), int(u.plan.losses[0]), float(u.plan.weight[0]))
+        grad = net.gradient(int(u.plan.reach[0]), int(u.plan.losses[0]), float(u.plan.weight[0]))
         out.append(as_pytorch(grad))
         net.descend(grad, rate)
     return out, nats

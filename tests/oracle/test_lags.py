@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from charlm.analysis.gradient_decay import Profiler
+from charlm.analysis.gradient_decay import GradientDecay
 from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.nn import reference
 from charlm.nn.reference import Sequence, losses
-from charlm.tbptt.decay import Profile
+from charlm.tbptt.decay import DecayProfile
 from charlm.tbptt.streams import Resets, Streams
 
 from .problem import Problem, exact
@@ -55,7 +55,9 @@ def test_against_reference(
     model = ModelConfig(cell, activation, 5, layers=2, dropout=0.4, residual=True, layer_norm=True)
     problem = Problem(model, TruncationConfig(), reset, length=2 * LAGS + 1)
     ids = problem.text()
-    profile = Profiler(problem.parameters(), LAGS, 3, threads).measure(ids, problem.resets(), 3, np.random.default_rng(0))
+    profile = GradientDecay(problem.parameters(), LAGS, 3, threads).measure(
+        ids, problem.resets(), 3, np.random.default_rng(0)
+    )
     assert profile.h.shape == profile.c.shape == (2, 3, LAGS)
     undropped = Problem(ModelConfig(cell, activation, 5, 2, 0.0, residual=True, layer_norm=True), problem.truncation)
     resets = problem.resets().read(Streams(len(ids), 1), ids, 0, 2 * LAGS).astype(bool)
@@ -76,7 +78,7 @@ def test_a_geometric_profile_is_known_in_full() -> None:
     """phi_k = r^k: what is left out from K on is r^K / (1 - r), also beyond what was measured."""
     rate, n = 0.8, 40
     h = (rate ** np.arange(n))[None, None]
-    profile = Profile(h, np.zeros_like(h))
+    profile = DecayProfile(h, np.zeros_like(h))
     assert profile.rate == pytest.approx(rate)
     expected = rate ** np.arange(n + 1) / (1 - rate)
     assert profile.left_out() == pytest.approx(expected)
@@ -92,7 +94,7 @@ def test_a_geometric_profile_is_known_in_full() -> None:
 def test_blocks_average_over_their_losses() -> None:
     rate = 0.5
     h = (rate ** np.arange(30))[None, None]
-    profile = Profile(h, np.zeros_like(h))
+    profile = DecayProfile(h, np.zeros_like(h))
     out = np.mean([rate ** (12 - i) / (1 - rate) for i in range(4)])
     assert profile.relative_bias(4)[12] == pytest.approx(out / (1 / (1 - rate) - 2 * out))
     assert profile.relative_bias(1)[12] < profile.relative_bias(4)[12]
@@ -100,7 +102,7 @@ def test_blocks_average_over_their_losses() -> None:
 
 def test_nothing_is_recommended_where_errors_grow() -> None:
     h = (1.02 ** np.arange(30))[None, None]
-    profile = Profile(h, np.zeros_like(h))
+    profile = DecayProfile(h, np.zeros_like(h))
     assert not profile.decays
     assert np.isinf(profile.relative_bias()).all()
     assert profile.recommended(0.5) is None
@@ -109,14 +111,14 @@ def test_nothing_is_recommended_where_errors_grow() -> None:
 def test_errors_that_are_cut_by_resets_count_as_zero() -> None:
     h = np.zeros((1, 4, 20))
     h[..., :3] = 1.0
-    profile = Profile(h, np.zeros_like(h))
+    profile = DecayProfile(h, np.zeros_like(h))
     assert profile.rate == 0.0
     assert profile.recommended(0.1) == 3
 
 
 def test_resets_cut() -> None:
     problem = Problem(ModelConfig("rnn", hidden=5, layers=1, dropout=0.0), TruncationConfig())
-    profiler = Profiler(problem.parameters(), LAGS, 2)
+    profiler = GradientDecay(problem.parameters(), LAGS, 2)
     every_step = Resets(ResetConfig("every", every=1), 1)
     profile = profiler.measure(problem.text(), every_step, 4, np.random.default_rng(1))
     assert profile.h[:, :, 0].all()

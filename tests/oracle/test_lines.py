@@ -27,10 +27,16 @@ def text(lines: int, seed: int = 3) -> list[np.ndarray]:
 
 
 POLICIES = [
-    ResetConfig("never"), ResetConfig("epoch"), ResetConfig("line"), ResetConfig("block"), ResetConfig("every", every=37),
-    ResetConfig("after", after="ab"), ResetConfig("after", after="\n\n"), ResetConfig("after", after="a\nb"),
+    ResetConfig("never"),
+    ResetConfig("epoch"),
+    ResetConfig("line"),
+    ResetConfig("block"),
+    ResetConfig("every", every=37),
+    ResetConfig("after", after="ab"),
+    ResetConfig("after", after="\n\n"),
+    ResetConfig("after", after="a\nb"),
     ResetConfig("after", after="z"),
-]  # fmt: skip
+]
 
 
 def model(policy: ResetConfig) -> Checkpoint:
@@ -77,7 +83,7 @@ def test_unknown_characters_are_passed_over(policy: ResetConfig) -> None:
     whole = Model(saved)
     encoded = EncodedText(
         whole.opening, source.encode("".join(lines)), source.id_bytes(), saved.vocabulary.encode_each(source)
-    )  # fmt: skip
+    )
     scored = whole.score_text(encoded)
     assert (scored.unknown, scored.chars) == (sum(each.unknown for each in found), sum(map(len, lines)))
     assert scored.unknown > 20

@@ -51,9 +51,14 @@ def test_a_reset() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "field"),
-    [(TruncationConfig, "kind"), (OptimizerConfig, "rule"), (ModelConfig, "cell"), (ModelConfig, "activation"),
-     (ResetConfig, "policy")],
-)  # fmt: skip
+    [
+        (TruncationConfig, "kind"),
+        (OptimizerConfig, "rule"),
+        (ModelConfig, "cell"),
+        (ModelConfig, "activation"),
+        (ResetConfig, "policy"),
+    ],
+)
 @pytest.mark.parametrize("value", ["mystery", "", None, 3, ["newest"]])
 def test_configurations_are_checked_where_they_are_made(kind: type, field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError):

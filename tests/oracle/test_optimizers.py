@@ -12,10 +12,10 @@ from charlm.nn.optimizer import Schedule
 from .problem import Problem, run_epoch
 
 # A rule is fed one gradient after the other and gives the step to subtract, learning rate left out.
-Rule = Callable[[np.ndarray], np.ndarray]
+OptimizerParams = Callable[[np.ndarray], np.ndarray]
 
 
-def sgd(config: OptimizerConfig) -> Rule:
+def sgd(config: OptimizerConfig) -> OptimizerParams:
     velocity = np.zeros(1)
 
     def step(g: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ def sgd(config: OptimizerConfig) -> Rule:
     return step
 
 
-def adagrad(config: OptimizerConfig) -> Rule:
+def adagrad(config: OptimizerConfig) -> OptimizerParams:
     squares = np.zeros(1)
 
     def step(g: np.ndarray) -> np.ndarray:
@@ -37,7 +37,7 @@ def adagrad(config: OptimizerConfig) -> Rule:
     return step
 
 
-def rmsprop(config: OptimizerConfig) -> Rule:
+def rmsprop(config: OptimizerConfig) -> OptimizerParams:
     squares, velocity = np.zeros(1), np.zeros(1)
 
     def step(g: np.ndarray) -> np.ndarray:
@@ -49,7 +49,7 @@ def rmsprop(config: OptimizerConfig) -> Rule:
     return step
 
 
-def adam(config: OptimizerConfig) -> Rule:
+def adam(config: OptimizerConfig) -> OptimizerParams:
     mean, squares, n = np.zeros(1), np.zeros(1), 0
 
     def step(g: np.ndarray) -> np.ndarray:
@@ -105,9 +105,12 @@ def test_formulas(config: OptimizerConfig) -> None:
 @pytest.mark.parametrize("config", CASES[1::2], ids=lambda c: c.rule)
 def test_training_is_the_same_for_every_number_of_threads(config: OptimizerConfig, threads: int) -> None:
     problem = Problem(
-        ModelConfig("lstm", hidden=70, layers=2, dropout=0.2), TruncationConfig(5, 12), streams=9, length=9 * 60 + 5,
+        ModelConfig("lstm", hidden=70, layers=2, dropout=0.2),
+        TruncationConfig(5, 12),
+        streams=9,
+        length=9 * 60 + 5,
         vocabulary=50,
-    )  # fmt: skip
+    )
     _, one = run_epoch(problem, config)
     _, other = run_epoch(replace(problem, threads=threads), config)
     assert np.array_equal(one.flat, other.flat)

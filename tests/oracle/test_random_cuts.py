@@ -48,10 +48,10 @@ def reference(problem: Problem, factors: list[float] | None) -> Arrays:
     """The gradient of all losses with these factors; of no truncation where there are none."""
     steps = Streams(problem.length, problem.streams).steps
     sequence, weight = reference_sequence(problem, steps), 1 / (problem.streams * LENGTH)
-    link = (lambda t: factors[t]) if factors else (lambda t: 1.0)
+    gradient_scale = (lambda t: factors[t]) if factors else (lambda t: 1.0)
     return gradient(
         exact(problem.parameters()),
-        lambda p: weight * sum(loss.sum(-1) for loss in losses(problem.model, p, sequence, link=link)),
+        lambda p: weight * sum(loss.sum(-1) for loss in losses(problem.model, p, sequence, gradient_scale=gradient_scale)),
     )
 
 
@@ -82,9 +82,7 @@ def test_expectation_is_full_backpropagation(cell: str, activation: str, monkeyp
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
-def test_each_pattern_against_reference(
-    cell: str, activation: str, threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:  # fmt: skip
+def test_each_pattern_against_reference(cell: str, activation: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also segments that the window has to grow for, and resets inside them."""
     problem = replace(problem_of(cell, activation, 21, streams=3), reset=ResetConfig("line"), threads=threads)
     for lengths in ([21], [1] * 21, [3, 14, 1, 3], [9, 12]):
@@ -118,7 +116,7 @@ def test_cuts_do_not_depend_on_how_many_are_drawn_at_once() -> None:
     while at.updates < 60:
         part = cut.cuts(at, 7)
         pieces.append(part)
-        at = Position(at.updates + len(part.start), 0, at.step + len(part.link))
+        at = Position(at.updates + len(part.start), 0, at.step + len(part.gradient_scale))
     for field in range(len(whole)):
         joined = np.concatenate([piece[field] for piece in pieces])
         assert np.array_equal(joined[: len(whole[field])], whole[field])

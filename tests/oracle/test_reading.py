@@ -62,8 +62,8 @@ def test_accuracy_counts_the_most_likely() -> None:
     parameters = fixed_distribution(np.array([0.2, 0.5, 0.3]))
     text = np.array([0, 1, 1, 2, 0, 1])
     result = Evaluator(parameters).evaluate(text, Resets(ResetConfig(), 4))
-    assert (result.chars, result.hits) == (5, 3)
-    assert result.nats == pytest.approx(-(3 * np.log(0.5) + np.log(0.3) + np.log(0.2)), rel=1e-6)
+    assert (result.chars, result.correct) == (5, 3)
+    assert result.loss == pytest.approx(-(3 * np.log(0.5) + np.log(0.3) + np.log(0.2)), rel=1e-6)
 
 
 def fixed_distribution(p: np.ndarray) -> Parameters:
@@ -186,8 +186,8 @@ def test_drawn_texts_are_reset_as_evaluation_is(config: ResetConfig) -> None:
         drawn = draw(parameters, resets, prime, 1, 300, DrawConfig(0.0))[:, 0]
         text = np.concatenate([prime, drawn])
         net = Evaluator(parameters)
-        hits, others = (net.losses(text, which)[1][len(prime) - 1 :] for which in (resets, NEVER))
-        assert hits.all(), (seed, last)
+        correct, others = (net.losses(text, which)[1][len(prime) - 1 :] for which in (resets, NEVER))
+        assert correct.all(), (seed, last)
         # A text counts that has resets in it and would be another one without them.
         reset = resets.read(Streams(len(text), 1), text, len(prime), len(text) - 1)
         tested += int(reset.any() and not others.all())

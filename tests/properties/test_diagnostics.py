@@ -8,7 +8,7 @@ from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.streams import Streams
 from charlm.tbptt.truncation import Position, make_plan
-from charlm.training.diagnostics import Watch, layer_norms, saturation
+from charlm.training.diagnostics import Diagnostics, layer_norms, saturation
 from tests.oracle.problem import Problem
 
 CALM = {"layer1": 1.0, "layer2": 1.0, "out": 1.0}
@@ -53,7 +53,7 @@ def test_saturation_counts_both_ends() -> None:
 
 
 def test_alarms_come_once_and_name_what_to_try() -> None:
-    watch = Watch(1.0, 8)
+    watch = Diagnostics(1.0, 8)
     assert watch.look(1, 2.0, np.ones(5), CALM, OPEN) == []
     (alarm,) = watch.look(2, 2.0, np.full(5, 101.0), CALM, OPEN)
     assert alarm.kind == "explodes"
@@ -67,11 +67,11 @@ def test_alarms_come_once_and_name_what_to_try() -> None:
     (alarm,) = watch.look(6, 2.6, np.ones(5), CALM, OPEN)
     assert alarm.kind == "diverges"
     assert "that of guessing 2.08" in alarm.message
-    assert Watch(1.0, 8).look(1, 2.0, np.ones(5), CALM, [[], []]) == [], "a relu cell has no gates"
+    assert Diagnostics(1.0, 8).look(1, 2.0, np.ones(5), CALM, [[], []]) == [], "a relu cell has no gates"
 
 
 def test_without_clipping_a_norm_is_compared_with_what_it_was() -> None:
-    watch = Watch(0.0, 8)
+    watch = Diagnostics(0.0, 8)
     for i in range(5):
         assert watch.look(i, 2.0, np.full(4, 0.3), CALM, OPEN) == []
     assert [a.kind for a in watch.look(6, 2.0, np.full(4, 31.0), CALM, OPEN)] == ["explodes"]

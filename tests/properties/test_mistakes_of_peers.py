@@ -84,7 +84,7 @@ def test_pending_errors_do_not_reach_the_next_epoch(reset: str) -> None:
             net.window.z[...] = net.window.h[...] = net.window.h_in[...] = np.nan  # whatever is there must not count
         plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 1, np.zeros(1))
         assert net.train(plan, rule).applied.all()
-    assert plan.window.tolist() == [4]
+    assert plan.reach.tolist() == [4]
     assert np.isfinite(net.gradients.flat).all()
     if reset == "epoch":
         first = run_epoch(problem)[0][0].gradient

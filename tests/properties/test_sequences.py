@@ -12,9 +12,13 @@ from charlm.tbptt.truncation import Position, make_plan, method
 
 
 @given(
-    st.lists(st.sampled_from([0, 0, 0, 1]), min_size=8, max_size=120), st.integers(1, 3), st.integers(1, 9),
-    st.integers(1, 30), st.booleans(), st.integers(1, 40),
-)  # fmt: skip
+    st.lists(st.sampled_from([0, 0, 0, 1]), min_size=8, max_size=120),
+    st.integers(1, 3),
+    st.integers(1, 9),
+    st.integers(1, 30),
+    st.booleans(),
+    st.integers(1, 40),
+)
 def test_against_the_plan(text: list[int], s: int, k1: int, k2: int, alone: bool, piece: int) -> None:
     ids, streams, resets = np.array(text), Streams(len(text), s), Resets(ResetConfig("line"), k1, np.array([1]))
     config = TruncationConfig(k1, min(k1, k2) if alone else k2, memory=int(alone))
@@ -27,7 +31,7 @@ def test_against_the_plan(text: list[int], s: int, k1: int, k2: int, alone: bool
         for begin, end in zip(borders[:-1], borders[1:], strict=True):
             lengths.append(end - begin)
             updates = [u for u in range(len(plan.start)) if plan.start[u] < end and plan.start[u] + plan.steps[u] > begin]
-            severed += any(plan.start[u] + plan.steps[u] - plan.window[u] > begin for u in updates)
+            severed += any(plan.start[u] + plan.steps[u] - plan.reach[u] > begin for u in updates)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sequences, "_STEPS", piece)
         found = sequences.measure(streams, resets, ids, cut)

@@ -56,11 +56,18 @@ def counter(source: Counter, text: str) -> Iterator[float]:
 @pytest.mark.parametrize(
     ("source", "predictor"),
     [
-        (Markov(1), markov), (Markov(3), markov), (Again(1), again), (Again(8), again), (Again(80), again),
-        (Brackets(), brackets), (Brackets(0.5, 3), brackets), (Counter(), counter), (Counter(2, 0.3), counter),
+        (Markov(1), markov),
+        (Markov(3), markov),
+        (Again(1), again),
+        (Again(8), again),
+        (Again(80), again),
+        (Brackets(), brackets),
+        (Brackets(0.5, 3), brackets),
+        (Counter(), counter),
+        (Counter(2, 0.3), counter),
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_the_least_bits_are_what_an_ideal_predictor_pays(source: Source, predictor, seed: int) -> None:  # type: ignore[no-untyped-def]
     paid = [-math.log2(p) for p in predictor(source, write(source, N, seed))]
     mean = sum(paid) / len(paid)
@@ -82,13 +89,17 @@ def test_the_command(tmp_path: Path) -> None:
     target = tmp_path / "again.txt"
     done = subprocess.run(
         [sys.executable, str(DATA / "make.py"), str(target), "--source", "again", "--distance", "8", "--length", "5000"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert target.read_text() == write(Again(8), 5000, 0)
     assert "5,000 characters, 23 distinct, at best 0.4444 bits/char" in done.stdout
     bad = subprocess.run(
         [sys.executable, str(DATA / "make.py"), str(target), "--source", "again", "--distance", "99"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert bad.returncode == 1
     assert bad.stderr == "Error: distance 99: must be 1 to 80\n"

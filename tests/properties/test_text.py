@@ -70,7 +70,7 @@ def test_every_character_but_the_first_is_a_target_once_an_epoch(n: int, s: int,
                 seen[int(y)] += 1
                 pairs.add((int(x), int(y)))
         end = plan.start + plan.steps
-        assert (plan.window <= np.minimum(k2, end)).all()
+        assert (plan.reach <= np.minimum(k2, end)).all()
         assert (plan.losses - plan.steps == (np.minimum(max(0, k2 - k1), plan.start) if kind == "window" else 0)).all()
     assert seen == dict.fromkeys(range(1, n), 1)
     assert pairs == {(i - 1, i) for i in range(1, n)}

@@ -17,7 +17,7 @@ from charlm.config.run import (
     SavingConfig,
     ScheduleConfig,
     TruncationConfig,
-)  # fmt: skip
+)
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.distributed import mpi
 from charlm.distributed.launch import join
@@ -80,9 +80,13 @@ def main(folder: Path) -> None:
             ranks._several_machines = i % 3 > 0  # without blocking, layer by layer or all at once; or blocking
         mpi._PIECES = 0 if i % 3 == 1 else 1 << 62
         frozen = RunConfig(
-            MODELS[name], truncation, ResetConfig("line"), OptimizerConfig("sgd", learning_rate=0.0),
-            ScheduleConfig(epochs=2), streams=8,
-        )  # fmt: skip
+            MODELS[name],
+            truncation,
+            ResetConfig("line"),
+            OptimizerConfig("sgd", learning_rate=0.0),
+            ScheduleConfig(epochs=2),
+            streams=8,
+        )
         together = gradients(trainer(frozen, corpus, ranks, folder / "together"))
         if ranks.first:
             alone = gradients(trainer(frozen, corpus, Ranks(), folder / "alone"))
@@ -103,9 +107,14 @@ def main(folder: Path) -> None:
 def apart(corpus: Corpus, ranks: Ranks, folder: Path) -> str:
     """Updates that each rank makes on its own, then the mean: against ranks that never meet, and the mean of theirs."""
     config = RunConfig(
-        MODELS["gru"], WAYS["newest"], ResetConfig("line"), OptimizerConfig("adamw", weight_decay=0.1),
-        ScheduleConfig(updates=9), streams=8, sync_every=3,
-    )  # fmt: skip
+        MODELS["gru"],
+        WAYS["newest"],
+        ResetConfig("line"),
+        OptimizerConfig("adamw", weight_decay=0.1),
+        ScheduleConfig(updates=9),
+        streams=8,
+        sync_every=3,
+    )
 
     def state(one: Trainer) -> list[np.ndarray]:
         return [one.parameters.flat.copy(), one.optimizer.slots.copy()]

@@ -15,7 +15,7 @@ from charlm.config.run import (
     RunConfig,
     ScheduleConfig,
     TruncationConfig,
-)  # fmt: skip
+)
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.distributed.launch import launched
 from charlm.distributed.ranks import Ranks
@@ -31,9 +31,13 @@ from .same_as_one import trainer as new_trainer
 
 MODEL = ModelConfig("lstm", hidden=20, layers=2, dropout=0.3)
 FROZEN = RunConfig(
-    MODEL, TruncationConfig(8, 20), ResetConfig("line"), OptimizerConfig("sgd", learning_rate=0.0), ScheduleConfig(epochs=2),
+    MODEL,
+    TruncationConfig(8, 20),
+    ResetConfig("line"),
+    OptimizerConfig("sgd", learning_rate=0.0),
+    ScheduleConfig(epochs=2),
     streams=6,
-)  # fmt: skip
+)
 
 
 @pytest.fixture
@@ -101,8 +105,8 @@ def test_evaluation_in_shares(corpus: Corpus) -> None:
     whole = Evaluator(parameters, 5).evaluate(corpus.ids, resets)
     parts = [Evaluator(parameters, 5, 1, rank, 3).evaluate(corpus.ids, resets) for rank in range(3)]
     assert sum(part.chars for part in parts) == whole.chars == len(corpus.ids) - 1
-    assert sum(part.hits for part in parts) == whole.hits
-    assert sum(part.nats for part in parts) == pytest.approx(whole.nats, rel=1e-9)
+    assert sum(part.correct for part in parts) == whole.correct
+    assert sum(part.loss for part in parts) == pytest.approx(whole.loss, rel=1e-9)
     assert Evaluator(parameters, 2, 1, 0, 3).evaluate(corpus.ids, resets).chars == 0, "more ranks than streams"
 
 

@@ -36,10 +36,31 @@ def make_texts(folder: Path) -> None:
 def train(folder: Path, job: Job, run: Path) -> dict:
     """The job's summary, as `charlm train --json` prints it; of one that diverges, the error."""
     command = [
-        sys.executable, "-m", "charlm", "train", str(folder / f"{job.text}.txt"), "--cell", job.cell, "--layers", "1",
-        "--dropout", "0", *(() if "--optimizer" in job.options else ("--optimizer", "adam")), *job.options,
-        "--seed", str(job.seed), "--threads", "1", "--save-every", "0", "--run", str(run), "--force", "--quiet", "--json",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "charlm",
+        "train",
+        str(folder / f"{job.text}.txt"),
+        "--cell",
+        job.cell,
+        "--layers",
+        "1",
+        "--dropout",
+        "0",
+        *(() if "--optimizer" in job.options else ("--optimizer", "adam")),
+        *job.options,
+        "--seed",
+        str(job.seed),
+        "--threads",
+        "1",
+        "--save-every",
+        "0",
+        "--run",
+        str(run),
+        "--force",
+        "--quiet",
+        "--json",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 1 and "diverged" in done.stderr:
         return {"error": done.stderr.strip()}
@@ -61,8 +82,11 @@ def run_all(jobs: list[Job], folder: Path, results: Path) -> list[dict]:
         done[json.dumps(entry["job"])] = entry
         with results.open("a") as file:
             file.write(json.dumps(entry) + "\n")
-        click.echo(f"{number + 1} of {len(left)}, {time.monotonic() - begun:.0f} s: {job.text} {job.cell} {job.method}: "
-                   f"{entry['summary'].get('best_val_bits', 'diverged')}", err=True)  # fmt: skip
+        click.echo(
+            f"{number + 1} of {len(left)}, {time.monotonic() - begun:.0f} s: {job.text} {job.cell} {job.method}: "
+            f"{entry['summary'].get('best_val_bits', 'diverged')}",
+            err=True,
+        )
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) as pool:
         list(pool.map(work, enumerate(left)))
@@ -72,8 +96,26 @@ def run_all(jobs: list[Job], folder: Path, results: Path) -> list[dict]:
 def bias(folder: Path) -> dict[str, dict[str, float]]:
     """How biased the gradients of a trained network are, with segments half as long as the text's dependence."""
     text, run, found = folder / f"again{_TIED}.txt", folder / "bias", {}
-    job = Job(text.stem, "gru", ABOVE, 0, ("--hidden", "32", "--updates", "4000", "--lr", "1e-2", "--forget-bias", "2.5",
-              "--k1", str(_TIED // 2), "--k2", str(2 * _TIED)))  # fmt: skip
+    job = Job(
+        text.stem,
+        "gru",
+        ABOVE,
+        0,
+        (
+            "--hidden",
+            "32",
+            "--updates",
+            "4000",
+            "--lr",
+            "1e-2",
+            "--forget-bias",
+            "2.5",
+            "--k1",
+            str(_TIED // 2),
+            "--k2",
+            str(2 * _TIED),
+        ),
+    )
     train(folder, job, run)
     ids = np.asarray(read_corpus((str(text),)).ids[:2001])
     for method, error in compare(load(run / "best.npz").parameters, ids, 4, _TIED // 2, 6.0, draws=2000).items():
@@ -86,8 +128,14 @@ def bias(folder: Path) -> dict[str, dict[str, float]]:
 @click.option(
     "--work", type=click.Path(path_type=Path), default=Path("runs/study"), show_default=True, help="Texts, results."
 )
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=ROOT / "tests" / "study", show_default=False,
-              help="Folder for results.md and study.svg (default: beside this program).")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=ROOT / "tests" / "study",
+    show_default=False,
+    help="Folder for results.md and study.svg (default: beside this program).",
+)
 def main(seeds: int, work: Path, output: Path) -> None:
     """Train every cell with every truncation, compare with what is known, and write it down.
 

@@ -7,8 +7,13 @@ from pathlib import Path
 from .jobs import ABOVE, ADAPTIVE, ARTBP, BELOW, CELLS, DISTANCES, FAR, FORGETFUL, FULL, METHODS
 
 _COLOURS = {
-    BELOW: "tab:red", FORGETFUL: "tab:pink", ABOVE: "tab:blue", FAR: "tab:cyan", ARTBP: "tab:green", ADAPTIVE: "tab:orange",
-}  # fmt: skip
+    BELOW: "tab:red",
+    FORGETFUL: "tab:pink",
+    ABOVE: "tab:blue",
+    FAR: "tab:cyan",
+    ARTBP: "tab:green",
+    ADAPTIVE: "tab:orange",
+}
 _MARKS = dict(zip(METHODS, "ov^sD<P", strict=True))
 _FREQUENT = [method for method in METHODS if method != FULL]  # the others' updates are too few to learn anything by
 

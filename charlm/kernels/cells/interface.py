@@ -44,9 +44,17 @@ def is_cell(numba_type: Any, cell_class: type) -> bool:
 
 
 def forward_step(
-    cell: Any, z: np.ndarray, extra: np.ndarray, h_in: np.ndarray, h: np.ndarray, row: int,
-    recurrent: np.ndarray, recurrent_row: int, c: np.ndarray, stream: int,
-) -> None:  # fmt: skip
+    cell: Any,
+    z: np.ndarray,
+    extra: np.ndarray,
+    h_in: np.ndarray,
+    h: np.ndarray,
+    row: int,
+    recurrent: np.ndarray,
+    recurrent_row: int,
+    c: np.ndarray,
+    stream: int,
+) -> None:
     """One step of one stream.
 
     In: z[row] the gates' sums, h_in[row], c[stream] (cells with a memory); for a cell with `separate` z[row] is the
@@ -57,9 +65,18 @@ def forward_step(
 
 
 def backward_step(
-    cell: Any, z: np.ndarray, extra: np.ndarray, h_in: np.ndarray, h: np.ndarray, row: int,
-    dh: np.ndarray, dc: np.ndarray, stream: int, dz: np.ndarray, dz_h: np.ndarray,
-) -> None:  # fmt: skip
+    cell: Any,
+    z: np.ndarray,
+    extra: np.ndarray,
+    h_in: np.ndarray,
+    h: np.ndarray,
+    row: int,
+    dh: np.ndarray,
+    dc: np.ndarray,
+    stream: int,
+    dz: np.ndarray,
+    dz_h: np.ndarray,
+) -> None:
     """The same step backwards.
 
     In: dh[stream] the whole error of h[row], dc[stream] that of the memory. Out: dz[row] and dz_h[row] the errors of
