@@ -20,8 +20,8 @@ LAYERS = [
     {"tbptt"},
     {"corpus", "distributed"},
     {"config"},
-    {"files", "system"},
-    {"errors", "events", "version"},
+    {"files", "registry", "system"},
+    {"errors", "events", "lazy", "version"},
     {"kernels"},
 ]
 PUBLIC = {"__init__", "__main__"}  # import from anywhere, and nobody imports them

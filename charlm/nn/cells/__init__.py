@@ -1,0 +1,1 @@
+"""Recurrent cells: one file each, listed in charlm/registry.py."""

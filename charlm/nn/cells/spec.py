@@ -1,0 +1,60 @@
+"""A cell's spec: everything that the rest of charlm asks about a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ...lazy import np
+
+
+@dataclass(frozen=True)
+class Gate:
+    """One block of H rows in the weights. activation: "sigmoid" or the candidate's, such as "tanh"."""
+
+    name: str
+    activation: str
+
+
+@dataclass(frozen=True)
+class OnnxOperator:
+    """The ONNX operator that computes the same cell. order: our gates in ONNX's order; attributes: the operator's."""
+
+    name: str
+    order: tuple[int, ...]
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell.
+
+    gates: in the order of their rows in the weights (PyTorch's order). activations: what --activation may choose; the first
+    is the default. memory: whether the cell carries a state c beside h. extras: rows of H that the step back needs besides
+    the gates. separate: whether the cell sees the state's part of the gates on its own (GRU). keep_gate: index of the gate
+    that keeps the state, whose bias starts at keep_bias; None if there is none.
+
+    reference(zx, zh, h, c, activation) is one step in NumPy, see nn/reference.py. steps(activation) returns the step
+    forward and the step back for kernels; it imports Numba, which is why it is a function.
+
+    pytorch: name of the torch.nn module with the same equations, or None. onnx(activation): likewise for ONNX.
+    """
+
+    name: str
+    gates: tuple[Gate, ...]
+    reference: Callable[..., tuple[Any, Any]]
+    steps: Callable[[str], tuple[Callable[..., None], Callable[..., None]]]
+    activations: tuple[str, ...] = ("tanh",)
+    memory: bool = False
+    extras: int = 0
+    separate: bool = False
+    keep_gate: int | None = None
+    keep_bias: float = 0.0
+    pytorch: str | None = None
+    onnx: Callable[[str], OnnxOperator] | None = None
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    """1 / (1 + e**-x), also of complex numbers: for reference steps."""
+    return 1 / (1 + np.exp(-x))
