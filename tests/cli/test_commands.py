@@ -641,7 +641,8 @@ def test_signals_save_and_tell_how_to_go_on(corpus: Path, number: int, code: int
 
 ENDLESS = """
 import sys
-from charlm import cli, network
+from charlm import cli
+from charlm.nn import network
 kernel = network.train
 def endless(*arguments):
     if len(arguments[3].start):

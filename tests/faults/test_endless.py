@@ -178,8 +178,8 @@ def test_a_signal_just_before_waiting_is_not_missed(folder: Path, monkeypatch: p
             raise TimeoutError("the handler's turn")
         return [], [], []
 
-    monkeypatch.setattr("charlm.corpus.corpus.sources.select.select", late)
-    monkeypatch.setattr("charlm.corpus.corpus.sources.contextlib.suppress", lambda *kinds: nullcontext())
+    monkeypatch.setattr("charlm.corpus.sources.select.select", late)
+    monkeypatch.setattr("charlm.corpus.sources.contextlib.suppress", lambda *kinds: nullcontext())
     with os.fdopen(reader, "rb") as source, pytest.raises(TimeoutError):
         read_piece(source, 100)
     os.close(writer)

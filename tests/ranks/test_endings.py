@@ -59,7 +59,7 @@ def test_ranks_that_differ_are_refused(mpi: Mpi, folder: Path) -> None:
     assert "on rank 1 on" in line
     done = mpi(CHARLM, *train, "--lr", 1e-3, ":", "-n", 1, CHARLM, *train, "--lr", 2e-3, ranks=1)
     assert "what is asked for differs: " in refusal(done, 1)
-    code = PATCHED.format("charlm.__version__ += rank")
+    code = PATCHED.format("charlm.version.__version__ += rank")
     line = refusal(mpi(sys.executable, "-c", code, *train), 1)
     assert "what is installed differs: charlm 0.1.00" in line
     assert "charlm 0.1.01" in line
@@ -159,7 +159,7 @@ def test_what_mpiexec_passes_on_leaves_time_to_save(mpi: Mpi, unsaved: "subproce
 
 def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None:
     patch = (
-        "from charlm.trainer import Trainer\n"
+        "from charlm.training.trainer import Trainer\n"
         "step = Trainer._step\n"
         "def failing(self, untimed):\n"
         "    if rank == '1' and self.updates > 20: raise MemoryError\n"
