@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.config.run import DynamicConfig
-from charlm.inference.texts import EncodedText
+from charlm.config.run import DrawConfig, DynamicConfig
+from charlm.corpus.encoded_text import EncodedText
+from charlm.inference.model import DrawOptions
 
 TEXT = "".join(f"line {i}: the quick brown fox\n" for i in range(200))
 
@@ -42,6 +44,10 @@ def test_docstrings_show_what_happens(folder: Path) -> None:
             assert result.failed == 0, module.name
             tried += result.attempted
     assert tried >= 10
+
+
+def test_keywords_for_drawing_are_the_fields_of_its_configuration() -> None:
+    assert DrawOptions.__annotations__ == {field.name: field.type for field in fields(DrawConfig)}
 
 
 def test_all_that_is_public_is_there_and_documented() -> None:

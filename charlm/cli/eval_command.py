@@ -24,9 +24,10 @@ from .options import (
 from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
+    from ..corpus.encoded_text import EncodedText
     from ..distributed.ranks import Ranks
     from ..inference.model import Model
-    from ..inference.texts import EncodedText, Reading
+    from ..inference.texts import EvaluationText
 
 _DYNAMIC = DynamicConfig()
 
@@ -203,7 +204,7 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
 
 def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> None:
     """Refuses what ranks cannot read side by side; says that reading starts in several places."""
-    from ..corpus.corpus import require_shareable
+    from ..corpus.sources import require_shareable
 
     if o["dynamic"]:
         raise ranks.joint(ConfigurationError("--dynamic learns from all that comes before: run it without mpiexec"))
@@ -238,11 +239,11 @@ def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> dict[str
     return {"dynamic": {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}}
 
 
-def _compared(read: "Reading", o: dict[str, Any]) -> dict[str, Any]:
+def _compared(read: "EvaluationText", o: dict[str, Any]) -> dict[str, Any]:
     """bits/char of the compressors."""
     if o["compare"] is None:
         return {}
     from ..inference.compressors import code_lengths
 
-    sizes = code_lengths(read.encoded(), o["compare"].split(","))
+    sizes = code_lengths(read.utf8(), o["compare"].split(","))
     return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}

@@ -24,8 +24,8 @@ from .progress import announce_compilation, bar, reading
 
 if TYPE_CHECKING:
     from ..corpus.corpus import Corpus
-    from ..inference.generation import Text, Writer
-    from ..inference.sampling import Seen
+    from ..corpus.sequence_set import SequenceSet
+    from ..inference.generation import Generator, Text
     from ..storage.checkpoint import Checkpoint
 
 _PIECE = 1 << 22  # characters of the corpus decoded at a time
@@ -115,6 +115,7 @@ def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
         if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT:
             raise ConfigurationError(f"--beam draws nothing: leave out --{name.replace('_', '-')}")
     announce_compilation(o["quiet"])
+    from ..inference.generation import Ending
     from ..inference.model import load
 
     model = load(run, o["threads"])
@@ -125,19 +126,19 @@ def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
             "--unseen: this model was not trained with --reset line, so say where a text ends with --until"
         )
     prime = _prime_text(o["prime"], o["prime_file"])
-    writer = model.writer(prime, o["length"], until, o["min_length"], how)
+    generator = model.generator(prime, Ending(o["length"], until, o["min_length"]), how)
     if o["min_length"] and not until:
         raise ConfigurationError("--min-length is of texts that end: say where with --until")
     count = o["count"] or 1
     if o["beam"]:
         with bar("searching", o["length"], " characters", o["quiet"]) as on_done:
-            found = writer.likeliest(max(o["beam"], count), on_done)
+            found = generator.likeliest(max(o["beam"], count), on_done)
         _print(found[:count], o["as_json"])
     elif several or o["as_json"]:
         seen = _seen(model.checkpoint, until, o["quiet"]) if o["unseen"] else None
-        _print(writer.texts(count, None if seen is None else lambda text: text not in seen), o["as_json"])
+        _print(generator.texts(count, None if seen is None else lambda text: text not in seen), o["as_json"])
     else:
-        _stream(writer, prime)
+        _stream(generator, prime)
 
 
 def _how(o: dict[str, Any]) -> DrawConfig:
@@ -154,15 +155,15 @@ def _prime_text(text: str | None, file: str | None) -> str:
         raise CorpusError(f"{file}: not UTF-8 at byte {error.start}") from None
 
 
-def _seen(saved: "Checkpoint", separator: str, quiet: bool) -> "Seen":
+def _seen(saved: "Checkpoint", separator: str, quiet: bool) -> "SequenceSet":
     """What the separator divides the training corpus into."""
-    from ..inference.sampling import Seen
+    from ..corpus.sequence_set import SequenceSet
     from ..inference.texts import training_corpus
 
     with reading(saved.config.corpus, quiet) as on_read:
         corpus = training_corpus(saved, "--unseen has nothing to compare with", on_read)
     with bar("remembering the corpus", len(corpus.ids), " characters", quiet) as on_done:
-        return Seen(_decoded(corpus, on_done), separator)
+        return SequenceSet(_decoded(corpus, on_done), separator)
 
 
 def _decoded(corpus: "Corpus", on_done: Callable[[int], None]) -> Iterator[str]:
@@ -190,11 +191,11 @@ def _print(texts: "list[Text] | Any", as_json: bool) -> None:
             click.echo(each.text, nl=not each.text.endswith("\n"))
 
 
-def _stream(writer: "Writer", prime: str) -> None:
+def _stream(generator: "Generator", prime: str) -> None:
     """Prints one text as it is drawn."""
     click.echo(prime, nl=False)
     last = prime[-1:]
-    for piece in writer.stream():
+    for piece in generator.stream():
         click.echo(piece, nl=False)
         sys.stdout.flush()
         last = piece[-1:] or last

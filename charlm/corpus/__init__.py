@@ -1,1 +1,1 @@
-"""Files to ids: reading text, the vocabulary, the cache of encoded corpora."""
+"""Text files to ids: sources, encoding, vocabulary, and the cache of encoded texts."""

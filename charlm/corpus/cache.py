@@ -1,4 +1,4 @@
-"""The user's cache directory: private to the user, and never larger or older than it is worth."""
+"""The user's cache directory: private to the user, limited in size and age."""
 
 import contextlib
 import os
@@ -12,24 +12,25 @@ from pathlib import Path
 from ..errors import CheckpointError, CorpusError
 from ..files import Lock
 
-_DAYS = 60.0  # since it was last used, after which an entry is removed
-_LARGEST = 20e9  # bytes of all entries together; the ones that were not used for longest go first
-_INCOMING = "incoming-"  # how names of directories begin in which an entry is being made
-_ABANDONED_SECONDS = 86400.0  # after which one is taken for abandoned where the file system knows no locks
-_ATTEMPTS = 100  # to make one
-_FREE_SHARE = 0.5  # of the free disk that what comes in may take
+_DAYS = 60.0  # without use, after which an entry is removed
+_LARGEST = 20e9  # bytes of all entries together; the least recently used are removed first
+_INCOMING = "incoming-"  # prefix of directories in which an entry is being made
+_ABANDONED_SECONDS = 86400.0  # age at which one counts as abandoned if the file system has no locks
+_ATTEMPTS = 100  # at making one
+_FREE_SHARE = 0.5  # of the free disk space that a new entry may take
 
 
 def root() -> Path:
-    """$CHARLM_CACHE, else charlm/ under $XDG_CACHE_HOME or ~/.cache."""
+    """Return $CHARLM_CACHE, else charlm/ under $XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("CHARLM_CACHE")
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
 
 
 def private_directory(name: str) -> Path:
-    """A directory in the cache that only this user can read or write; raises CorpusError where it is another's.
+    """Return a directory in the cache that only this user can read or write; create it if needed.
 
-    A link in its place is not followed: whoever could make one could have text written where they like.
+    Raise CorpusError if it belongs to another user or is a link: following one could write text to a place of an
+    attacker's choice.
     """
     path = root() / name
     try:
@@ -48,9 +49,10 @@ def private_directory(name: str) -> Path:
 
 @contextlib.contextmanager
 def incoming(directory: Path) -> Iterator[Path]:
-    """Yields a directory in which an entry can be made, and removes it and those that killed processes left.
+    """Yield a new temporary directory in which an entry can be made, and remove it at the end.
 
-    A lock says that it is in use: the kernel gives that back whatever ends the process.
+    Directories left by killed processes are removed too. A directory in use is locked; the operating system releases the
+    lock however the process ends.
     """
     _remove_abandoned(directory)
     path, lock = _new_incoming(directory)
@@ -62,19 +64,19 @@ def incoming(directory: Path) -> Iterator[Path]:
 
 
 def _new_incoming(directory: Path) -> tuple[Path, Lock]:
-    problem: object = "another process removes it at once"
+    problem: object = "another process keeps removing it"
     for _ in range(_ATTEMPTS):
         path = Path(tempfile.mkdtemp(prefix=_INCOMING, dir=directory))
         try:
             lock = Lock(path)
-        except CheckpointError as error:  # another process has just taken it for abandoned
+        except CheckpointError as error:  # another process considers it abandoned and removes it
             problem = error
         else:
             if path.exists():
                 return path, lock
             lock.release()
         shutil.rmtree(path, ignore_errors=True)
-    raise CorpusError(f"{directory}: no place for a text: {problem}")
+    raise CorpusError(f"{directory}: cannot make a temporary directory: {problem}")
 
 
 def _remove_abandoned(directory: Path) -> None:
@@ -89,24 +91,33 @@ def _remove_abandoned(directory: Path) -> None:
 
 
 def room(directory: Path) -> int:
-    """Returns how many bytes may be written to a directory: a share of what its disk has free."""
+    """Return how many bytes may be written to a directory: a share of its disk's free space."""
     return int(_FREE_SHARE * shutil.disk_usage(directory).free)
 
 
+def require_room(name: str, size: int, most: int) -> None:
+    """Raise CorpusError if a text of this size in bytes, or what has been read of it, exceeds `most`. name: the text's."""
+    if size > most:
+        raise CorpusError(
+            f"{name}: {size / 1e9:.1f} GB and more do not fit into half of the free disk at {root()}: if the text has an "
+            "end, set CHARLM_CACHE to a directory on a larger disk"
+        )
+
+
 def touch(entry: Path) -> None:
-    """Notes that an entry was used."""
+    """Mark an entry as used now."""
     try:
         os.utime(entry)
     except OSError:
-        return  # another user's, or gone: then it ages
+        return  # another user's, or removed
 
 
 def evict(directory: Path, keep: Path) -> None:
-    """Removes entries that were not used for long, and then more until all are small enough; never `keep`."""
+    """Remove entries unused for a long time, then the least recently used until the rest is small enough; never `keep`."""
     entries = []
     for path in directory.iterdir():
         if path.name.startswith(_INCOMING):
-            continue  # still being made
+            continue  # being made
         try:
             files = [file.stat() for file in path.iterdir()] if path.is_dir() else [path.stat()]
             entries.append((path.stat().st_mtime, sum(status.st_size for status in files), path))
@@ -116,7 +127,7 @@ def evict(directory: Path, keep: Path) -> None:
 
 
 def evict_kernels() -> None:
-    """Removes compiled code of versions that were not used for long: as far as the times of reading tell."""
+    """Remove compiled kernels of versions unused for a long time, judged by the files' access times."""
     entries = []
     for path in (root() / "kernels").glob("*"):
         try:
@@ -129,7 +140,7 @@ def evict_kernels() -> None:
 
 
 def _evict(entries: list[tuple[float, int, Path]], keep: Path | None = None) -> None:
-    """entries: (last used, bytes, directory)."""
+    """Remove old entries, then the least recently used above the size limit. entries: (last used, bytes, directory)."""
     oldest, total = time.time() - 86400 * _DAYS, sum(size for _, size, _ in entries)
     for used, size, path in sorted(entries):
         if path != keep and (used < oldest or total > _LARGEST):

@@ -1,4 +1,4 @@
-"""Where text comes from: files, pipes, standard input. What never ends or is no text is refused before it is read."""
+"""Sources of text: files, pipes, standard input. Directories and endless devices are refused before reading."""
 
 import contextlib
 import os
@@ -13,13 +13,13 @@ from typing import Any
 from ..errors import CorpusError
 
 STANDARD_INPUT = "-"
-_WAIT_SECONDS = 0.5  # for input, before a signal's handler gets its turn
-_SMALL_FILE = 1 << 26  # bytes of a file that is held in memory, at most
+_WAIT_SECONDS = 0.5  # between checks for signals while waiting for input
+_SMALL_FILE = 1 << 26  # bytes; the largest file that is held in memory
 
 
 @contextlib.contextmanager
 def open_source(name: str) -> Iterator[BufferedReader]:
-    """Opens a file, a pipe or standard input ("-") to be read. Raises CorpusError that says why it cannot be."""
+    """Open a file, a pipe or standard input ("-") for reading. Raise CorpusError with the reason if that fails."""
     if name == STANDARD_INPUT:
         yield _standard_input()
         return
@@ -41,29 +41,41 @@ def open_source(name: str) -> Iterator[BufferedReader]:
 
 
 def read_piece(source: BufferedReader, most: int) -> bytes:
-    """Reads what there is, at most so many bytes; none at the end.
+    """Read the bytes that are available, at most `most`; return no bytes at the end.
 
-    A signal that comes just before the system is asked to wait would be handled only after it; so nothing waits for long.
+    Python handles a signal that arrives just before a system call only after the call, so each wait is short.
     """
-    with contextlib.suppress(OSError, ValueError):  # what is no file of the system's never waits
+    with contextlib.suppress(OSError, ValueError):  # an object without a file descriptor never waits
         while not select.select([source], [], [], _WAIT_SECONDS)[0]:
             pass
     return source.read1(most)
 
 
 def is_regular(name: str) -> bool:
-    """Returns whether a name is that of a regular file, which can be read more than once."""
+    """Return whether a name is that of a regular file, which can be read more than once."""
     return name != STANDARD_INPUT and Path(name).is_file()
 
 
+def display_name(name: str) -> str:
+    """Return a source's name for a message."""
+    return "standard input" if name == STANDARD_INPUT else name
+
+
+def require_shareable(names: tuple[str, ...]) -> None:
+    """Raise CorpusError for sources that only one of several ranks could read: standard input and pipes."""
+    for name in names:
+        if Path(name).exists() and not is_regular(name) or name == STANDARD_INPUT:
+            raise CorpusError(f"{name}: only one rank could read it; name a file that all can")
+
+
 def read_small(name: str) -> bytes:
-    """Returns all of a source that is to be held in memory. Raises CorpusError for more than 64 MiB."""
+    """Return the whole content of a source. Raise CorpusError if it is larger than 64 MiB."""
     data = b""
     with open_source(name) as source:
         while len(data) <= _SMALL_FILE and (piece := read_piece(source, _SMALL_FILE)):
             data += piece
     if len(data) > _SMALL_FILE:
-        raise CorpusError(f"{name}: more than {_SMALL_FILE:,} bytes: too much for what it is read as")
+        raise CorpusError(f"{name}: more than {_SMALL_FILE:,} bytes, which is too large for this use")
     return data
 
 
@@ -71,7 +83,7 @@ def _standard_input() -> BufferedReader:
     stream: Any = sys.stdin
     if stream is None:
         raise CorpusError("standard input (-) is closed: name a file, or pipe a text in")
-    with contextlib.suppress(OSError, ValueError):  # a caller's own object has no number
+    with contextlib.suppress(OSError, ValueError):  # a replaced sys.stdin may have no file descriptor
         number = stream.fileno()
         if not os.isatty(number):
             _require_an_end("/dev/stdin", os.fstat(number))
@@ -79,7 +91,7 @@ def _standard_input() -> BufferedReader:
 
 
 def _require_an_end(name: str, status: os.stat_result) -> None:
-    """Refuses devices of characters, such as /dev/zero, but for the null device and terminals, where Ctrl-D ends a text."""
+    """Raise CorpusError for a character device such as /dev/zero. The null device and terminals are allowed: they end."""
     if not stat.S_ISCHR(status.st_mode) or status.st_rdev == Path(os.devnull).stat().st_rdev:
         return
     with contextlib.suppress(OSError):

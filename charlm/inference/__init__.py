@@ -1,1 +1,1 @@
-"""What a trained model is used for: evaluation, line scoring, sampling, beam search."""
+"""Use a trained model: evaluation, line scoring, dynamic evaluation, sampling, beam search."""

@@ -1,14 +1,12 @@
-"""Beam search: the most likely continuation of a text, as far as a beam of hypotheses finds it."""
+"""Beam search: the most likely continuation of a text among a limited number of hypotheses."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
-from ..nn.network import Network
-from ..nn.parameters import Parameters
 from ..tbptt.streams import Resets
-from .sampling import read_prime
+from .sampling import Context
 
 
 class Hypothesis(NamedTuple):
@@ -20,30 +18,26 @@ class Hypothesis(NamedTuple):
 
 
 def search(
-    parameters: Parameters,
-    resets: Resets,
-    prime: np.ndarray,
+    context: Context,
     width: int,
     length: int,
     stop: np.ndarray,
-    least: int = 0,
-    threads: int = 1,
+    min_length: int = 0,
     on_done: Callable[[int], None] = lambda n: None,
 ) -> list[Hypothesis]:
-    """The likeliest continuations of `prime` (ids, at least one) that were found, at most `width`, the likeliest first.
+    """Return the most likely continuations found, at most `width`, the likeliest first (beam search: Lowerre 1976).
 
-    A continuation ends with `stop` (ids; empty: none) or after `length` characters. Of those that go on, the `width`
-    likeliest are kept at each step (beam search: Lowerre 1976); with a width of all V^length of them the result is exact.
-    least: characters that there must be before a stop. Losses add up, so nothing that goes on can become likelier: the
-    search ends when none of it could still enter the result. on_done is told each character of depth.
+    A continuation ends with `stop` (ids; empty: none) or after `length` characters. The `width` likeliest unfinished ones
+    are kept at each step; the result is exact if that is all V^length of them. min_length: characters required before the
+    stop text. on_done: called with 1 after each step. Losses only add up, so the search ends as soon as no unfinished
+    continuation can enter the result.
     """
-    net = Network(parameters, width, 1, threads=threads)
-    prime = np.asarray(prime, np.int64)
-    read_prime(net, resets, prime)
+    net, resets = context.network(width, 1), context.resets
+    prime = np.asarray(context.ids, np.int64)
     text = np.repeat(prime[None], width, 0)
     nats = np.zeros((width, 0))
     total = np.full(width, np.inf)
-    total[0] = 0.0  # all streams hold the same so far
+    total[0] = 0.0  # all streams hold the same text so far: one of them counts
     finished: list[Hypothesis] = []
     for _ in range(length):
         losses = total[:, None] - net.step(text[:, -1], _resets(resets, text))
@@ -53,8 +47,8 @@ def search(
         grown = np.concatenate([text[source], character[:, None]], 1)
         cost = np.concatenate([nats[source], (losses.ravel()[best] - total[source])[:, None]], 1)
         ended = _ends_with(grown[:, len(prime) :], stop)
-        enough = grown.shape[1] - len(prime) - len(stop) >= least
-        finished += [Hypothesis(grown[i, len(prime) :], cost[i], True) for i in np.flatnonzero(ended) if enough]
+        if grown.shape[1] - len(prime) - len(stop) >= min_length:
+            finished += [Hypothesis(grown[i, len(prime) :], cost[i], True) for i in np.flatnonzero(ended)]
         live = np.flatnonzero(~ended)[:width]
         if len(live) == 0:
             return _likeliest(finished, width)
@@ -66,8 +60,8 @@ def search(
         found = _likeliest(finished, width)
         if len(found) == width and found[-1].nats.sum() <= total.min():
             return found
-    rest = [Hypothesis(text[i, len(prime) :], nats[i], False) for i in np.flatnonzero(np.isfinite(total))]
-    return _likeliest(finished + rest, width)
+    unfinished = [Hypothesis(text[i, len(prime) :], nats[i], False) for i in np.flatnonzero(np.isfinite(total))]
+    return _likeliest(finished + unfinished, width)
 
 
 def _likeliest(found: list[Hypothesis], n: int) -> list[Hypothesis]:
@@ -75,14 +69,14 @@ def _likeliest(found: list[Hypothesis], n: int) -> list[Hypothesis]:
 
 
 def _ends_with(text: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Which rows of `text` (B, n) end with the ids `end`; none, where that is empty."""
+    """Return which rows of `text` (B, n) end with the ids `end`, (B,) bool; none if `end` is empty."""
     if len(end) == 0 or text.shape[1] < len(end):
         return np.zeros(len(text), bool)
     return (text[:, -len(end) :] == end).all(1)
 
 
 def _resets(resets: Resets, text: np.ndarray) -> np.ndarray:
-    """Whether the state is reset before the last character of each row of `text` (B, n) is read."""
+    """Return (B,) bool: reset the state before the last character of each row of `text` (B, n) is read."""
     if resets.period:
         return np.full(len(text), (text.shape[1] - 1) % resets.period == 0)
     return _ends_with(text, resets.separator)

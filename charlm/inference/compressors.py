@@ -1,4 +1,4 @@
-"""What general compressors make of a text, to put beside a model's code length. Standard library only."""
+"""General-purpose compressors, to compare with a model's code length. Standard library only."""
 
 import bz2
 import lzma
@@ -13,7 +13,7 @@ class _Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
-# Each at its strongest, in its own file format.
+# Each at its strongest setting, in its own file format.
 COMPRESSORS: dict[str, Callable[[], _Compressor]] = {
     "xz": lambda: lzma.LZMACompressor(preset=9 | lzma.PRESET_EXTREME),
     "bzip2": lambda: bz2.BZ2Compressor(9),
@@ -22,7 +22,7 @@ COMPRESSORS: dict[str, Callable[[], _Compressor]] = {
 
 
 def code_lengths(pieces: Iterable[bytes], names: list[str]) -> dict[str, int]:
-    """The bytes that each compressor of these names makes of a text that comes in pieces.
+    """Return the compressed size in bytes of a text, given in pieces, for each compressor named.
 
     >>> code_lengths([b"rain ", b"rain "] * 1000, ["gzip", "xz"])["xz"] < 200
     True

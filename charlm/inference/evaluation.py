@@ -1,4 +1,4 @@
-"""How well a model predicts a text: nats per character, in order or over several streams at once."""
+"""Evaluation: the loss of a model on a text, read in order or as several streams side by side."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,14 +10,14 @@ from ..nn.network import Network
 from ..nn.parameters import Parameters
 from ..tbptt.streams import Ids, Resets, Streams
 
-_STEPS = 64  # steps of a block while reading
-_CALL = 1 << 15  # characters a kernel call reads, so that Ctrl-C is noticed soon
-WARM_UP = 512  # characters that a stream reads before its part, so that its state is as good as if read in order
+_STEPS = 64  # per block
+_CALL = 1 << 15  # characters per kernel call; few, since Ctrl-C waits for it to end
+WARM_UP = 512  # characters that a stream reads before its part, to bring its state close to that of reading in order
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """chars: targets scored. loss: their summed loss. correct: how many of them were the most likely character."""
+    """Totals of an evaluation: characters scored, their summed loss in nats, how many were the most likely one."""
 
     chars: int
     loss: float
@@ -25,31 +25,31 @@ class Evaluation:
 
     @property
     def nats_per_char(self) -> float:
-        """The mean loss, over chars (not over blocks)."""
+        """The mean loss per character."""
         return self.loss / self.chars
 
 
 class Evaluator:
-    """Scores texts with the current values of some parameters; keeps its network from one text to the next."""
+    """Scores texts with the current values of the parameters. The network is reused from text to text."""
 
     def __init__(self, parameters: Parameters, streams: int = 1, threads: int = 1, rank: int = 0, ranks: int = 1) -> None:
-        """rank, ranks: whose share of the streams is read; the others' are left to others."""
+        """rank, ranks: which share of the streams to read; the other ranks read the others."""
         self._streams, self._rank, self._ranks = streams, rank, ranks
         first, last = share(streams, rank, ranks)
         self._net = Network(parameters, max(1, last - first), _STEPS, threads=threads)
 
     def prepare(self) -> None:
-        """Compiles what is needed, or loads it: reads nothing."""
+        """Compile the kernels, or load them from the cache, without reading a text."""
         self._net.score(np.zeros((1, self._net.streams), np.int32), np.zeros((0, self._net.streams), np.uint8))
 
     def evaluate(
         self, ids: Ids, resets: Resets, on_done: Callable[[int], None] = lambda n: None, steps: int | None = None
     ) -> Evaluation:
-        """Scores every character of ids but the first, as far as it lies in streams that are read here.
+        """Score all characters of ids (N,) except the first; with several ranks, those in this rank's streams.
 
-        With one stream the text is read in order. With more, each stream reads its part, after a warm-up on up to 512
-        characters before it that are not counted. on_done is told how many characters more were read. steps: how many
-        characters of its part each stream reads, all by default: then they are a sample of the whole text.
+        One stream reads the text in order. With more, each stream reads its part after a warm-up on up to 512 characters
+        before it, which are not counted. on_done: called with the number of characters in each kernel call. steps: how many
+        characters of its part each stream reads, to score a sample of the text; all by default.
         """
         chars, nats, correct = 0, 0.0, 0
         for _, losses, right in self._calls(ids, resets, on_done, steps):
@@ -59,7 +59,7 @@ class Evaluator:
     def losses(
         self, ids: Ids, resets: Resets, on_done: Callable[[int], None] = lambda n: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(nats (N-1,) float64, correct (N-1,) uint8) of the characters 1 .. N-1 in their order."""
+        """Return the loss in nats (N-1,) float64 and correctness (N-1,) uint8 of characters 1 .. N-1, in order."""
         nats, correct = np.zeros(len(ids) - 1), np.zeros(len(ids) - 1, np.uint8)
         for at, losses, right in self._calls(ids, resets, on_done):
             nats[at : at + len(losses)] = losses
@@ -69,7 +69,7 @@ class Evaluator:
     def _calls(
         self, ids: Ids, resets: Resets, on_done: Callable[[int], None], steps: int | None = None
     ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Reads the text a call at a time: (place of the first target, losses, correct) of each stream."""
+        """Yield (position of the first target, losses, correct) for each kernel call and stream."""
         net, whole = self._net, Streams(len(ids), self._streams)
         streams = whole.of_rank(self._rank, self._ranks)
         if streams.own == 0:
@@ -90,10 +90,10 @@ class Evaluator:
 
 
 def _read(streams: Streams, resets: Resets, ids: Ids, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Characters (last - first + 1, S) and resets of steps [first, last); steps below 0 are the warm-up.
+    """Return characters (last - first + 1, S) and resets (last - first, S) of steps first to last - 1.
 
-    Resets are those of the text read in order, whatever the streams. What the first stream reads before the text
-    begins does not matter, since its state is reset there.
+    Steps below 0 are the warm-up. Resets are at the same characters as when the text is read in order. Steps before the
+    start of the text read its first character; that has no effect, since the state is reset at the start.
     """
     n, whole = last - first, Streams(len(ids), 1)
     characters = np.full((n + 1, streams.own), ids[0], np.int32)

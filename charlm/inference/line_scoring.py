@@ -1,4 +1,4 @@
-"""Lines of a text, scored one by one as they come: each alone, or after all that came before it. And unknown characters."""
+"""Line scoring: the loss of each line as it arrives, read on its own or after all lines before it. Unknown characters."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,20 +13,21 @@ from ..nn.network import Network
 from ..storage.checkpoint import Checkpoint
 from ..tbptt.streams import Resets, opening_id
 
-_STREAMS = 32  # read side by side where lines do not depend on each other
-_STEPS = 64  # of a block
-_CALL = 1 << 15  # characters of a kernel call, so that Ctrl-C is noticed soon
-_WORTH = 4  # times as many characters as the longest line has make it worth to read side by side
-# The probability that is kept for characters that a model does not know: so small that known ones cost no more by it than
-# rounding does, while an unknown one costs 44 bits, 24 for the escape and 20 for which it is.
+_STREAMS = 32  # read side by side if lines do not depend on each other
+_STEPS = 64  # per block
+_CALL = 1 << 15  # characters per kernel call; few, since Ctrl-C waits for it to end
+_WORTHWHILE = 4  # reading side by side pays if a batch is this many times as long as its longest line
+# The probability reserved for unknown characters. It is so small that it adds no more than rounding to the cost of known
+# characters. An unknown one costs 44 bits: 24 for the escape and 20 for its code point.
 ESCAPE = 2.0**-24
 _CODE_POINTS = 0x110000
 
 
 class Scored(NamedTuple):
-    """A line with what it costs. line: as it was given, with its end; each: bits of its characters (n,) float64.
+    """A scored line.
 
-    unknown: how many of them the model does not know. With a model of bytes `each` has the bits of bytes.
+    line: as given, with its end. each: bits of its characters (n,) float64; of its bytes for a model of bytes. unknown: how
+    many of its characters the model does not know.
     """
 
     line: str
@@ -35,52 +36,53 @@ class Scored(NamedTuple):
 
     @property
     def bits(self) -> float:
-        """Of the whole line."""
+        """The bits of the whole line."""
         return float(self.each.sum())
 
     @property
     def chars(self) -> int:
-        """How many characters (with a model of bytes: bytes) it has, its end among them."""
+        """The number of characters (of bytes for a model of bytes), including the line end."""
         return len(self.each)
 
 
 @dataclass(frozen=True)
 class Escape:
-    """A code for unknown characters: the escape's probability, then one of all code points that are not known.
+    """A code for unknown characters: an escape, then one of all unknown code points with equal probability. In nats.
 
-    What is known costs as much more as the escape takes, so that the whole stays a code length. In nats.
+    Known characters share the remaining probability, so totals are still code lengths. vocabulary: the number of characters
+    known.
     """
 
     vocabulary: int
 
     @property
     def known(self) -> float:
-        """Added to the cost of each known character."""
+        """The additional cost of a known character."""
         return -float(np.log1p(-ESCAPE))
 
     @property
     def unknown(self) -> float:
-        """The cost of an unknown one."""
+        """The cost of an unknown character."""
         return float(np.log((_CODE_POINTS - self.vocabulary) / ESCAPE))
 
     def costs(self, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Nats (n,) float64 of characters (n,), -1 for unknown ones, from those of the known ones alone."""
+        """Return the cost in nats (n,) float64 of each character. ids: (n,), -1 if unknown. known: losses of the known."""
         nats = np.full(len(ids), self.unknown)
         nats[ids >= 0] = known + self.known
         return nats
 
 
 class LineScorer:
-    """Scores lines in their order, in batches of any size; what comes out does not depend on how they are batched.
+    """Scores lines in order, in batches of any size. Results do not depend on the division into batches.
 
-    The text is read as evaluation reads it: its first character is predicted from blocks.opening_id, and the
-    state is reset where the policy says so, whatever lines there are.
+    The text is read as in evaluation: its first character is predicted from the opening character (streams.opening_id),
+    and the reset policy applies to characters, independently of lines.
     """
 
     def __init__(self, saved: Checkpoint, policy: ResetConfig | None = None, escape: bool = False, threads: int = 1) -> None:
-        """policy: default that of the model. escape: whether unknown characters have a price or are an error.
+        """policy: when to reset the state; default that of the model. escape: give unknown characters a cost, else refuse.
 
-        Raises CorpusError where each line is to be read alone and the model knows no line's end.
+        Raise CorpusError if each line is to be read on its own and the vocabulary has no line end.
         """
         config = policy or saved.config.reset
         self._vocabulary = saved.vocabulary
@@ -93,15 +95,15 @@ class LineScorer:
         self._narrow = Network(saved.parameters, 1, _STEPS, threads=threads)
         self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads) if self._alone else None
         self._lines = 0
-        self._begin(np.array([self._opening]), 0)
+        self._start(np.array([self._opening]), 0)
 
-    def _begin(self, characters: np.ndarray, position: int) -> None:
-        """Starts at a place of the text. characters: that were read before the last of them; position: of the last one."""
+    def _start(self, characters: np.ndarray, position: int) -> None:
+        """Start at a position of the text. characters: (n,), read already except the last, which is at this position."""
         self._narrow.clear_state()
         self._read_before, self._last, self._position = characters[:-1], int(characters[-1]), position
 
     def score(self, lines: Sequence[str]) -> Iterator[Scored]:
-        """Yields each line scored; raises CorpusError at the first that cannot be, after those before it."""
+        """Yield each line scored. Raise CorpusError at the first line that cannot be scored, after the lines before it."""
         ids: list[np.ndarray] = []
         problem = None
         for line in lines:
@@ -120,23 +122,23 @@ class LineScorer:
             raise problem
 
     def known_ids(self, lines: Sequence[str]) -> np.ndarray:
-        """Returns the characters (n,) of the lines that the model knows: what reading them goes over."""
+        """Return the ids (n,) of the characters in the lines that the model knows."""
         ids = np.concatenate([self._vocabulary.look_up(line) for line in lines])
         return ids[ids >= 0]
 
     def jump(self, lines: int, known: int, before: np.ndarray) -> None:
-        """Goes on at another place of the text: after so many lines and known characters, the last of which are `before`.
+        """Continue at another place of the text. Its state comes from reading `before`, as a stream's in evaluation does.
 
-        Where there are more of them, the state is the one that these leave, as eval's streams have theirs.
+        lines, known: the number of lines and of known characters before this place. before: the last of these characters.
         """
         self._lines = lines
         if self._alone:
             return
         if len(before) == known:
-            self._begin(np.array([self._opening]), 0)
+            self._start(np.array([self._opening]), 0)
             self._in_order(before)
         else:
-            self._begin(before[:1], known - len(before) + 1)
+            self._start(before[:1], known - len(before) + 1)
             self._in_order(before[1:])
 
     def _encode(self, line: str, number: int) -> np.ndarray:
@@ -144,21 +146,22 @@ class LineScorer:
         if self._escape is None and (ids < 0).any():
             if any("\udc80" <= character <= "\udcff" for character in line):
                 raise CorpusError(f"line {number:,}: not UTF-8; convert it (iconv), or leave out --unknown error")
-            self._vocabulary.encode(line, f"line {number:,}")  # which names the character
+            self._vocabulary.encode(line, f"line {number:,}")  # raises an error that names the character
         return ids
 
     def _nats(self, lines: list[np.ndarray]) -> list[np.ndarray]:
-        """The losses (n,) float64 of each line's characters (n,), its end among them where it has one."""
+        """Return the losses (n,) float64 of the ids (n,) of each line."""
         ends = np.cumsum([0, *map(len, lines)])
         ids = np.concatenate([np.zeros(0, np.int32), *lines]).astype(np.int32)
         longest = max(map(len, lines), default=0)
-        wide = self._wide if len(ids) >= _WORTH * longest and len(lines) > 1 else None
+        wide = self._wide if len(ids) >= _WORTHWHILE * longest and len(lines) > 1 else None
         if self._alone:
-            self._begin(np.array([self._opening]), 0)  # whatever was read before, a line of its own begins like the first
+            self._start(np.array([self._opening]), 0)  # each line starts like the first, even after a line without an end
         losses = self._side_by_side(wide, ids, ends) if wide else self._in_order(ids)
         return [losses[a:b] for a, b in zip(ends[:-1].tolist(), ends[1:].tolist(), strict=True)]
 
     def _in_order(self, ids: np.ndarray) -> np.ndarray:
+        """Read ids (n,) where the last call ended. Return their losses (n,)."""
         characters = np.concatenate([[self._last], ids])
         resets = self._resets.following(self._read_before, characters[:-1], self._position)
         if len(ids):
@@ -168,7 +171,7 @@ class LineScorer:
         return self._read(self._narrow, characters[:, None], resets[:, None])[:, 0]
 
     def _side_by_side(self, net: Network, ids: np.ndarray, ends: np.ndarray) -> np.ndarray:
-        """Whole lines are dealt out to streams of about the same length."""
+        """Read whole lines, distributed over streams of about equal length. Return the losses of ids (n,)."""
         cuts = ends[np.searchsorted(ends, np.linspace(0, len(ids), net.streams + 1))]
         characters = np.full((int(np.diff(cuts).max()) + 1, net.streams), self._opening, np.int32)
         pieces = list(enumerate(zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True)))
@@ -178,7 +181,7 @@ class LineScorer:
         return np.concatenate([found[: b - a, s] for s, (a, b) in pieces])
 
     def _read(self, net: Network, characters: np.ndarray, resets: np.ndarray) -> np.ndarray:
-        """Losses (n, S) of the rows (n + 1, S) after the first; resets (n, S): where the state is set to zero."""
+        """Return the losses (n, S) of characters (n + 1, S) after the first row. resets: (n, S), 1 zeroes the state."""
         steps = max(1, _CALL // net.streams)
         found = [np.zeros((0, net.streams))]
         for first in range(0, len(resets), steps):

@@ -1,14 +1,16 @@
-"""A trained model, to be used from Python: what `charlm sample` and `charlm eval` do, as functions."""
+"""A trained model for use from Python: `charlm sample` and `charlm eval` as methods."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
 from ..config.run import DrawConfig, DynamicConfig, ResetConfig, choice
+from ..corpus.encoded_text import EncodedText
 from ..corpus.vocabulary import Vocabulary
 from ..distributed.ranks import Ranks
 from ..errors import finite
@@ -17,19 +19,28 @@ from ..system import thread_count
 from ..tbptt.streams import Resets, opening_id
 from .dynamic_evaluation import DynamicEvaluator
 from .evaluation import Evaluator
-from .generation import Text, Writer
+from .generation import Ending, Generator, Text
 from .line_scoring import Escape, LineScorer, Scored
-from .texts import EncodedText
 
-_LINES = 4096  # scored at once
+_LINES = 4096  # scored together
+
+
+class DrawOptions(TypedDict, total=False):
+    """Keyword arguments for how characters are drawn: the fields of DrawConfig."""
+
+    temperature: float
+    top_k: int
+    top_p: float
+    seed: int
 
 
 @dataclass(frozen=True)
 class Score:
-    """How well a text was predicted.
+    """The result of scoring a text.
 
-    chars: all of its characters (of a model of bytes: bytes), the first included. nats: the sum of -log p. correct: how many
-    of them were the likeliest. bytes: of their UTF-8 form. unknown: how many the model does not know.
+    chars: all of its characters (bytes for a model of bytes), including the first. nats: the sum of -log p. correct: how
+    many characters were the most likely one. bytes: the size of the text in UTF-8. unknown: characters that the model does
+    not know.
     """
 
     chars: int
@@ -40,45 +51,46 @@ class Score:
 
     @property
     def bits(self) -> float:
-        """The text's code length."""
+        """The code length of the text in bits."""
         return self.nats / math.log(2)
 
     @property
     def nats_per_char(self) -> float:
-        """The mean loss."""
+        """The mean loss per character."""
         return self.nats / self.chars
 
     @property
     def bits_per_char(self) -> float:
-        """The same in bits."""
+        """The mean code length per character."""
         return self.bits / self.chars
 
     @property
     def bits_per_byte(self) -> float:
-        """Bits for each byte of the text in UTF-8."""
+        """The mean code length per byte of the text in UTF-8."""
         return self.bits / self.bytes
 
     @property
     def perplexity(self) -> float:
-        """exp(nats per character)."""
+        """The perplexity per character, exp(nats_per_char)."""
         return math.exp(min(self.nats_per_char, 700.0))
 
     @property
     def accuracy(self) -> float:
-        """The share of characters that were the likeliest."""
+        """The share of characters that were the most likely one."""
         return self.correct / self.chars
 
 
 class Model:
     """A trained network and the characters it knows.
 
-    checkpoint: its configuration (RunConfig), vocabulary, parameters and progress. Texts are strings; a model of bytes
-    reads and writes their UTF-8 form. What is read and written is reset as in training. opening: the id of the character
-    that a text's first one is predicted from: a line's end, or that of the separator that the model was trained with.
+    checkpoint: its configuration (RunConfig), vocabulary, parameters and progress. opening: the id of the character from
+    which the first character of a text is predicted: a line end, or the last character of the separator used in training.
+
+    Texts are strings; a model of bytes reads and writes them as UTF-8. The state is reset as in training.
     """
 
     def __init__(self, checkpoint: Checkpoint, threads: int | None = None, ranks: Ranks | None = None) -> None:
-        """threads: default the processors there are; results do not depend on it. ranks: who scores texts together."""
+        """threads: default all processors; results do not depend on it. ranks: processes that score texts together."""
         self.checkpoint = checkpoint
         self._ranks = ranks or Ranks()
         self._threads = thread_count(threads, self._ranks.sharers)
@@ -86,10 +98,10 @@ class Model:
         self.opening = opening_id(checkpoint.config.reset, checkpoint.vocabulary)
 
     def bits(self, text: str, unknown: str = "error") -> float:
-        """The code length of a text in bits: the sum of -log2 of the probabilities that its characters are given.
+        """Return the code length of a text in bits: the sum of -log2 p over its characters.
 
-        All of them count; the first one is predicted from `opening`. unknown: "escape" for a price of characters that the
-        model does not know (see lines.Escape), "error" for a CorpusError.
+        The first character counts too; it is predicted from `opening`. unknown: what to do about characters that the model
+        does not know: "error" raises CorpusError, "escape" codes them (see line_scoring.Escape).
 
         >>> model.bits("the rain") + 8 < model.bits("the ruin", unknown="escape")
         True
@@ -102,11 +114,11 @@ class Model:
         return self.score_text(EncodedText(self.opening, own.encode(text), own.id_bytes(), table)).bits
 
     def score(self, lines: Iterable[str], reset: str | None = None, unknown: str = "escape") -> Iterator[Scored]:
-        """Yields each line with its bits, as soon as a few thousand lines or the last are there.
+        """Yield each line with its bits. Lines are scored in batches of a few thousand.
 
-        lines: strings, with their ends ("\\n") as far as these are to be counted. reset: "line" to score each on its own,
-        "never" after all before it; default as the model was trained. unknown: "escape" for a price of characters that the
-        model does not know, "error" for a CorpusError at the first line with one, after those before it.
+        lines: strings; include the line ends ("\\n") to count them. reset: "line" scores each line on its own, "never" after
+        all lines before it; default as in training. unknown: what to do about characters that the model does not know:
+        "escape" codes them, "error" raises CorpusError at the first line that has one, after the lines before it.
 
         >>> [scored.line for scored in model.score(["the rain\\n", "in pain\\n"]) if scored.bits / scored.chars > 0.5]
         ['the rain\\n', 'in pain\\n']
@@ -117,16 +129,17 @@ class Model:
             yield from scorer.score(batch)
 
     def line_scorer(self, reset: str | None = None, unknown: str = "escape") -> LineScorer:
-        """What `score` scores with, for lines that come in batches of the caller's."""
+        """Return a scorer for lines in batches of the caller's choice. reset, unknown: see `score`."""
         choice("reset", reset or "line", ("line", "never"))
         policy = ResetConfig(reset) if reset else None
         return LineScorer(self.checkpoint, policy, _escapes(unknown), self._threads)
 
     def score_text(self, text: EncodedText, streams: int = 1, on_done: Callable[[int], None] = lambda n: None) -> Score:
-        """How well a text is predicted, all of its characters; those that the model does not know have a price.
+        """Score all characters of a text. Characters that the model does not know are coded with an escape.
 
-        streams: places read side by side, each after a warm-up; 1 reads in order. Several ranks read at least one each.
-        on_done is told how many characters more were read. Raises CharlmError where a loss is not finite.
+        streams: parts of the text read side by side, each after a warm-up; 1 reads in order. Each of several ranks reads at
+        least one. on_done: called with the number of characters in each kernel call. Raise CharlmError if the loss is not
+        finite.
         """
         known, nats, correct = len(text) - 1, 0.0, 0
         if known:
@@ -138,7 +151,7 @@ class Model:
         return Score(text.chars, nats, correct, text.bytes, text.unknown)
 
     def _read(self, text: EncodedText, streams: int, on_done: Callable[[int], None]) -> tuple[float, int]:
-        """The loss of all characters that the model knows, and how many of them were the likeliest."""
+        """Return the loss in nats of all known characters, and how many of them were the most likely one."""
         ranks = self._ranks
         evaluator = Evaluator(self.checkpoint.parameters, streams, self._threads, ranks.rank, ranks.size)
         found = evaluator.evaluate(text, self._resets, on_done)
@@ -148,48 +161,38 @@ class Model:
     def dynamic_nats(
         self, text: EncodedText, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None
     ) -> float:
-        """The loss of all characters in nats, of a copy that learns while it reads: see dynamic.py."""
+        """Return the loss of all characters in nats under dynamic evaluation (dynamic_evaluation.py)."""
         evaluator = DynamicEvaluator(self.checkpoint.parameters, self._resets, config, self._threads)
         return finite(sum(map(float, evaluator.losses(text, on_done))), "the text's loss with dynamic evaluation")
 
     def sample(
-        self,
-        length: int = 500,
-        prime: str = "",
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        until: str = "",
-        min_length: int = 0,
-        seed: int = 0,
+        self, length: int = 500, prime: str = "", *, until: str = "", min_length: int = 0, **how: Unpack[DrawOptions]
     ) -> str:
-        """One text: `prime` and up to `length` characters that continue it; ended by `until`, where that is given.
+        """Return one text: `prime` and up to `length` characters that continue it, fewer if `until` occurs.
 
-        temperature: 0 takes the most likely character. top_k, top_p: draw from the likeliest k (0: all), or from the
-        likeliest of this total probability. min_length: characters before `until`. The same seed gives the same text.
-        Raises ConfigurationError, and CorpusError for a prime with characters that the model does not know.
+        min_length: characters required before `until`. temperature: 0 takes the most likely character. top_k, top_p: draw
+        from the k most likely characters (0: all), or from the most likely ones with this total probability. The same seed
+        gives the same text. Raise ConfigurationError, and CorpusError if the model does not know a character of the prime.
 
         >>> model.sample(100, prime="the", temperature=0, until="rain")
         'the rain'
         """
-        how = DrawConfig(temperature, top_k, top_p, seed)
-        return prime + "".join(self.writer(prime, length, until, min_length, how).stream())
+        ending = Ending(length, until, min_length)
+        return prime + "".join(self.generator(prime, ending, DrawConfig(**how)).stream())
 
     def samples(
         self,
         count: int,
         length: int = 500,
         prime: str = "",
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
+        *,
         until: str | None = None,
         min_length: int = 0,
-        seed: int = 0,
+        **how: Unpack[DrawOptions],
     ) -> list[Text]:
-        """So many texts, with the loss of each character; the first is what `sample` gives.
+        """Return `count` texts with the loss of each character. The first is the one that `sample` returns.
 
-        until: default the separator of the sequences that the model was trained on, such as a line's end.
+        until: default the separator of the sequences that the model was trained on, such as a line end.
 
         >>> texts = model.samples(3, 20, temperature=0.5, seed=1)
         >>> [text.nats.shape for text in texts]
@@ -197,31 +200,31 @@ class Model:
         >>> texts[0].text == model.sample(20, temperature=0.5, seed=1)
         True
         """
-        end = self.checkpoint.config.reset.separator if until is None else until
-        how = DrawConfig(temperature, top_k, top_p, seed)
-        return list(self.writer(prime, length, end, min_length, how).texts(count))
+        ending = Ending(length, self.checkpoint.config.reset.separator if until is None else until, min_length)
+        return list(self.generator(prime, ending, DrawConfig(**how)).texts(count))
 
     def likeliest(self, width: int, length: int = 100, prime: str = "", until: str = "", min_length: int = 0) -> list[Text]:
-        """The most likely continuations of `prime` that a beam search of this width finds, the likeliest first.
+        """Return the most likely continuations of `prime` that a beam search of this width finds, the likeliest first.
 
         >>> [text.text for text in model.likeliest(4, 20, prime="the", until=" in")][:1]
         ['the rain in']
         """
-        return self.writer(prime, length, until, min_length, DrawConfig()).likeliest(width)
+        return self.generator(prime, Ending(length, until, min_length), DrawConfig()).likeliest(width)
 
-    def writer(self, prime: str, length: int, until: str, min_length: int, how: DrawConfig) -> Writer:
-        """What `sample`, `samples` and `likeliest` write with."""
-        return Writer(self.checkpoint, prime, length, until, min_length, how, self._threads)
+    def generator(self, prime: str, ending: Ending, how: DrawConfig) -> Generator:
+        """Return a generator of texts, for callers that need text as it is drawn or only new sequences."""
+        return Generator(self.checkpoint, prime, ending, how, self._threads)
 
 
 def load(run: str | Path | None = None, threads: int | None = None) -> Model:
-    """The model of a run directory (its best one) or of a checkpoint file.
+    """Return the best model of a run directory, or the model of a checkpoint file. Raise CheckpointError.
 
-    Without a name that of $CHARLM_RUN, else of the newest run in runs/. Raises CheckpointError.
+    run: default $CHARLM_RUN, else the newest run in runs/. threads: default all processors.
     """
     return Model(load_run(None if run is None else str(run)), threads)
 
 
 def _escapes(unknown: str) -> bool:
+    """Return whether unknown characters are coded. Raise ConfigurationError for another value than error or escape."""
     choice("unknown", unknown, ("error", "escape"))
     return unknown == "escape"

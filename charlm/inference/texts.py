@@ -1,106 +1,39 @@
-"""The texts that a model reads: files, what its run held out, what it was trained on. Memory does not grow with them."""
+"""Texts for a model to read: named files, the run's validation text, and its training corpus."""
 
-import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from ..corpus.corpus import Corpus, forget, read_corpus
+from ..corpus.cached_text import release_pages
+from ..corpus.corpus import Corpus, read_corpus
+from ..corpus.encoded_text import EncodedText
 from ..corpus.sources import STANDARD_INPUT, is_regular
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CorpusError, OtherTextError
 from ..storage.checkpoint import Checkpoint
 from ..tbptt.streams import opening_id
 
-_PIECE = 1 << 18  # characters looked at at a time
-_STRETCH = 1 << 12  # characters whose known ones are counted together
-_MAPPED = 1 << 22  # characters read of a mapped file before its memory is given back
-
-
-class EncodedText:
-    """A text as a model reads it, made a slice at a time: an opening character, then the text's, in the model's ids.
-
-    What the model does not know is left out. Indexing and slicing give ids, int32; the length counts the opening.
-
-    chars, unknown: characters of the text, and how many of them are left out.
-    """
-
-    def __init__(self, opening: int, ids: np.ndarray, sizes: np.ndarray, table: np.ndarray | None = None) -> None:
-        """ids: (N,) integers, perhaps memory-mapped. table: the model's id for each of them, -1 for unknown ones.
-
-        Without a table ids are the model's. sizes: bytes that each id stands for.
-        """
-        self._opening, self._ids, self._table, self._sizes = opening, ids, table, sizes
-        self.chars, self.unknown, self._mapped = len(ids), 0, 0
-        if table is not None:
-            # Known characters before each stretch, so that any of them is found without reading all before it.
-            self._before = np.cumsum([0, *(n for piece in self._pieces() for n in _sums(table[piece] >= 0, _STRETCH))])
-            self.unknown = self.chars - int(self._before[-1])
-
-    def _pieces(self) -> Iterator[np.ndarray]:
-        return (self._raw(at, at + _PIECE) for at in range(0, self.chars, _PIECE))
-
-    @functools.cached_property
-    def bytes(self) -> int:
-        """Bytes of the text's UTF-8 form."""
-        return sum(int(self._sizes[piece].sum()) for piece in self._pieces())
-
-    def __len__(self) -> int:
-        return 1 + self.chars - self.unknown
-
-    def __getitem__(self, index: Any) -> Any:
-        if not isinstance(index, slice):
-            return self[index : index + 1][0]
-        first, last, _ = index.indices(len(self))
-        body = self._known(max(0, first - 1), max(0, last - 1))
-        return np.concatenate([np.full(1, self._opening, np.int32), body]) if first == 0 < last else body
-
-    def _known(self, first: int, last: int) -> np.ndarray:
-        """Characters [first, last) of those that the model knows."""
-        if self._table is None:
-            return self._raw(first, last).astype(np.int32)
-        if self.unknown == 0:
-            return self._table[self._raw(first, last)].astype(np.int32)
-        if first >= last:
-            return np.zeros(0, np.int32)
-        begin = int(np.searchsorted(self._before, first, side="right")) - 1
-        end = int(np.searchsorted(self._before, last, side="left"))
-        found = []
-        for at in range(begin * _STRETCH, end * _STRETCH, _PIECE):
-            ids = self._table[self._raw(at, min(at + _PIECE, end * _STRETCH))]
-            found.append(ids[ids >= 0].astype(np.int32))
-        return np.concatenate(found)[first - self._before[begin] : last - self._before[begin]]
-
-    def _raw(self, first: int, last: int) -> np.ndarray:
-        piece = np.array(self._ids[first:last])
-        self._mapped += len(piece)
-        if self._mapped > _MAPPED:
-            forget(self._ids)
-            self._mapped = 0
-        return piece
-
-
-def _sums(marks: np.ndarray, stretch: int) -> list[int]:
-    """The sums of each `stretch` of them."""
-    return np.add.reduceat(marks.astype(np.int64), np.arange(0, len(marks), stretch)).tolist()
+_PIECE = 1 << 18  # characters of a corpus that are looked at together
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A text as the model reads it, and as it is: ids (N,) in a vocabulary that knows all of its characters."""
+class EvaluationText:
+    """A text to evaluate, both in the model's ids and complete.
+
+    text: in the model's ids, without unknown characters. ids: (N,), in a vocabulary that has all of its characters.
+    """
 
     text: EncodedText
     ids: np.ndarray
     vocabulary: Vocabulary
 
-    def encoded(self) -> Iterator[bytes]:
-        """Yields the text itself in pieces: UTF-8, or bytes as they are."""
+    def utf8(self) -> Iterator[bytes]:
+        """Yield the complete text in pieces, in UTF-8 or, for a vocabulary of bytes, unchanged."""
         for at in range(0, len(self.ids), _PIECE):
             piece = self.ids[at : at + _PIECE]
             yield bytes(piece) if self.vocabulary.uses_bytes else self.vocabulary.decode(piece).encode()
-            forget(self.ids)
+            release_pages(self.ids)
 
 
 def read_text(
@@ -110,11 +43,11 @@ def read_text(
     on_read: Callable[[int], None] = lambda n: None,
     verify: bool = True,
     can_escape: bool = True,
-) -> Reading:
-    """Returns the named files' text, or what the run held out where none is named.
+) -> EvaluationText:
+    """Return the text of the named files, or the run's validation text if no file is named.
 
-    escape: whether characters that the model does not know are allowed; without it they are a CorpusError that names the
-    first. on_read, verify: as for read_corpus. can_escape: whether that could have been allowed.
+    escape: allow characters that the model does not know; otherwise raise CorpusError that names the first of them.
+    on_read, verify: see read_corpus. can_escape: whether the error may suggest --unknown escape.
     """
     opening = opening_id(saved.config.reset, saved.vocabulary)
     if not names:
@@ -122,17 +55,17 @@ def read_text(
         if len(corpus.validation) == 0:
             raise CorpusError("the run held no text out for validation: name a text to evaluate")
         text = EncodedText(opening, corpus.validation, corpus.vocabulary.id_bytes())
-        return Reading(text, corpus.validation, corpus.vocabulary)
+        return EvaluationText(text, corpus.validation, corpus.vocabulary)
     corpus = read_corpus(names, saved.vocabulary.uses_bytes, None, 0.0, on_read, least_distinct=1, verify=verify)
     table = None if corpus.vocabulary == saved.vocabulary else saved.vocabulary.encode_each(corpus.vocabulary)
     if table is not None and not escape and (table < 0).any():
-        raise _unknown(corpus, table < 0, " ".join(names), can_escape)
+        raise _unknown_characters(corpus, table < 0, " ".join(names), can_escape)
     text = EncodedText(opening, corpus.ids, corpus.vocabulary.id_bytes(), table)
-    return Reading(text, corpus.ids, corpus.vocabulary)
+    return EvaluationText(text, corpus.ids, corpus.vocabulary)
 
 
-def _unknown(corpus: Corpus, unknown: np.ndarray, what: str, can_escape: bool = True) -> CorpusError:
-    """The error that names the first character of those that are marked as unknown, (V,) bool."""
+def _unknown_characters(corpus: Corpus, unknown: np.ndarray, names: str, can_escape: bool = True) -> CorpusError:
+    """Return the error for a text with unknown characters. unknown: (V,) bool, by id."""
     assert corpus.vocabulary.characters is not None
     for at in range(0, len(corpus.ids), _PIECE):
         marks = unknown[corpus.ids[at : at + _PIECE]]
@@ -142,7 +75,7 @@ def _unknown(corpus: Corpus, unknown: np.ndarray, what: str, can_escape: bool = 
             break
     character = corpus.vocabulary.characters[int(corpus.ids[at])]
     return CorpusError(
-        f"{what}: {int(unknown.sum())} distinct characters are not in the model's vocabulary, the first one "
+        f"{names}: {int(unknown.sum())} distinct characters are not in the model's vocabulary, the first one "
         f"{character!r} (U+{ord(character):04X}) at position {at}; leave them out, "
         f"{'price them with --unknown escape, ' if can_escape else ''}or train with --bytes"
     )
@@ -151,10 +84,10 @@ def _unknown(corpus: Corpus, unknown: np.ndarray, what: str, can_escape: bool = 
 def training_corpus(
     saved: Checkpoint, advice: str, on_read: Callable[[int], None] = lambda n: None, verify: bool = True
 ) -> Corpus:
-    """Returns the text that the run was trained on, as long as its files still hold it; else an error with the advice.
+    """Return the corpus that the run was trained on. Raise CorpusError if its files are missing or have changed.
 
-    A checkpoint may come from anybody, so the files that it names are read only if they are regular ones, and used only
-    if they have the digest that it names. on_read, verify: as for read_corpus.
+    A checkpoint may come from anybody. The files it names are read only if they are regular files, and used only if they
+    have the digest it names. advice: the end of the error message. on_read, verify: see read_corpus.
     """
     config = saved.config
     if not config.corpus:

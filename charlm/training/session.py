@@ -11,8 +11,8 @@ import numpy as np
 
 from ..config.run import RunConfig
 from ..config.settings import Request, Settings, configuration, other_setting, resumed, saving, shaped_as
-from ..corpus.corpus import Corpus, read_corpus, require_shareable
-from ..corpus.sources import is_regular
+from ..corpus.corpus import Corpus, read_corpus
+from ..corpus.sources import is_regular, require_shareable
 from ..distributed.ranks import Ranks
 from ..errors import CheckpointError, ConfigurationError, CorpusError, OtherTextError
 from ..events import Event, Note

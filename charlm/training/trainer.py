@@ -12,12 +12,12 @@ import numpy as np
 from ..analysis.gradient_decay import GradientDecay
 from ..config.run import DrawConfig, RunConfig, SavingConfig
 from ..corpus.corpus import Corpus
+from ..corpus.encoded_text import EncodedText
 from ..distributed.ranks import Ranks
 from ..errors import CheckpointError, CorpusError, DivergenceError
 from ..events import Adaptation, Alarm, Event, Note, Progress, Validation
 from ..files import Lock
-from ..inference.sampling import sample
-from ..inference.texts import EncodedText
+from ..inference.sampling import Context, sample
 from ..kernels.buffers import Plan, UpdateStats
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer, Schedule
@@ -480,7 +480,7 @@ class Trainer:
         """A short text as the model now writes it, from the same draws each time."""
         vocabulary = self.corpus.vocabulary
         first, how = opening(self.config.reset, vocabulary), DrawConfig(_SAMPLE_TEMPERATURE, seed=self.config.seed)
-        pieces = sample(self.parameters, self.resets, first, 1, _SAMPLE_CHARS, how)
+        pieces = sample(Context(self.parameters, self.resets, first), 1, _SAMPLE_CHARS, how)
         return vocabulary.decode(np.concatenate([piece.ids[:, 0] for piece in pieces]))
 
     # --- records -----------------------------------------------------------------------------------------------------

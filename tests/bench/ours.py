@@ -10,14 +10,15 @@ import numpy as np
 from charlm.config.run import DrawConfig, ModelConfig, ResetConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.inference.evaluation import Evaluator
-from charlm.inference.sampling import sample
+from charlm.inference.sampling import Context, sample
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.streams import Resets
 
 
 def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:
     """Characters drawn."""
-    pieces = sample(parameters, Resets(ResetConfig(), 64), np.zeros(1, np.uint8), count, length, DrawConfig(), threads)
+    context = Context(parameters, Resets(ResetConfig(), 64), np.zeros(1, np.uint8), threads)
+    pieces = sample(context, count, length, DrawConfig())
     return sum(piece.ids.size for piece in pieces)
 
 

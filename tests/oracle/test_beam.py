@@ -8,6 +8,7 @@ import pytest
 from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.inference.beam_search import search
 from charlm.inference.evaluation import Evaluator
+from charlm.inference.sampling import Context
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.streams import Resets
 
@@ -52,7 +53,7 @@ def test_a_wide_beam_finds_the_likeliest_of_all(resets: Resets, stop: np.ndarray
     for seed in range(2):
         parameters = problem(seed)
         expected = every_continuation(parameters, resets, stop, least)
-        found = search(parameters, resets, PRIME, V**LENGTH, LENGTH, stop, least, threads=2)[:20]
+        found = search(Context(parameters, resets, PRIME, threads=2), V**LENGTH, LENGTH, stop, least)[:20]
         nats_of = {ids: nats for nats, ids in expected}
         best = [nats for nats, _ in expected[: len(found)]]
         np.testing.assert_allclose([each.nats.sum() for each in found], best, rtol=1e-5)
@@ -63,11 +64,11 @@ def test_a_wide_beam_finds_the_likeliest_of_all(resets: Resets, stop: np.ndarray
 
 def test_a_beam_of_one_is_greedy_and_wider_ones_are_no_worse() -> None:
     parameters, never = problem(3), RESETS[0]
-    greedy = search(parameters, never, PRIME, 1, 40, NOTHING)[0]
+    greedy = search(Context(parameters, never, PRIME), 1, 40, NOTHING)[0]
     correct = Evaluator(parameters).losses(np.concatenate([PRIME, greedy.ids]), never)[1]
     assert correct[len(PRIME) - 1 :].all()
     exact = every_continuation(parameters, never, NOTHING, 0)[0][0]
-    costs = [search(parameters, never, PRIME, width, LENGTH, NOTHING)[0].nats.sum() for width in (1, 4, V**LENGTH)]
+    costs = [search(Context(parameters, never, PRIME), width, LENGTH, NOTHING)[0].nats.sum() for width in (1, 4, V**LENGTH)]
     assert costs[-1] == pytest.approx(exact, rel=1e-5)
     assert min(costs) >= exact * (1 - 1e-5)
-    assert len(search(parameters, never, PRIME, 4, LENGTH, NOTHING)) == 4
+    assert len(search(Context(parameters, never, PRIME), 4, LENGTH, NOTHING)) == 4

@@ -8,6 +8,7 @@ from charlm.errors import DivergenceError
 from charlm.inference import dynamic_evaluation as dynamic
 from charlm.inference.dynamic_evaluation import DynamicEvaluator
 from charlm.inference.evaluation import Evaluator
+from charlm.inference.sampling import Context
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.streams import Resets, Streams
 
@@ -61,7 +62,7 @@ def test_against_a_naive_learner(config: DynamicConfig, reset: str, monkeypatch:
     found = np.array(list(DynamicEvaluator(parameters, resets, config, threads=2).losses(ids)))
     assert np.array_equal(parameters.flat, before), "the model itself learns nothing"
 
-    own = dynamic._own_text(parameters, resets, 1)
+    own = dynamic._sampled_text(Context(parameters, resets, np.zeros(1)))
     assert own.shape == (80,)
     _, gradients = Learner(parameters).read(own, resets, config, learn=False)
     root = {name: np.sqrt(np.mean([g[name] ** 2 for g in gradients], axis=0)) for name in gradients[0]}

@@ -7,11 +7,11 @@ import pytest
 
 from charlm.cli.by_line import _batches
 from charlm.config.run import ModelConfig, ResetConfig, RunConfig, TruncationConfig
+from charlm.corpus.encoded_text import EncodedText
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.inference.evaluation import Evaluator
 from charlm.inference.line_scoring import ESCAPE, Escape, LineScorer
 from charlm.inference.model import Model
-from charlm.inference.texts import EncodedText
 from charlm.nn.parameters import Parameters
 from charlm.storage.checkpoint import Checkpoint
 from charlm.tbptt.streams import Resets, Streams

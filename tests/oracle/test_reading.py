@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from charlm.config.run import DrawConfig, ModelConfig, ResetConfig, TruncationConfig
+from charlm.corpus.sequence_set import SequenceSet
 from charlm.errors import CharlmError
-from charlm.inference import beam_search as beam
+from charlm.inference.beam_search import search
 from charlm.inference.evaluation import Evaluator
-from charlm.inference.sampling import Seen, sample
+from charlm.inference.sampling import Context, sample
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import Sequence, losses
 from charlm.tbptt.streams import Resets, Streams
@@ -28,9 +29,12 @@ MODELS = [
 NEVER = Resets(ResetConfig("never"), 4)
 
 
-def draw(*arguments: Any, **more: Any) -> np.ndarray:
+def draw(
+    parameters: Parameters, resets: Resets, prime: np.ndarray, *arguments: Any, threads: int = 1, **more: Any
+) -> np.ndarray:
     """(length, count) ids."""
-    return np.concatenate([piece.ids for piece in sample(*arguments, **more)])
+    context = Context(parameters, resets, prime, threads)
+    return np.concatenate([piece.ids for piece in sample(context, *arguments, **more)])
 
 
 def reference_losses(problem: Problem) -> np.ndarray:
@@ -157,7 +161,7 @@ def test_probabilities_that_are_not_finite_are_an_error(bad: float, temperature:
     if bad == -np.inf:
         return  # a beam leaves out what has no probability
     with pytest.raises(CharlmError, match="not finite"):
-        beam.search(parameters, NEVER, np.zeros(1, np.int32), 2, 3, np.zeros(0, np.int64))
+        search(Context(parameters, NEVER, np.zeros(1, np.int32)), 2, 3, np.zeros(0, np.int64))
 
 
 def test_a_text_does_not_depend_on_its_neighbours_or_threads() -> None:
@@ -201,12 +205,12 @@ def test_losses_of_drawn_characters_are_those_of_evaluation(how: DrawConfig) -> 
     """Whatever they are drawn with."""
     problem = Problem(MODELS[1], TruncationConfig(4, 4), vocabulary=9)
     prime, resets = problem.text()[:5], Resets(ResetConfig("line"), 4, np.array([2]))
-    pieces = list(sample(problem.parameters(), resets, prime, 3, 40, how, threads=2, scored=True))
+    pieces = list(sample(Context(problem.parameters(), resets, prime, threads=2), 3, 40, how, scored=True))
     ids, nats = (np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     for s in range(3):
         expected, _ = Evaluator(problem.parameters()).losses(np.concatenate([prime, ids[:, s]]), resets)
         np.testing.assert_allclose(nats[:, s], expected[4:], rtol=1e-5)
-    assert all(piece.nats.shape == (0, 3) for piece in sample(problem.parameters(), resets, prime, 3, 40, how))
+    assert all(piece.nats.shape == (0, 3) for piece in sample(Context(problem.parameters(), resets, prime), 3, 40, how))
 
 
 def test_other_first_draws_are_other_texts() -> None:
@@ -218,6 +222,6 @@ def test_other_first_draws_are_other_texts() -> None:
 def test_seen_texts_are_known_wherever_the_text_is_cut() -> None:
     text = "anna\nbea\n\ncleo"
     for size in (1, 3, 100):
-        seen = Seen((text[at : at + size] for at in range(0, len(text), size)), "\n")
+        seen = SequenceSet((text[at : at + size] for at in range(0, len(text), size)), "\n")
         assert all(name in seen for name in ("anna", "bea", "", "cleo"))
         assert not any(name in seen for name in ("ann", "anna\n", "be", "leo", "x"))

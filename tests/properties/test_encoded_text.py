@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.corpus import encoded_text
 from charlm.corpus.corpus import Corpus
+from charlm.corpus.encoded_text import EncodedText
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError
 from charlm.inference import texts
-from charlm.inference.texts import EncodedText, Reading
+from charlm.inference.texts import EvaluationText
 
 SIZES = np.array([1, 2, 3, 1])
 
@@ -26,9 +28,9 @@ SIZES = np.array([1, 2, 3, 1])
 @settings(max_examples=300, deadline=None)
 def test_slices(ids: list[int], table: list[int], piece: int, data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(texts, "_PIECE", 3 * piece)
-        patch.setattr(texts, "_STRETCH", piece)
-        patch.setattr(texts, "_MAPPED", 2 * piece)
+        patch.setattr(encoded_text, "_PIECE", 3 * piece)
+        patch.setattr(encoded_text, "_STRETCH", piece)
+        patch.setattr(encoded_text, "_MAPPED", 2 * piece)
         for mapped in (table, None):
             text = EncodedText(9, np.array(ids, np.uint8), SIZES, None if mapped is None else np.array(mapped))
             whole = [9, *(i if mapped is None else mapped[i] for i in ids if mapped is None or mapped[i] >= 0)]
@@ -61,8 +63,8 @@ def test_memory_does_not_grow(corpus: Corpus) -> None:
     assert text[len(text) - 2 :].tolist() == [0, 1]
     assert text[50_000_000:50_000_004].tolist() == [0, 0, 0, 0]
     with pytest.raises(CorpusError, match=r"1 distinct characters .* '\u03a9' \(U\+03A9\) at position 99999999"):
-        raise texts._unknown(corpus, table < 0, "text")
-    assert sum(map(len, Reading(text, corpus.ids, corpus.vocabulary).encoded())) == 10**8 + 1
+        raise texts._unknown_characters(corpus, table < 0, "text")
+    assert sum(map(len, EvaluationText(text, corpus.ids, corpus.vocabulary).utf8())) == 10**8 + 1
     rare = EncodedText(0, corpus.ids, corpus.vocabulary.id_bytes(), np.array([-1, 0, 1]))
     assert (len(rare), rare.unknown) == (3, 10**8 - 2)
     assert rare[0:3].tolist() == [0, 0, 1], "all of the text is looked through for them"
