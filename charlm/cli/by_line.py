@@ -57,14 +57,14 @@ class _Result:
 
 def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
     """Rows on stdout or a page or both, a summary on stderr; returns bits/char."""
-    from ..reports import heat_map as heatmap
+    from ..reports import heat_map
     from .rows import incoming, page_file
 
     scorer, whole = model.line_scorer(o["reset"], o["unknown"]), _Result()
     with ExitStack() as stack:
         page = stack.enter_context(page_file(o["html"])) if o["html"] and ranks.first else None
         if page:
-            page.write(heatmap.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
+            page.write(heat_map.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
         among_rows = o["by"] and sys.stdout.isatty()
         on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
         batches = _batches(incoming(names, on_read), scorer if ranks.size > 1 else None)
@@ -75,7 +75,7 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
             results = ranks.gather(_scored(scorer, own, model, o, ranks) if own else None)
             over = ranks.from_first(partial(_write, results, whole, page))
         if page:
-            page.write(heatmap.closing(whole.lines, whole.chars, whole.bits))
+            page.write(heat_map.closing(whole.lines, whole.chars, whole.bits))
     unknown = f", {whole.unknown:,} unknown" if whole.unknown else ""
     note(f"{whole.lines:,} lines, {whole.chars:,} characters{unknown}, {whole.bits_per_char:.4f} bits/char", o["quiet"])
     if whole.chars == 0 and ranks.first and o["fail_above"] is not None:
@@ -99,7 +99,7 @@ def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iter
 
 
 def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:
-    from ..reports import heat_map as heatmap
+    from ..reports import heat_map
     from .rows import rows
 
     in_bytes, done, problem = model.checkpoint.vocabulary.uses_bytes, [], None
@@ -113,7 +113,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
     text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes)) if o["by"] else ""
     return _Result(
         rows=text.encode("utf-8", "surrogateescape"),
-        page=heatmap.lines(done, in_bytes) if o["html"] else "",
+        page=heat_map.lines(done, in_bytes) if o["html"] else "",
         lines=len(done),
         chars=sum(each.chars for each in done),
         unknown=sum(each.unknown for each in done),

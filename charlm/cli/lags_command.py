@@ -80,9 +80,9 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
         profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]), done)
     k1 = saved.config.truncation.k1
     if o["output"]:
-        from ..reports.plot import lags_figure, save
+        from ..reports.plot import lags_figure, save_figure
 
-        save(lags_figure(profile, k1, o["bias_tolerance"]), Path(o["output"]))
+        save_figure(lags_figure(profile, k1, o["bias_tolerance"]), Path(o["output"]))
     if o["as_json"]:
         print_json(_as_json(profile, k1, o["bias_tolerance"]))
         return

@@ -68,12 +68,12 @@ def command(
 
     found = [read_curves(find_run(name)) for name in run or (None,)]
     if output:
-        from ..reports.plot import curves_figure, save, save_page
+        from ..reports.plot import curves_figure, save_figure, save_page
 
         if output.endswith(".html"):
             save_page(found, Path(output))
         else:
-            save(curves_figure(found), Path(output))
+            save_figure(curves_figure(found), Path(output))
     if samples:
         _print_samples(found, as_json)
     elif as_json:
@@ -97,8 +97,8 @@ def _print_samples(found: "list[Curves]", as_json: bool) -> None:
 
 def _print_plot(found: "list[Curves]", axis: str) -> None:
     require("plotext", "plot", "a plot in the terminal")
-    from ..reports.plot import text
+    from ..reports.plot import terminal_plot
 
     width, height = shutil.get_terminal_size((80, 24))
     colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-    click.echo(text(found, axis, min(width, 120), min(height - 2, 30), colour).rstrip("\n"))
+    click.echo(terminal_plot(found, axis, min(width, 120), min(height - 2, 30), colour).rstrip("\n"))

@@ -1,1 +1,1 @@
-"""Curves, pictures and pages made from runs."""
+"""Curves, pictures and pages from runs and scored texts."""

@@ -1,4 +1,4 @@
-"""The curves of a run, read from its metrics.jsonl."""
+"""The curves of a run, from its metrics.jsonl."""
 
 import math
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of trai
 
 @dataclass(frozen=True)
 class Curves:
-    """What metrics.jsonl says, line by line. train: of stretches of updates; validation: of the held-out text.
+    """The records of metrics.jsonl.
 
-    Both have updates, epochs, chars, seconds; train has train_nats, learning_rate, gradient_norm, clipped; validation
-    has val_nats, sample.
+    train: one record for each stretch of updates, with train_nats, learning_rate, gradient_norm and clipped. validation: one
+    for each validation, with val_nats and sample. Both have updates, epochs, chars and seconds.
     """
 
     run: Path
@@ -25,16 +25,16 @@ class Curves:
     validation: list[dict[str, Any]]
 
     def column(self, part: str, name: str) -> list[float]:
-        """One value of every line of train or validation."""
+        """Return one value of every record. part: "train" or "validation"."""
         return [line[name] for line in getattr(self, part)]
 
     def bits(self, part: str) -> list[float]:
-        """Bits per character of every line of train or validation."""
+        """Return the bits per character of every record. part: "train" or "validation"."""
         return [nats / math.log(2) for nats in self.column(part, "train_nats" if part == "train" else "val_nats")]
 
 
 def read_curves(run: Path) -> Curves:
-    """The curves of a run directory, or of the one that a checkpoint lies in. Raises CheckpointError."""
+    """Return the curves of a run directory, or of the directory of a checkpoint file. Raise CheckpointError."""
     directory = run if run.is_dir() else run.parent
     path = directory / METRICS
     if path.exists() and not path.is_file():
@@ -56,7 +56,7 @@ _VALIDATION = (*_PLACE, "val_nats")
 
 
 def _record(line: str) -> dict[str, Any]:
-    """A line's object; an empty one of a line that is torn, as one being written may be, or not a curve's."""
+    """Return the record in a line, empty if the line is incomplete or not a record of a curve."""
     try:
         found = read_json(line)
         numbers = [found[name] for name in (_TRAIN if "train_nats" in found else _VALIDATION)]

@@ -1,4 +1,4 @@
-"""A page that shows a text with each character coloured by its surprisal: the bits that a model pays for it."""
+"""An HTML page of a text, each character coloured by its surprisal: its code length in bits under the model."""
 
 import html
 import json
@@ -9,7 +9,7 @@ import numpy as np
 
 from ..inference.line_scoring import Scored
 
-_LEVELS = 10  # colours: a bit each, the last for that many and more
+_LEVELS = 10  # colours, one bit each; the last stands for 9 bits and more
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d1d1f; --paper: #fdfdfb; --hot: 214 63 36; --soft: #75757a; --rule: #dcdcd6 }
 @media (prefers-color-scheme: dark) {
@@ -23,7 +23,7 @@ h1 { font-size: 1.1rem; margin: 0 }
 .key i { padding: .1rem .45rem }
 .key span { color: var(--soft) }
 ol { order: 3; margin: 0; padding: .8rem 0 0; border-top: 1px solid var(--rule); list-style: none }
-/* Rows out of sight are not laid out, so that a long text is shown at once. */
+/* Rows outside the window are not laid out, so a long text appears at once. */
 li { display: grid; grid-template-columns: 4.5rem 1fr; column-gap: 1rem; align-items: baseline;
   content-visibility: auto; contain-intrinsic-height: auto 1.75em }
 li > b { color: var(--soft); font-weight: normal; font-size: .8rem; text-align: right }
@@ -67,7 +67,7 @@ function show(text, costs) {
   document.currentScript.remove();
 }
 
-// Returns what stands for a character that cannot be seen, and nothing for one that can.
+// Returns a visible mark for an invisible character, and an empty string for a visible one.
 function markOf(character) {
   if (character === " " || !/[\p{C}\p{Z}]/u.test(character)) return "";
   const code = character.codePointAt(0), byte = code < 0x100 || (code >= 0xdc80 && code <= 0xdcff);
@@ -78,28 +78,28 @@ function markOf(character) {
 
 
 def opening(title: str) -> str:
-    """Return the page up to the text."""
+    """Return the part of the page before the text."""
     key = "".join(f'<i class="b{k}">{k}{"+" if k == _LEVELS - 1 else ""}</i>' for k in range(_LEVELS))
     return (
         f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">\n'
         f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n<script>\n{_SCRIPT}</script>\n"
         f"<h1>{html.escape(title)}</h1>\n<noscript>This page needs JavaScript to show the text.</noscript>\n"
-        f'<p class="key">{key} <span>bits a character; at the left a line\'s mean</span></p>\n<ol></ol>\n'
+        f'<p class="key">{key} <span>bits per character; the mean of each line is on the left</span></p>\n<ol></ol>\n'
     )
 
 
 def lines(scored: Sequence[Scored], in_bytes: bool) -> str:
-    """Return a script that shows some lines of the text, with their ends. in_bytes: whether costs are those of bytes."""
+    """Return a script that shows scored lines. in_bytes: the lines have costs of bytes, not of characters."""
     if not scored:
         return ""
     text = json.dumps("".join(each.line for each in scored), ensure_ascii=False)
-    text = text.replace("</", "<\\/").replace("<!--", "\\u003c!--")  # they would end the script or change how it is parsed
+    text = text.replace("</", "<\\/").replace("<!--", "\\u003c!--")  # would end the script or change how it is parsed
     costs = (_code(cost) for each in scored for cost in _hundredths(_of_characters(each, in_bytes)))
     return f'<script>show({text},"{"".join(costs)}")</script>\n'
 
 
 def _of_characters(scored: Scored, in_bytes: bool) -> np.ndarray:
-    """Return the bits (n,) of a line's characters, each the sum over its bytes if costs are those of bytes."""
+    """Return the bits (n,) of a line's characters. If costs are those of bytes, add up the bytes of each character."""
     if not in_bytes:
         return scored.each
     sizes = [len(c.encode("utf-8", "surrogateescape")) for c in scored.line]
@@ -107,12 +107,12 @@ def _of_characters(scored: Scored, in_bytes: bool) -> np.ndarray:
 
 
 def _hundredths(bits: np.ndarray) -> list[int]:
-    """Round bits (n,) to hundredths, but 1.996 to 1.99: the whole bits, which give the colour, must stay the same."""
+    """Round bits (n,) to hundredths but never up to the next whole bit, which would change the colour."""
     return np.minimum(np.rint(100 * bits), 100 * np.trunc(bits) + 99).astype(np.int64).tolist()
 
 
 def _code(number: int) -> str:
-    """Write a number as the page's script reads it."""
+    """Return a number in the base-64 code that the page's script reads."""
     code = ""
     while number >= 32:
         code += _DIGITS[32 + number % 32]
@@ -121,7 +121,7 @@ def _code(number: int) -> str:
 
 
 def closing(line_count: int, chars: int, bits: float) -> str:
-    """Return what comes after the text: the summary, which is shown above it."""
+    """Return the part of the page after the text: the summary, which is displayed above the text."""
     return (
         f'<p class="sum">{line_count:,} lines, {chars:,} characters, {bits:,.0f} bits, {bits / max(1, chars):.4f} '
         "bits/char</p>\n</html>\n"

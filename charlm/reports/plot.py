@@ -1,4 +1,4 @@
-"""Curves as pictures (matplotlib) and as text for a terminal (plotext)."""
+"""Curves and gradient decay as pictures (matplotlib), curves also as a page and as terminal text (plotext)."""
 
 import html
 import io
@@ -11,8 +11,8 @@ import numpy as np
 from ..tbptt.decay import DecayProfile
 from .curves import AXES, Curves
 
-_PANELS = (("learning_rate", "learning rate"), ("gradient_norm", "norm of the gradient"), ("clipped", "share clipped"))
-_WIDE = 20.0  # times the smallest norm, from where on a logarithmic axis shows more
+_PANELS = (("learning_rate", "learning rate"), ("gradient_norm", "gradient norm"), ("clipped", "share of clipped updates"))
+_WIDE = 20.0  # ratio of the largest to the smallest norm above which the axis is logarithmic
 _PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -34,12 +34,12 @@ p {{ margin: 0; color: #66666b }}
 
 
 def curves_figure(runs: Sequence[Curves]) -> Any:
-    """A matplotlib figure: bits per character against updates, characters and time; under it what the updates were like."""
+    """Return a matplotlib figure of bits per character by updates, characters and time, and of the updates' properties."""
     from matplotlib.ticker import EngFormatter
 
     drawn, axes = _pyplot().subplots(2, 3, figsize=(13, 7.5), layout="constrained", height_ratios=(3, 2))
     for panel, (name, label) in zip(axes[0], AXES.items(), strict=True):
-        _losses(panel, runs, name)
+        _draw_losses(panel, runs, name)
         panel.set(xlabel=label, ylabel="bits per character")
     for panel, (name, label) in zip(axes[1], _PANELS, strict=True):
         for i, run in enumerate(runs):
@@ -56,7 +56,8 @@ def curves_figure(runs: Sequence[Curves]) -> Any:
     return drawn
 
 
-def _losses(panel: Any, runs: Sequence[Curves], name: str) -> None:
+def _draw_losses(panel: Any, runs: Sequence[Curves], name: str) -> None:
+    """Draw training and validation loss of all runs. name: the horizontal axis, one of AXES."""
     ends = []
     for i, run in enumerate(runs):
         panel.plot(
@@ -76,12 +77,12 @@ def _losses(panel: Any, runs: Sequence[Curves], name: str) -> None:
             label=f"{run.run}: validation",
         )
         ends += [*run.bits("train")[1:], *run.bits("validation")]
-    if ends:  # the first stretch, from guessing on, would squeeze all others
+    if ends:  # the first stretch starts with an untrained network: its loss would squeeze the rest of the curve
         panel.set_ylim(min(ends) - 0.1, sorted(ends)[int(0.98 * (len(ends) - 1))] + 0.3)
 
 
 def lags_figure(profile: DecayProfile, k1: int, tolerance: float) -> Any:
-    """Norms by lag with their middle four fifths, layer by layer; under them the relative bias by k2."""
+    """Return a matplotlib figure of the gradient norm by lag and layer (mean, 10 to 90 %) and the relative bias by k2."""
     figure, (top, bottom) = _pyplot().subplots(2, 1, figsize=(8, 7), sharex=True, height_ratios=(2, 1), layout="constrained")
     lags = np.arange(len(profile.phi))
     for i, (name, norms) in enumerate(profile.layers()):
@@ -110,21 +111,21 @@ def lags_figure(profile: DecayProfile, k1: int, tolerance: float) -> Any:
 def _pyplot() -> Any:
     import matplotlib
 
-    matplotlib.use("Agg")  # needs no screen
-    matplotlib.rcParams["svg.hashsalt"] = "charlm"  # the same names in the same picture, whenever it is drawn
+    matplotlib.use("Agg")  # works without a screen
+    matplotlib.rcParams["svg.hashsalt"] = "charlm"  # reproducible ids
     import matplotlib.pyplot as plt
 
     return plt
 
 
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure to a file whose name ends in .svg or .png."""
+def save_figure(figure: Any, path: Path) -> None:
+    """Write a figure to a .svg or .png file."""
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     _pyplot().close(figure)
 
 
 def save_page(runs: Sequence[Curves], path: Path) -> None:
-    """Writes a page with the curves and the samples of each run."""
+    """Write an HTML page with the curves and samples of the runs."""
     picture, figure = io.StringIO(), curves_figure(runs)
     figure.savefig(picture, format="svg", metadata={"Date": None})
     _pyplot().close(figure)
@@ -136,7 +137,7 @@ def _page(runs: Sequence[Curves], picture: str) -> str:
     title = ", ".join(str(run.run) for run in runs)
     samples = []
     for run in runs:
-        samples.append(f"<h2>How the text of {html.escape(str(run.run))} evolves</h2>")
+        samples.append(f"<h2>Samples of {html.escape(str(run.run))} during training</h2>")
         for line, bits in zip(run.validation, run.bits("validation"), strict=True):
             samples.append(
                 f"<p>update {line['updates']:,}, {bits:.4f} bits/char</p>\n<pre>{html.escape(line['sample'])}</pre>"
@@ -144,8 +145,8 @@ def _page(runs: Sequence[Curves], picture: str) -> str:
     return _PAGE.format(title=html.escape(title), picture=picture, samples="\n".join(samples))
 
 
-def text(runs: Sequence[Curves], axis: str, width: int, height: int, colour: bool) -> str:
-    """Bits per character as a plot of characters. axis: one of AXES."""
+def terminal_plot(runs: Sequence[Curves], axis: str, width: int, height: int, colour: bool) -> str:
+    """Return a plot of bits per character as text. axis: one of AXES. width, height: in characters."""
     import plotext
 
     plotext.clear_figure()

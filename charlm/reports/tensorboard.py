@@ -1,4 +1,4 @@
-"""Event files for TensorBoard, written while a run goes on: the scalars of its progress and the samples of its text."""
+"""TensorBoard event files, written during training: metrics and samples."""
 
 import math
 import time
@@ -9,9 +9,9 @@ from ..events import Event, Progress, Validation
 
 
 class TensorBoard:
-    """An on_event for charlm.train: writes to the run's directory; `tensorboard --logdir runs` shows it.
+    """An `on_event` for charlm.train that writes to the run directory. Show it with `tensorboard --logdir runs`.
 
-    Needs the package tensorboard: pip install "charlm[tensorboard]".
+    The package tensorboard is required: pip install "charlm[tensorboard]".
     """
 
     def __init__(self, run: Path) -> None:
@@ -21,7 +21,7 @@ class TensorBoard:
         self._writer = EventFileWriter(str(run), flush_secs=10)
 
     def __call__(self, event: Event) -> None:
-        """Takes one event of the trainer."""
+        """Write one training event."""
         if isinstance(event, Progress) and event.seconds > 0:
             self._write(
                 event.updates,
@@ -46,7 +46,7 @@ class TensorBoard:
         self._writer.add_event(Record(wall_time=time.time(), step=step, summary=Summary(value=values)))
 
     def close(self) -> None:
-        """Writes what is left."""
+        """Write all pending events and close the file."""
         self._writer.close()
 
 
@@ -56,5 +56,5 @@ def _text(tag: str, text: str) -> Any:
     from tensorboard.compat.proto.types_pb2 import DT_STRING
 
     plugin = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-    fenced = f"```\n{text}\n```"  # shown as it is, not as Markdown
+    fenced = f"```\n{text}\n```"  # TensorBoard shows text as Markdown
     return Summary.Value(tag=tag, metadata=plugin, tensor=TensorProto(dtype=DT_STRING, string_val=[fenced.encode()]))

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from charlm.inference.line_scoring import Scored
-from charlm.reports import heat_map as heatmap
+from charlm.reports import heat_map
 
 from ..waiting import HANGS
 from .conftest import SMALL, TEXT, Result
@@ -106,16 +106,16 @@ def test_the_page_is_little_longer_than_the_text(run: Run, trained: Path) -> Non
     text = TEXT * 2 + "".join(f"xyz {line[::-1]}\n" for line in TEXT[:1500].splitlines())
     Path("t.txt").write_text(text, encoding="utf-8")
     assert run("eval", "t.txt", "--html", "t.html", "-q").code == 0
-    head = len((heatmap.opening("") + heatmap.closing(0, 0, 0)).encode())
+    head = len((heat_map.opening("") + heat_map.closing(0, 0, 0)).encode())
     assert head < 5000
     assert Path("t.html").stat().st_size < head + 3.3 * len(text)
 
 
 def test_numbers_keep_their_whole_bits_and_have_no_limit() -> None:
     bits = np.array([0.0, 0.004, 0.006, 0.999, 1.0, 1.9949, 1.99999, 2.31, 8.997, 10.23, 10.24, 45.1, 12345.678])
-    cells = decoded(heatmap.lines([Scored("abcdefghijkl\n", bits, 0)], False))
+    cells = decoded(heat_map.lines([Scored("abcdefghijkl\n", bits, 0)], False))
     assert [cell.cost for cell in cells] == [0, 0, 1, 99, 100, 199, 199, 231, 899, 1023, 1024, 4510, 1234568]
-    assert heatmap.lines([], False) == ""
+    assert heat_map.lines([], False) == ""
 
 
 def test_hostile_text_is_text(run: Run, trained: Path) -> None:

@@ -34,7 +34,7 @@ def test_pictures(run: Run, runs: Path) -> None:
         "seconds of training",
         "bits per character",
         "learning rate",
-        "norm of the gradient",
+        "gradient norm",
         "runs/a: training",
         "runs/b: validation",
     ):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.config.run import ResetConfig, TruncationConfig
-from charlm.corpus import encoding
+from charlm.corpus import cached_text, encoding
 from charlm.corpus.corpus import read_corpus
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError
@@ -115,6 +115,7 @@ def test_files_are_one_sequence_whatever_the_pieces(
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHARLM_CACHE", str(folder / "cache"))
         patch.setattr(encoding, "_PIECE", piece)
+        patch.setattr(cached_text, "_PIECE", piece)
         size = len(whole.encode()) if use_bytes else len(whole)
         if size < 1:
             with pytest.raises(CorpusError):
@@ -139,6 +140,7 @@ def test_bad_utf8_is_reported_with_its_byte_offset(tmp_path_factory: pytest.Temp
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHARLM_CACHE", str(folder / "cache"))
         patch.setattr(encoding, "_PIECE", piece)
+        patch.setattr(cached_text, "_PIECE", piece)
         with pytest.raises(CorpusError, match=f"not UTF-8 at byte {offset};"):
             read_corpus((str(folder / "bad.txt"),))
     assert list((folder / "cache" / "corpora").iterdir()) == []
