@@ -7,7 +7,7 @@ import numpy as np
 
 from ..nn.network import Network
 from ..nn.parameters import Parameters
-from ..tbptt.streams import Resets
+from ..tbptt.resets import Resets
 from .sampling import read_prime
 
 

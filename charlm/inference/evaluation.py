@@ -8,7 +8,8 @@ import numpy as np
 from ..kernels.parallel import share
 from ..nn.network import Network
 from ..nn.parameters import Parameters
-from ..tbptt.streams import Ids, Resets, Streams
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Ids, Streams
 
 _STEPS = 64  # steps of a block while reading
 _CALL = 1 << 15  # characters a kernel call reads, so that Ctrl-C is noticed soon

@@ -9,7 +9,7 @@ import numpy as np
 from ..config.run import DrawConfig
 from ..errors import CharlmError, ConfigurationError
 from ..storage.checkpoint import Checkpoint
-from ..tbptt.streams import Resets, opening
+from ..tbptt.resets import Resets, opening
 from . import beam_search as beam
 from .sampling import Drawn, sample
 

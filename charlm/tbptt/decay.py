@@ -5,10 +5,12 @@ state k steps before it. What a truncation after K steps leaves out is at most i
 on. Beyond the lags that were measured phi is taken to fall geometrically, at the rate that it had.
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
-import numpy as np
+from ..lazy import np
 
 _SLOPE_FROM = 0.5  # the share of the lags from which on the rate of decay is fitted
 

@@ -9,7 +9,7 @@ from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.inference.beam_search import search
 from charlm.inference.evaluation import Evaluator
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.streams import Resets
+from charlm.tbptt.resets import Resets
 
 from .problem import Problem
 
