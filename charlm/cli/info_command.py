@@ -76,8 +76,9 @@ def _recipe(config: dict[str, Any]) -> str:
     from ..config.truncation import TruncationConfig
 
     rule = config["optimizer"]
+    cut = TruncationConfig(**config["truncation"]).label
     return (
-        f"{TruncationConfig(**config['truncation']).label}, reset {_reset(config['reset'])}, {config['streams']} streams; {rule['rule']}, "
+        f"{cut}, reset {_reset(config['reset'])}, {config['streams']} streams; {rule['rule']}, "
         f"lr {rule['learning_rate']:g}, weight decay {rule['weight_decay']:g}, clip {rule['clip']:g}"
     )
 

@@ -35,7 +35,7 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, makes_files: bool = False, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._makes_files = makes_files
-        self._own.append(
+        self._params.append(
             click.Option(
                 ["--config"],
                 type=click.Path(dir_okay=False),
@@ -49,19 +49,20 @@ class Command(click.Command):
 
     @property
     def params(self) -> list[click.Parameter]:
-        """The parameters, with the options of registered definitions."""
-        found: dict[str | None, click.Parameter] = {}
-        for each in self._own:
-            brought = each.brought() if isinstance(each, Registered) else ()
-            for parameter in (each, *brought):
+        """The parameters: one list, which click may change, brought up to date with what is registered."""
+        own = [each for each in self._params if not isinstance(each, Declared)]
+        found: dict[str, click.Parameter] = {}
+        for each in own:
+            for parameter in (each, *(each.brought() if isinstance(each, Registered) else ())):
                 if isinstance(parameter, click.Option):
                     parameter.envvar = [variable(self.name or "", name) for name in long_names(parameter)]
-                found.setdefault(parameter.name, parameter)
-        return list(found.values())
+                found.setdefault(parameter.name or "", parameter)
+        self._params[:] = found.values()
+        return self._params
 
     @params.setter
-    def params(self, own: list[click.Parameter]) -> None:
-        self._own = own
+    def params(self, given: list[click.Parameter]) -> None:
+        self._params = given
 
     def variables(self) -> list[str]:
         """Returns the names of environment variables that its options are taken from."""
@@ -110,6 +111,10 @@ class Names(click.Choice):
         """Ignore what click's constructor sets."""
 
 
+class Declared(click.Option):
+    """An option made from a declared setting."""
+
+
 class Registered(click.Option):
     """An option that chooses from a registry, and brings the options of what can be chosen along."""
 
@@ -118,7 +123,7 @@ class Registered(click.Option):
         super().__init__(*arguments, **more)
         self._brings = brings
 
-    def brought(self) -> Iterator[click.Option]:
+    def brought(self) -> Iterator[Declared]:
         """Yield an option for each declared setting."""
         for settings in self._brings():
             yield from declared_options(settings)
@@ -130,11 +135,11 @@ def registered_option(name: str, registry: Registry, **more: Any) -> Callable[..
 
 
 @functools.cache
-def declared_options(settings: type) -> tuple[click.Option, ...]:
+def declared_options(settings: type) -> tuple[Declared, ...]:
     """Return an option for each setting that a dataclass declares. Its default is None: settings know their defaults."""
     found = []
     for each in declarations(settings):
-        option = click.Option(
+        option = Declared(
             [f"--{each.option}"],
             type=each.type,
             is_flag=each.type is bool,

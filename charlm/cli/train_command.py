@@ -50,8 +50,8 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
         TRUNCATIONS,
         default=USUAL["truncation"],
         brings=lambda: [method.Settings for method in TRUNCATIONS.values()],
-        help="Losses that an update takes: those of the newest k1 steps (newest) or of the whole window (window). artbp cuts "
-        "at random, without bias; adaptive chooses k2 by measurement.",
+        help="Losses that an update takes: those of the newest k1 steps (newest) or of the whole window (window). artbp "
+        "cuts at random, without bias; adaptive chooses k2 by measurement.",
     ),
     click.option(
         "--memory",

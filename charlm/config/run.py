@@ -55,8 +55,8 @@ class ModelConfig(Declared):
         choice("activation", self.activation, activations())
         require(
             self.activation in cell.activations,
-            f"--activation {self.activation} belongs to the {_those(CELLS, lambda c: self.activation in c.activations)} cell; "
-            f"{self.cell} has its own",
+            f"--activation {self.activation} belongs to the "
+            f"{_those(CELLS, lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
         )
         whole("hidden", self.hidden, 1, 65_536)
         whole("layers", self.layers, 1, 1_000)
@@ -64,8 +64,8 @@ class ModelConfig(Declared):
         if self.forget_bias is not None:
             require(
                 cell.keep_gate is not None,
-                f"--forget-bias belongs to {_those(CELLS, lambda c: c.keep_gate is not None)}: in the {self.cell} cell no gate "
-                "keeps the state",
+                f"--forget-bias belongs to {_those(CELLS, lambda c: c.keep_gate is not None)}: in the {self.cell} cell no "
+                "gate keeps the state",
             )
             between("forget-bias", self.forget_bias, -100, 100)
 

@@ -97,9 +97,9 @@ class Artbp(TruncationMethod):
         capped = f"; capped at {own.max_length}, which biases" if own.max_length else ""
         variance = "" if own.tail > 3 else "; with a tail of 3 or less their variance is infinite"
         return (
-            f"{self.label(self.config)}: cuts at random, an update at each; the expected gradient is "
-            f"that of no truncation (but for clipping, adaptive optimizers, and parameters that move){capped}{variance}; each "
-            "loss counts once; cost per character as k1 = k2"
+            f"{self.label(self.config)}: cuts at random, an update at each; the expected gradient is that of no truncation "
+            f"(but for clipping, adaptive optimizers, and parameters that move){capped}{variance}; each loss counts once; "
+            "cost per character as k1 = k2"
         )
 
     def describe_sequences(self, found: Sequences) -> str:

@@ -169,7 +169,7 @@ class TruncationMethod(ABC):
         """Steps back that a measurement is to cover; 0 for none."""
         return 0
 
-    def require_text(self, characters: int) -> None:
+    def require_text(self, characters: int) -> None:  # noqa: B027
         """Raise CorpusError for a training text that is too short to measure on."""
 
     def choose(self, profile: DecayProfile) -> Choice:
