@@ -62,6 +62,7 @@ class Command(click.Command):
 
     @params.setter
     def params(self, given: list[click.Parameter]) -> None:
+        """Take the command's own parameters."""
         self._params = given
 
     def variables(self) -> list[str]:
