@@ -75,7 +75,7 @@ class Newest(TruncationMethod):
 
     @property
     def _blocks_stand_alone(self) -> bool:
-        """Whether even a shorter last block's errors stay within it: a block computed in pieces keeps nothing older."""
+        """True if no error leaves its block, even a shorter last one: a block computed in pieces keeps nothing older."""
         return self.config.memory > 0
 
     def reaches_back(self, at: Position) -> bool:
