@@ -11,7 +11,8 @@ from ..nn.network import Network
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
 from ..tbptt.decay import DecayProfile
-from ..tbptt.streams import Ids, Resets, Streams
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Ids, Streams
 
 
 class GradientDecay:

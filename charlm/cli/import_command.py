@@ -4,9 +4,9 @@ from pathlib import Path
 
 import click
 
-from ..config.run import ACTIVATIONS
+from ..config.run import activations
 from ..errors import ConfigurationError
-from .options import Command, json_option, print_json, quiet_option, require
+from .options import Command, Names, json_option, print_json, quiet_option, require
 
 
 @click.command("import", cls=Command, makes_files=True, short_help="Make a run of a PyTorch model.")
@@ -20,9 +20,7 @@ from .options import Command, json_option, print_json, quiet_option, require
     help="A JSON list of the characters in id order, or an object from characters to ids.",
 )
 @click.option("--bytes", "use_bytes", is_flag=True, help="The model's ids are bytes.")
-@click.option(
-    "--activation", type=click.Choice(ACTIVATIONS), default="tanh", show_default=True, help="Activation of an nn.RNN."
-)
+@click.option("--activation", type=Names(activations), default="tanh", show_default=True, help="Activation of an nn.RNN.")
 @click.option("--force", is_flag=True, help="Replace a run that is there.")
 @json_option
 @quiet_option

@@ -73,9 +73,12 @@ def _source(config: dict[str, Any], progress: dict[str, Any]) -> str:
 
 
 def _recipe(config: dict[str, Any]) -> str:
+    from ..config.truncation import TruncationConfig
+
     rule = config["optimizer"]
+    cut = TruncationConfig(**config["truncation"]).label
     return (
-        f"{_cut(config['truncation'])}, reset {_reset(config['reset'])}, {config['streams']} streams; {rule['rule']}, "
+        f"{cut}, reset {_reset(config['reset'])}, {config['streams']} streams; {rule['rule']}, "
         f"lr {rule['learning_rate']:g}, weight decay {rule['weight_decay']:g}, clip {rule['clip']:g}"
     )
 
@@ -97,12 +100,6 @@ def _quality(progress: dict[str, Any], characters: int) -> str:
     if best is None:
         return "not measured: charlm eval"
     return f"{best / math.log(2):.4f} bits/char, {best:.4f} nats/char on held-out text ({guessing})"
-
-
-def _cut(cut: dict[str, Any]) -> str:
-    if cut["kind"] == "artbp":
-        return f"artbp(mean length {cut['mean_length']:g}, tail {cut['tail']:g})"
-    return f"{cut['kind']}(k1={cut['k1']}, k2={cut['k2']})"
 
 
 def _reset(reset: dict[str, Any]) -> str:

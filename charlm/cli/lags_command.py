@@ -65,7 +65,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     from ..inference.texts import read_text
     from ..storage.checkpoint import load_run
     from ..system import thread_count
-    from ..tbptt.streams import Resets
+    from ..tbptt.resets import Resets
 
     saved = load_run(run)
     ids = read_text(saved, text, can_escape=False).text

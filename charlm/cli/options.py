@@ -2,20 +2,23 @@
 
 import contextlib
 import difflib
+import functools
 import json
 import os
 import signal
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from ..config.run import between, whole
+from ..config.checks import between, whole
+from ..config.declare import declarations
 from ..corpus.sources import read_small
 from ..errors import CharlmError, ConfigurationError, CorpusError
+from ..registry import Registry
 from .streams import output_is_closed, say
 
 _MAY_BE_EMPTY = {"prime"}  # options whose text may be of no characters
@@ -25,12 +28,14 @@ class Command(click.Command):
     """A command that can take its options from a TOML file and the environment, and shows them in sections.
 
     makes_files: whether its result is files, so that it is of use without standard output.
+
+    params are computed at each use: a definition that is registered later brings its options along.
     """
 
     def __init__(self, *arguments: Any, makes_files: bool = False, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self._makes_files = makes_files
-        self.params.append(
+        self._params.append(
             click.Option(
                 ["--config"],
                 type=click.Path(dir_okay=False),
@@ -41,9 +46,24 @@ class Command(click.Command):
                 help="TOML file with options: a table for each command, such as [train].",
             )
         )
-        for option in self.params:
-            if isinstance(option, click.Option):
-                option.envvar = [variable(self.name or "", name) for name in long_names(option)]
+
+    @property
+    def params(self) -> list[click.Parameter]:
+        """The parameters: one list, which click may change, brought up to date with what is registered."""
+        own = [each for each in self._params if not isinstance(each, Declared)]
+        found: dict[str, click.Parameter] = {}
+        for each in own:
+            for parameter in (each, *(each.brought() if isinstance(each, Registered) else ())):
+                if isinstance(parameter, click.Option):
+                    parameter.envvar = [variable(self.name or "", name) for name in long_names(parameter)]
+                found.setdefault(parameter.name or "", parameter)
+        self._params[:] = found.values()
+        return self._params
+
+    @params.setter
+    def params(self, given: list[click.Parameter]) -> None:
+        """Take the command's own parameters."""
+        self._params = given
 
     def variables(self) -> list[str]:
         """Returns the names of environment variables that its options are taken from."""
@@ -73,6 +93,65 @@ class Command(click.Command):
         for title, records in rows.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+class Names(click.Choice):
+    """A choice from names that may become more while the program runs."""
+
+    def __init__(self, names: Callable[[], Iterable[str]]) -> None:
+        self._names = names
+        super().__init__(())
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The names."""
+        return tuple(self._names())
+
+    @choices.setter
+    def choices(self, ignored: Any) -> None:
+        """Ignore what click's constructor sets."""
+
+
+class Declared(click.Option):
+    """An option made from a declared setting."""
+
+
+class Registered(click.Option):
+    """An option that chooses from a registry, and brings the options of what can be chosen along."""
+
+    def __init__(self, *arguments: Any, brings: Callable[[], Iterable[type]] = tuple, **more: Any) -> None:
+        """brings: returns dataclasses of settings."""
+        super().__init__(*arguments, **more)
+        self._brings = brings
+
+    def brought(self) -> Iterator[Declared]:
+        """Yield an option for each declared setting."""
+        for settings in self._brings():
+            yield from declared_options(settings)
+
+
+def registered_option(name: str, registry: Registry, **more: Any) -> Callable[..., Any]:
+    """Declare an option that chooses from a registry."""
+    return click.option(name, cls=Registered, type=Names(lambda: registry), show_default=True, **more)
+
+
+@functools.cache
+def declared_options(settings: type) -> tuple[Declared, ...]:
+    """Return an option for each setting that a dataclass declares. Its default is None: settings know their defaults."""
+    found = []
+    for each in declarations(settings):
+        option = Declared(
+            [f"--{each.option}"],
+            type=each.type,
+            is_flag=each.type is bool,
+            default=None,
+            show_default=each.default_text,
+            metavar=each.unit,
+            help=each.help,
+        )
+        option.section = each.group or "Options"  # type: ignore[attr-defined]
+        found.append(option)
+    return tuple(found)
 
 
 def section(title: str, *options: Callable[..., Any]) -> Callable[..., Any]:

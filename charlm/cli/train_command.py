@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ..config.run import CELLS, OPTIMIZERS, SCHEDULES, TRUNCATIONS
-from ..config.settings import DEFAULTS, Request, Settings, saving
+from ..config.run import SCHEDULES, activations
+from ..config.settings import Request, Settings, defaults, saving
 from ..distributed.launch import join
+from ..registry import CELLS, OPTIMIZERS, TRUNCATIONS
 from ..storage.run_directory import default_run
 from .options import (
     Command,
+    Names,
     duration,
     json_option,
     note,
     print_json,
     quiet_option,
+    registered_option,
     require,
     section,
     stop_on_signals,
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..training.trainer import Trainer
 
+USUAL = defaults()
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
 
 
@@ -41,67 +45,50 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     "Truncated backpropagation through time",
     click.option("--k1", type=int, default=None, show_default="64", help="Steps per update."),
     click.option("--k2", type=int, default=None, help="Steps that errors go back from an update (default: k1)."),
-    click.option(
+    registered_option(
         "--truncation",
-        type=click.Choice(TRUNCATIONS),
-        default=DEFAULTS["truncation"],
-        show_default=True,
-        help="Losses that an update takes: the newest k1 steps', or the whole window's; artbp: cuts at random, "
-        "without bias; adaptive: a k2 chosen by measurement.",
+        TRUNCATIONS,
+        default=USUAL["truncation"],
+        brings=lambda: [method.Settings for method in TRUNCATIONS.values()],
+        help="Losses that an update takes: those of the newest k1 steps (newest) or of the whole window (window). artbp "
+        "cuts at random, without bias; adaptive chooses k2 by measurement.",
     ),
-    click.option(
-        "--mean-length", type=float, default=None, metavar="L0", help="Mean length of artbp's segments (default: 64)."
-    ),
-    click.option(
-        "--tail",
-        type=float,
-        default=None,
-        metavar="A",
-        help="Tail exponent: P(segment length = n) falls as n^-A (default: 6).",
-    ),
-    click.option(
-        "--max-length", type=int, default=None, help="Longest segment of artbp, which biases it (default 0: none)."
-    ),
-    click.option(
-        "--bias-tolerance", type=float, default=None, metavar="D", help="Relative bias for adaptive (default: 0.1)."
-    ),
-    click.option("--max-k2", type=int, default=None, help="Largest k2 of adaptive (default: 8 times k1)."),
     click.option(
         "--memory",
         type=int,
-        default=DEFAULTS["memory"],
+        default=USUAL["memory"],
         metavar="MB",
         help="Memory for activations; longer blocks are computed twice (default 0: no limit).",
     ),
     click.option(
         "--reset",
         type=click.Choice(("never", "epoch", "block", "line")),
-        default=DEFAULTS["reset"],
+        default=USUAL["reset"],
         show_default=True,
         help="When the state is set to zero.",
     ),
     click.option("--reset-every", type=int, default=None, metavar="N", help="Reset every N characters of a stream."),
     click.option("--reset-after", default=None, metavar="TEXT", help="Reset after each occurrence of TEXT."),
     click.option(
-        "--streams", type=int, default=DEFAULTS["streams"], show_default=True, help="Places of the corpus read side by side."
+        "--streams", type=int, default=USUAL["streams"], show_default=True, help="Places of the corpus read side by side."
     ),
 )
 @section(
     "The network",
-    click.option("--cell", type=click.Choice(CELLS), default=DEFAULTS["cell"], show_default=True, help="Kind of cell."),
+    registered_option("--cell", CELLS, default=USUAL["cell"], help="Kind of cell."),
     click.option(
         "--activation",
-        type=click.Choice(("tanh", "relu")),
-        default=DEFAULTS["activation"],
+        type=Names(activations),
+        default=USUAL["activation"],
         show_default=True,
         help="Activation of the rnn cell.",
     ),
-    click.option("--hidden", type=int, default=DEFAULTS["hidden"], show_default=True, help="Hidden units of a layer."),
-    click.option("--layers", type=int, default=DEFAULTS["layers"], show_default=True, help="Layers."),
+    click.option("--hidden", type=int, default=USUAL["hidden"], show_default=True, help="Hidden units of a layer."),
+    click.option("--layers", type=int, default=USUAL["layers"], show_default=True, help="Layers."),
     click.option(
         "--dropout",
         type=float,
-        default=DEFAULTS["dropout"],
+        default=USUAL["dropout"],
         show_default="0.1; 0.4 below 500,000 characters, 0 above 10 million",
         help="Share of units dropped between layers and before the output.",
     ),
@@ -122,41 +109,33 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
         metavar="RUN",
         help="Start from another run's parameters; the model's shape is that one's.",
     ),
-    click.option(
-        "--seed", type=int, default=DEFAULTS["seed"], show_default=True, help="Seed of initial values and dropout."
-    ),
+    click.option("--seed", type=int, default=USUAL["seed"], show_default=True, help="Seed of initial values and dropout."),
 )
 @section(
     "The optimizer",
+    registered_option("--optimizer", OPTIMIZERS, default=USUAL["optimizer"], help="Optimizer."),
+    click.option("--lr", type=float, default=USUAL["lr"], show_default=True, help="Learning rate."),
     click.option(
-        "--optimizer",
-        type=click.Choice(OPTIMIZERS),
-        default=DEFAULTS["optimizer"],
-        show_default=True,
-        help="OptimizerParams.",
-    ),
-    click.option("--lr", type=float, default=DEFAULTS["lr"], show_default=True, help="Learning rate."),
-    click.option(
-        "--momentum", type=float, default=DEFAULTS["momentum"], show_default=True, help="Momentum of sgd and rmsprop."
+        "--momentum", type=float, default=USUAL["momentum"], show_default=True, help="Momentum of sgd and rmsprop."
     ),
     click.option("--nesterov", is_flag=True, help="Nesterov's momentum for sgd."),
     click.option("--weight-decay", type=float, default=None, help="On matrices only (default: 0.1 for adamw, else 0)."),
     click.option(
         "--clip",
         type=float,
-        default=DEFAULTS["clip"],
+        default=USUAL["clip"],
         show_default=True,
         help="Largest global norm of the gradient (0: off).",
     ),
     click.option(
         "--schedule",
         type=click.Choice(SCHEDULES),
-        default=DEFAULTS["schedule"],
+        default=USUAL["schedule"],
         show_default=True,
         help="How the learning rate moves over the run.",
     ),
     click.option(
-        "--warmup", type=int, default=DEFAULTS["warmup"], show_default=True, help="Updates in which the learning rate rises."
+        "--warmup", type=int, default=USUAL["warmup"], show_default=True, help="Updates in which the learning rate rises."
     ),
 )
 @section(
@@ -179,21 +158,21 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option(
         "--val-fraction",
         type=float,
-        default=DEFAULTS["val_fraction"],
+        default=USUAL["val_fraction"],
         show_default=True,
         help="Share held out at the end; 0: none.",
     ),
     click.option(
         "--eval-every",
         type=int,
-        default=DEFAULTS["eval_every"],
+        default=USUAL["eval_every"],
         metavar="N",
         help="Validate every N updates (default 0: up to 20 times, which take a twentieth of the time).",
     ),
     click.option(
         "--max-rollbacks",
         type=int,
-        default=DEFAULTS["max_rollbacks"],
+        default=USUAL["max_rollbacks"],
         show_default=True,
         metavar="N",
         help="Times that training which diverged returns to its last good state, with half the learning rate.",
@@ -201,7 +180,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option(
         "--patience",
         type=int,
-        default=DEFAULTS["patience"],
+        default=USUAL["patience"],
         metavar="N",
         help="Stop after N validations without improvement (default 0: never).",
     ),
@@ -221,7 +200,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
     click.option(
         "--sync-every",
         type=int,
-        default=DEFAULTS["sync_every"],
+        default=USUAL["sync_every"],
         show_default=True,
         metavar="N",
         help="With several ranks (mpiexec), updates that each makes on its own before parameters are averaged.",
@@ -257,11 +236,12 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
     """What the options ask for; those count as given that do not have their defaults from here."""
+    known = defaults()
     given = {name: value for name, value in options.items() if ctx.get_parameter_source(name) not in _NOT_GIVEN}
     return Request(
         corpus=options["corpus"],
         run=Path(options["run"]) if options["run"] else default_run(options["corpus"][0]),
-        settings=cast(Settings, {name: value for name, value in given.items() if name in DEFAULTS}),
+        settings=cast(Settings, {name: value for name, value in given.items() if name in known}),
         saving=saving(options["save_every"]),
         threads=options["threads"],
         resume=options["resume"],
@@ -271,8 +251,6 @@ def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
 
 
 def _describe(trainer: "Trainer", quiet: bool) -> None:
-    from ..tbptt.contract import contract
-
     config, model = trainer.config, trainer.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     note(
@@ -281,7 +259,8 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
         f"{_workers(trainer)}",
         quiet,
     )
-    note(contract(config.truncation, config.reset.policy, trainer.window_bytes), quiet)
+    window = f"window {trainer.window_bytes / 2**20:.1f} MiB"
+    note("; ".join(filter(None, (trainer.truncation.describe(), window, trainer.resets.describe()))), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))
 
@@ -307,19 +286,11 @@ def _sequences(trainer: "Trainer") -> str:
     """What the truncation makes of the lines, or of what else a separator divides the text into."""
     from ..tbptt.sequences import measure
 
-    cut = trainer.config.truncation
     name = "lines" if trainer.config.reset.policy == "line" else "sequences"
     found = measure(trainer.streams, trainer.resets, trainer.corpus.train, trainer.truncation)
     if found.count == trainer.streams.own:
         return f"{json.dumps(trainer.config.reset.separator)} does not occur in the training text: nothing is reset after it"
-    text = f"{name}: {found.count:,}, the longest {found.longest:,} steps; "
-    if found.cut == 0:
-        return text + ("cut at random, which takes nothing away on average" if cut.kind == "artbp" else "none is cut")
-    share = f"{100 * found.cut / found.count:.3g} % of them ({found.cut:,})"
-    if cut.kind == "adaptive":
-        return f"{text}truncation cuts {share} while k2 is {trainer.truncation.k2}"
-    way = "a longer --k1 cuts fewer" if cut.memory else f"--k2 {cut.k1 + found.longest - 1} cuts none"
-    return f"{text}truncation cuts {share}; {way}"
+    return f"{name}: {found.count:,}, the longest {found.longest:,} steps; {trainer.truncation.describe_sequences(found)}"
 
 
 @contextmanager
@@ -352,20 +323,12 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     if options["as_json"]:
         print_json(summary)
         return
-    click.echo(
-        f"{_quality(summary)}; {summary['updates']:,} updates, {summary['epochs']:.2f} epochs, {summary['seconds']:.1f} s, "
-        f"{summary['chars_per_second']:,.0f} characters/s{_realised(summary)}; {summary['run']}"
+    effort = (
+        f"{summary['updates']:,} updates, {summary['epochs']:.2f} epochs, {summary['seconds']:.1f} s, "
+        f"{summary['chars_per_second']:,.0f} characters/s"
     )
-
-
-def _realised(summary: dict[str, Any]) -> str:
-    """What came of random or measured truncation."""
-    if "largest_weight" in summary:
-        return (
-            f"; segments of {summary['mean_length']:.1f} steps on average, the longest {summary['longest']:,}, "
-            f"largest weight {summary['largest_weight']:.3g}"
-        )
-    return f"; k2 {summary['k2']} at last" if "k2" in summary else ""
+    realised = trainer.truncation.describe_realised(summary)
+    click.echo("; ".join(filter(None, (_quality(summary), effort, realised, summary["run"]))))
 
 
 def _quality(summary: dict[str, Any]) -> str:

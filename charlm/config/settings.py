@@ -1,36 +1,26 @@
 """The settings of `charlm train` and charlm.train: a configuration from them, and them from a configuration."""
 
 import difflib
-import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
 from ..errors import ConfigurationError
-from .run import (
-    MOST_STEPS,
-    ModelConfig,
-    OptimizerConfig,
-    ResetConfig,
-    RunConfig,
-    SavingConfig,
-    ScheduleConfig,
-    TruncationConfig,
-    between,
-)
+from ..registry import OPTIMIZERS, TRUNCATIONS
+from .run import ModelConfig, OptimizerConfig, ResetConfig, RunConfig, SavingConfig, ScheduleConfig
+from .truncation import TruncationConfig, methods_by_setting
 
 ENDS = ("epochs", "updates", "minutes")
 # Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. Few streams and short blocks
 # were best on tinyshakespeare: see the README.
 _ONCE = {"epochs": 1, "streams": 4, "dropout": 0.0, "weight_decay": 0.0, "val_fraction": 0.0}
 _ONCE_K1 = 20
-_ADAMW_DECAY = 0.1  # on tinyshakespeare 0.02 nats better than 0.01 and than no decay: see the README
 
 
 class Settings(TypedDict, total=False):
     """What can be asked of a run, by the names of `charlm train`'s options; `charlm train --help` says what each is.
 
-    What is left out has the value in DEFAULTS, or one that follows from others (None there) or from the corpus's size.
+    A setting that is left out has its value in `defaults()`, or one that follows from others or from the corpus's size.
     """
 
     k1: int | None
@@ -110,15 +100,13 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     """
     _refuse_unknown(settings)
     o = _complete(settings)
-    if o["once"] and o["k1"] is None and o["truncation"] != "artbp":
-        o["k1"] = _ONCE_K1
     resets = [name for name in ("reset", "reset_every", "reset_after") if settings.get(name) is not None]
     if len(resets) > 1:
         raise ConfigurationError(f"{' and '.join(map(option, resets))}: give one of them")
     policy = {"reset_every": "every", "reset_after": "after"}.get("".join(resets), o["reset"])
     decay = o["weight_decay"]
     if decay is None:
-        decay = _ADAMW_DECAY if o["optimizer"] == "adamw" else 0.0
+        decay = OPTIMIZERS[o["optimizer"]].weight_decay
     ends = {name: o[name] for name in ENDS}
     if o["once"] and ends != {**dict.fromkeys(ENDS), "epochs": 1}:
         raise ConfigurationError("--once reads the corpus a single time: leave out --epochs, --updates and --minutes")
@@ -144,7 +132,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
 
 def _complete(settings: Settings) -> dict[str, Any]:
     """The settings with defaults where none was given."""
-    return {**DEFAULTS, **(_ONCE if settings.get("once") else {}), **settings}
+    return {**defaults(), **(_ONCE if settings.get("once") else {}), **settings}
 
 
 def _refuse_vain(settings: Settings) -> None:
@@ -159,9 +147,10 @@ def _refuse_vain(settings: Settings) -> None:
 
 
 def _refuse_unknown(settings: Settings) -> None:
+    known = defaults()
     for name in settings:
-        if name not in DEFAULTS:
-            near = difflib.get_close_matches(name, DEFAULTS, 1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
             raise ConfigurationError(f"setting {name}: there is none of that name" + (f"; {near[0]}?" if near else ""))
 
 
@@ -185,47 +174,41 @@ def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
     return cast(Settings, {**settings, **theirs})
 
 
-# Options of one method of truncation only, with their defaults; max_k2's is in multiples of k1.
-_OF_METHOD: dict[str, dict[str, Any]] = {
-    "artbp": {"mean_length": 64.0, "tail": 6.0, "max_length": 0},
-    "adaptive": {"bias_tolerance": 0.1, "max_k2": 8},
-}
-
-
 def _truncation(o: dict[str, Any]) -> TruncationConfig:
-    kind, k1, k2 = o["truncation"], o["k1"], o["k2"]
-    for method, defaults in _OF_METHOD.items():
-        for name in defaults:
-            if o[name] is not None and method != kind:
-                raise ConfigurationError(f"{option(name)} belongs to --truncation {method}, not {kind}")
-    more = {name: default if o[name] is None else o[name] for name, default in _OF_METHOD.get(kind, {}).items()}
-    if kind == "artbp":
-        if k1 is not None or k2 is not None:
-            raise ConfigurationError("--truncation artbp draws the lengths of its blocks: give --mean-length, not k1 or k2")
-        between("mean-length", more["mean_length"], 1, MOST_STEPS)
-        k1 = math.ceil(more["mean_length"])
-    k1 = TruncationConfig().k1 if k1 is None else k1
-    if kind == "adaptive" and o["max_k2"] is None:
-        more["max_k2"] *= k1
-    return TruncationConfig(k1, k1 if k2 is None else k2, kind, **more, memory=o["memory"])
+    """Return the truncation that the settings ask for. Raises ConfigurationError."""
+    kind = o["truncation"]
+    method = TRUNCATIONS[kind]
+    given: dict[str, Any] = {}
+    for name, kinds in methods_by_setting().items():
+        if o[name] is not None:
+            if kind not in kinds:
+                raise ConfigurationError(f"{option(name)} belongs to --truncation {' or '.join(kinds)}, not {kind}")
+            given[name] = o[name]
+    k1, k2 = method.k1_and_k2(o["k1"], o["k2"], given, _ONCE_K1 if o["once"] else TruncationConfig().k1)
+    return TruncationConfig(k1, k2, kind, o["memory"], given)
+
+
+def _asked_truncation(cut: TruncationConfig) -> dict[str, Any]:
+    """Return the settings that `_truncation` turns into this one."""
+    takes_k1 = TRUNCATIONS[cut.kind].takes_k1
+    return {
+        "truncation": cut.kind,
+        "memory": cut.memory,
+        "k1": cut.k1 if takes_k1 else None,
+        "k2": cut.k2 if takes_k1 else None,
+        **dict.fromkeys(methods_by_setting()),
+        **vars(cut.settings),
+    }
 
 
 def settings_of(config: RunConfig) -> Settings:
     """The settings that `configuration` turns into this configuration, but for its corpus."""
-    cut, reset, rule, schedule = config.truncation, config.reset, config.optimizer, config.schedule
+    reset, rule, schedule = config.reset, config.optimizer, config.schedule
     return cast(
         Settings,
         {
             **vars(config.model),
-            "truncation": cut.kind,
-            "memory": cut.memory,
-            "k1": cut.k1 if cut.kind != "artbp" else None,
-            "k2": cut.k2 if cut.kind != "artbp" else None,
-            **{
-                name: getattr(cut, name) if kind == cut.kind else None
-                for kind, names in _OF_METHOD.items()
-                for name in names
-            },
+            **_asked_truncation(config.truncation),
             "reset": reset.policy if reset.policy not in ("every", "after") else None,
             "reset_every": reset.every if reset.policy == "every" else None,
             "reset_after": reset.after if reset.policy == "after" else None,
@@ -254,14 +237,10 @@ def settings_of(config: RunConfig) -> Settings:
     )
 
 
-# What follows from others or from the corpus is left open.
-DEFAULTS: Settings = {
-    **settings_of(RunConfig()),
-    "k1": None,
-    "k2": None,
-    "weight_decay": None,
-    "minutes": None,
-}
+def defaults() -> dict[str, Any]:
+    """Return the default of each setting; None for those that follow from others or from the corpus."""
+    open_ones = dict.fromkeys(("k1", "k2", "weight_decay", "minutes"))
+    return {**settings_of(RunConfig()), **open_ones}
 
 
 @dataclass(frozen=True)

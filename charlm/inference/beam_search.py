@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..tbptt.streams import Resets
+from ..tbptt.resets import Resets
 from .sampling import Context
 
 

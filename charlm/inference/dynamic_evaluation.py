@@ -20,8 +20,10 @@ from ..kernels.buffers import OptimizerParams
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters, aligned_zeros
-from ..tbptt.streams import Ids, Resets, Streams
-from ..tbptt.truncation import Position, Truncation, make_plan
+from ..tbptt.newest import Newest
+from ..tbptt.plan import Position, make_plan
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Ids, Streams
 from .sampling import Context, sample
 
 _MEASURED = 1 << 15  # characters for measuring MS_g
@@ -55,7 +57,7 @@ class DynamicEvaluator:
     ) -> Iterator[float]:
         c = self._config
         streams, at = Streams(len(ids), 1), Position()
-        truncation = Truncation(TruncationConfig(c.k1, c.k2), streams)
+        truncation = Newest(TruncationConfig(c.k1, c.k2), streams)
         updates = max(1, _CALL // c.k1)
         while at.epoch == 0:
             plan, at = make_plan(truncation, streams, self._resets, ids, at, updates, np.full(updates, rate))

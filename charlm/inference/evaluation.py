@@ -8,7 +8,8 @@ import numpy as np
 from ..kernels.parallel import share
 from ..nn.network import Network
 from ..nn.parameters import Parameters
-from ..tbptt.streams import Ids, Resets, Streams
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Ids, Streams
 
 _STEPS = 64  # per block
 _CALL = 1 << 15  # characters per kernel call; few, since Ctrl-C waits for it to end

@@ -10,7 +10,7 @@ import numpy as np
 from ..config.run import DrawConfig
 from ..errors import CharlmError, ConfigurationError
 from ..storage.checkpoint import Checkpoint
-from ..tbptt.streams import Resets, opening
+from ..tbptt.resets import Resets, opening
 from .beam_search import search
 from .sampling import Context, Drawn, sample
 

@@ -11,7 +11,7 @@ from ..config.run import ResetConfig
 from ..errors import CorpusError, finite
 from ..nn.network import Network
 from ..storage.checkpoint import Checkpoint
-from ..tbptt.streams import Resets, opening_id
+from ..tbptt.resets import Resets, opening_id
 
 _STREAMS = 32  # read side by side if lines do not depend on each other
 _STEPS = 64  # per block

@@ -16,7 +16,7 @@ from ..distributed.ranks import Ranks
 from ..errors import finite
 from ..storage.checkpoint import Checkpoint, load_run
 from ..system import thread_count
-from ..tbptt.streams import Resets, opening_id
+from ..tbptt.resets import Resets, opening_id
 from .dynamic_evaluation import DynamicEvaluator
 from .evaluation import Evaluator
 from .generation import Ending, Generator, Text

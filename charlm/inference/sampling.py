@@ -8,7 +8,8 @@ import numpy as np
 from ..config.run import DrawConfig
 from ..nn.network import Network
 from ..nn.parameters import Parameters
-from ..tbptt.streams import Resets, Streams
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Streams
 
 _FIRST_PIECE, _LARGEST_PIECE = 16, 512  # characters per piece: few at first, so that text appears soon
 _BLOCK = 64

@@ -12,7 +12,7 @@ from ..corpus.sources import STANDARD_INPUT, is_regular
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CorpusError, OtherTextError
 from ..storage.checkpoint import Checkpoint
-from ..tbptt.streams import opening_id
+from ..tbptt.resets import opening_id
 
 _PIECE = 1 << 18  # characters of a corpus that are looked at together
 

@@ -1,26 +1,34 @@
-"""The sequences that a separator divides streams into: how many, how long, and how many of them truncation cuts."""
+"""Sequences: the parts that resets divide streams into. Counts them and those that truncation cuts."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+from ..lazy import np
 
-from .streams import Ids, Resets, Streams
-from .truncation import Truncation
+if TYPE_CHECKING:
+    from .method import TruncationMethod
+    from .resets import Resets
+    from .streams import Ids, Streams
 
 _STEPS = 1 << 16  # read at a time
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """count: of sequences. longest: steps of the longest one. cut: those whose errors do not all reach the first step."""
+    """Counts over an epoch.
+
+    longest: steps of the longest sequence. cut: sequences with errors that do not reach their first step.
+    """
 
     count: int
     longest: int
     cut: int
 
 
-def measure(streams: Streams, resets: Resets, ids: Ids, truncation: Truncation) -> Sequences:
-    """Counts what lies between two resets of a stream, and between one and the stream's end, over a whole epoch."""
+def measure(streams: Streams, resets: Resets, ids: Ids, truncation: TruncationMethod) -> Sequences:
+    """Count the parts of an epoch between two resets of a stream, and between a reset and the stream's end."""
     begins = np.zeros(streams.own, np.int64)  # of the sequence that is not over yet
     count = longest = cut = 0
     for first in range(0, streams.steps, _STEPS):

@@ -22,8 +22,8 @@ from ..nn.parameters import Parameters
 from ..storage import checkpoint
 from ..storage.checkpoint import Checkpoint, require_finite
 from ..storage.run_directory import BEST, CONFIG, LAST
+from ..tbptt.method import TruncationMethod
 from ..tbptt.streams import Streams
-from ..tbptt.truncation import Truncation
 from .metrics_log import MetricsLog
 from .state import TrainerState
 
@@ -39,7 +39,7 @@ class Parts:
     network: Network
     optimizer: Optimizer
     schedule: Schedule
-    truncation: Truncation
+    truncation: TruncationMethod
     metrics_log: MetricsLog
     ranks: Ranks
 
@@ -130,9 +130,9 @@ class Checkpointer:
         parts.parameters.flat[...] = saved.parameters.flat
         try:
             now = TrainerState.from_json(p, parts.streams.steps)
-            if not 1 <= p["k2"] <= parts.config.truncation.deepest or not math.isfinite(p["schedule"][0]):
+            if not 1 <= p["k2"] <= parts.truncation.deepest or not math.isfinite(p["schedule"][0]):
                 raise ValueError(f"k2 {p['k2']}, schedule {p['schedule']}")
-            parts.truncation.k2 = p["k2"]
+            parts.truncation.load_state_dict({name: p[name] for name in parts.truncation.state_dict()})
             parts.schedule.factor, parts.schedule.stale = p["schedule"]
             parts.metrics_log.restore(p["journal"])
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError):

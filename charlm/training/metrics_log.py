@@ -13,7 +13,7 @@ from ..files import write_atomically
 from ..kernels.buffers import Plan, UpdateStats
 from ..nn.network import Network
 from ..storage.run_directory import METRICS
-from ..tbptt.truncation import Truncation
+from ..tbptt.method import TruncationMethod
 from .diagnostics import Diagnostics, layer_norms, saturation
 
 _LOG_CHARS = 1 << 16  # characters that one line sums up
@@ -99,7 +99,7 @@ class MetricsLog:
         chars: list[int],
         nats: list[float],
         network: Network,
-        truncation: Truncation,
+        truncation: TruncationMethod,
         place: dict[str, Any],
     ) -> list[Alarm]:
         """Takes a plan's updates into account, the characters and loss of each given; a line that is full is written.
@@ -128,7 +128,7 @@ class MetricsLog:
         stats: UpdateStats,
         u: int,
         network: Network,
-        truncation: Truncation,
+        truncation: TruncationMethod,
         place: dict[str, Any],
     ) -> list[Alarm]:
         nats, number = tally.nats / tally.chars, int(plan.number[u])

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..tbptt.truncation import Position
+from ..tbptt.plan import Position
 
 _COUNTS = ("updates", "epoch", "step", "epoch_base", "timed_chars", "rollbacks")
 

@@ -14,7 +14,7 @@ from ..config.run import DrawConfig, RunConfig, SavingConfig
 from ..corpus.corpus import Corpus
 from ..corpus.encoded_text import EncodedText
 from ..distributed.ranks import Ranks
-from ..errors import CheckpointError, CorpusError, DivergenceError
+from ..errors import CheckpointError, DivergenceError
 from ..events import Adaptation, Alarm, Event, Note, Progress, Validation
 from ..files import Lock
 from ..inference.sampling import Context, sample
@@ -25,8 +25,10 @@ from ..nn.parameters import Parameters
 from ..nn.shapes import parameter_bytes
 from ..storage.checkpoint import Checkpoint
 from ..system import free_memory, require_memory
-from ..tbptt.streams import Resets, Streams, opening, opening_id
-from ..tbptt.truncation import MEASURED, Position, make_plan, method
+from ..tbptt.method import make_method
+from ..tbptt.plan import Position, make_plan
+from ..tbptt.resets import Resets, opening, opening_id
+from ..tbptt.streams import Streams
 from .checkpointer import Checkpointer, Parts
 from .metrics_log import MetricsLog
 from .state import TrainerState
@@ -65,7 +67,7 @@ class Trainer:
         if parameters is None:
             self.parameters.initialise(config.seed)
         self.streams = Streams(len(corpus.train), config.streams).of_rank(self.ranks.rank, self.ranks.size)
-        self.truncation = cut = method(config.truncation, self.streams, config.seed)
+        self.truncation = cut = make_method(config.truncation, self.streams, config.seed)
         self.network = Network(
             self.parameters,
             self.streams.own,
@@ -175,8 +177,7 @@ class Trainer:
         lags = self.truncation.lags
         if lags == 0:
             return None
-        if len(self.corpus.train) <= 2 * lags:
-            raise CorpusError(f"--max-k2 {lags}: too far for a training text of {len(self.corpus.train):,} characters")
+        self.truncation.require_text(len(self.corpus.train))
         return GradientDecay(self.parameters, lags, threads=threads)
 
     # --- the run -----------------------------------------------------------------------------------------------------
@@ -354,14 +355,13 @@ class Trainer:
     def _adapt(self, profiler: GradientDecay, untimed: bool) -> Adaptation:
         """Measures how far errors reach and lets the truncation choose."""
         begun, before = time.perf_counter(), self.truncation.k2
-        random = np.random.default_rng([self.config.seed, self.updates])
+        random, losses = np.random.default_rng([self.config.seed, self.updates]), self.truncation.measured_losses
         profile, spent = self.ranks.from_first(
-            lambda: (profiler.measure(self.corpus.train, self.resets, MEASURED, random), time.perf_counter() - begun)
+            lambda: (profiler.measure(self.corpus.train, self.resets, losses, random), time.perf_counter() - begun)
         )
-        bias = self.truncation.choose(profile)
+        bias, within = self.truncation.choose(profile)
         if not untimed:
             self._now.seconds += spent
-        within = bias <= self.config.truncation.bias_tolerance
         found = Adaptation(self.updates, before, self.truncation.k2, bias, within, profile.rate)
         known = bias if math.isfinite(bias) else None
         self._metrics_log.append(
@@ -377,8 +377,8 @@ class Trainer:
         return self.chars_per_second * 60.0 * minutes if total is None else total * self._chars_per_update
 
     def _training_cost(self) -> float:
-        """The same in characters read forward: each is read once, and back, twice the work, over k2 / k1 as many steps."""
-        return self._training_chars() * (1 + 2 * self.config.truncation.k2 / self.config.truncation.k1)
+        """The same in characters read forward, as the truncation method counts them."""
+        return self._training_chars() * self.truncation.cost
 
     def _validations(self) -> tuple[int, int]:
         """How many validations the run has, and how many characters each reads: as decided, or as it would be now."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from ..distributed.ranks import Ranks
 from ..inference.evaluation import WARM_UP, Evaluation, Evaluator
 from ..nn.parameters import Parameters
-from ..tbptt.streams import Ids, Resets
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Ids
 
 _SHARE = 0.05  # of the training's cost that all validations together may have
 _LEAST_BUDGET = 1 << 15  # characters that they may read however short the run is: a moment's work

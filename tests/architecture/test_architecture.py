@@ -80,6 +80,16 @@ def test_importing_all_commands_loads_nothing_heavy() -> None:
     assert done.stdout == "light\n"
 
 
+def test_settings_and_truncation_methods_load_nothing_heavy() -> None:
+    """Help and usage errors read them."""
+    names = [
+        f"charlm.{package}.{path.stem}" for package in ("config", "tbptt") for path in (PACKAGE / package).glob("[!_]*.py")
+    ]
+    program = f"import sys, {', '.join(names)}; print({{'numpy', 'numba'}} & {{*sys.modules}} or 'light')"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "light\n"
+
+
 def test_flags_let_nan_be_seen_and_keep_the_order_of_sums() -> None:
     assert not jit.FASTMATH & {"nnan", "ninf", "reassoc", "fast"}
 

@@ -12,7 +12,7 @@ from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.inference.evaluation import Evaluator
 from charlm.inference.sampling import Context, sample
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.streams import Resets
+from charlm.tbptt.resets import Resets
 
 
 def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:

@@ -395,7 +395,7 @@ BAD = [
     (("train", "corpus.txt", "--activation", "relu"), 2, "activation relu belongs to the rnn cell"),
     (("train", "corpus.txt", "--cell", "rnn", "--forget-bias", "2"), 2, "forget-bias belongs to lstm and gru"),
     (("train", "corpus.txt", "--forget-bias", "inf"), 2, "forget-bias inf"),
-    (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to sgd"),
+    (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to rmsprop and sgd"),
     (("train", "corpus.txt", "--reset-after", ""), 2, "--reset-after is empty"),
     (("train", "corpus.txt", "--save-every", "soon"), 2, "save-every"),
     (("train", "corpus.txt", "--resume"), 1, "holds no last.npz to resume"),

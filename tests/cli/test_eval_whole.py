@@ -15,7 +15,7 @@ from charlm.config.run import ResetConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.inference.evaluation import Evaluator
 from charlm.storage.checkpoint import load
-from charlm.tbptt.streams import Resets
+from charlm.tbptt.resets import Resets
 
 from .conftest import TEXT, Result
 

@@ -13,8 +13,10 @@ from charlm.nn.network import Network
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import Arrays, Sequence, block_loss, gradient
-from charlm.tbptt.streams import Resets, Streams
-from charlm.tbptt.truncation import Position, Truncation, make_plan, method
+from charlm.tbptt.method import TruncationMethod, make_method
+from charlm.tbptt.plan import Position, make_plan
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 LINE_END = 1  # the id that stands for a newline in these problems
 
@@ -43,9 +45,9 @@ class Problem:
         separator = np.array([LINE_END]) if self.reset.policy in ("line", "after") else None
         return Resets(self.reset, self.truncation.k1, separator)
 
-    def cut(self) -> Truncation:
+    def cut(self) -> TruncationMethod:
         """The truncation for these streams."""
-        return method(self.truncation, Streams(self.length, self.streams), self.seed)
+        return make_method(self.truncation, Streams(self.length, self.streams), self.seed)
 
     def network(self, parameters: Parameters) -> Network:
         """A network for it, divided as asked."""

@@ -10,7 +10,7 @@ from charlm.inference.beam_search import search
 from charlm.inference.evaluation import Evaluator
 from charlm.inference.sampling import Context
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.streams import Resets
+from charlm.tbptt.resets import Resets
 
 from .problem import Problem
 

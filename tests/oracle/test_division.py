@@ -10,8 +10,8 @@ from charlm.inference.evaluation import Evaluator
 from charlm.nn import partition as layout
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.partition import StepCost
+from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.streams import Streams
-from charlm.tbptt.truncation import Position, make_plan
 
 from .problem import Problem, all_gradients, run_epoch
 

@@ -10,7 +10,8 @@ from charlm.inference.dynamic_evaluation import DynamicEvaluator
 from charlm.inference.evaluation import Evaluator
 from charlm.inference.sampling import Context
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 from ..divergence import inject_divergence
 from .naive import NaiveRnn, as_pytorch

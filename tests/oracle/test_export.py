@@ -16,7 +16,7 @@ from charlm.inference.evaluation import Evaluator
 from charlm.nn.parameters import Parameters
 from charlm.storage.checkpoint import Checkpoint
 from charlm.storage.exchange import load_safetensors, read_vocabulary, save_onnx, save_safetensors
-from charlm.tbptt.streams import Resets
+from charlm.tbptt.resets import Resets
 
 MODELS = [
     ModelConfig("rnn", "tanh", hidden=9, layers=2, dropout=0.0),

@@ -10,7 +10,8 @@ from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.nn import reference
 from charlm.nn.reference import Sequence, losses
 from charlm.tbptt.decay import DecayProfile
-from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 from .problem import Problem, exact
 from .test_gradients import CELLS, TOLERANCE

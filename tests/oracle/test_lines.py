@@ -14,7 +14,8 @@ from charlm.inference.line_scoring import ESCAPE, Escape, LineScorer
 from charlm.inference.model import Model
 from charlm.nn.parameters import Parameters
 from charlm.storage.checkpoint import Checkpoint
-from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 NEWLINE = 0
 

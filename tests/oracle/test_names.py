@@ -9,9 +9,9 @@ from charlm.errors import ConfigurationError
 from charlm.kernels.cells import CELLS
 from charlm.nn.optimizer import Optimizer, Schedule
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.contract import contract
-from charlm.tbptt.streams import Resets, Streams
-from charlm.tbptt.truncation import method
+from charlm.tbptt.method import make_method
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 
 def renamed(config: Any, field: str) -> Any:
@@ -23,9 +23,7 @@ def renamed(config: Any, field: str) -> Any:
 def test_a_truncation() -> None:
     config = renamed(TruncationConfig(), "kind")
     with pytest.raises(ConfigurationError, match="--truncation mystery: choose from newest, window, artbp, adaptive"):
-        method(config, Streams(100, 2), 0)
-    with pytest.raises(ConfigurationError, match="--truncation mystery"):
-        contract(config, "epoch", 0)
+        make_method(config, Streams(100, 2), 0)
 
 
 def test_an_optimizer() -> None:

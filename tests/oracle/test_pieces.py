@@ -53,7 +53,7 @@ def test_against_reference(cell: str, activation: str) -> None:
 def test_random_cuts_too() -> None:
     """A segment that the window would have to grow for is made in pieces instead where memory is bounded."""
     model = ModelConfig("lstm", hidden=20, layers=2, dropout=0.0)
-    cut = TruncationConfig(kind="artbp", mean_length=6.0, tail=4.0, memory=1)
+    cut = TruncationConfig(kind="artbp", settings={"mean_length": 6.0, "tail": 4.0}, memory=1)
     whole = Problem(model, cut, streams=2, length=2 * 150)
     expected, _ = run_epoch(whole)
     found, _ = run_epoch(in_pieces(whole, 0.45))

@@ -9,14 +9,17 @@ import pytest
 from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.errors import ConfigurationError
 from charlm.nn.reference import Arrays, gradient, losses
+from charlm.tbptt.artbp import Artbp, cut_probabilities
+from charlm.tbptt.method import make_method
+from charlm.tbptt.plan import Position
 from charlm.tbptt.streams import Streams
-from charlm.tbptt.truncation import Position, RandomCuts, cut_probabilities, method
 
 from .problem import Problem, exact, reference_sequence, relative_error, run_epoch
 from .test_gradients import CELLS, TOLERANCE
 
 LENGTH, TAIL = 2.5, 4.0
-CUT = TruncationConfig(kind="artbp", mean_length=LENGTH, tail=TAIL)
+SEGMENTS = {"mean_length": LENGTH, "tail": TAIL}
+CUT = TruncationConfig(kind="artbp", settings=SEGMENTS)
 
 
 def problem_of(cell: str, activation: str, steps: int, streams: int = 2, hidden: int = 3) -> Problem:
@@ -57,7 +60,7 @@ def reference(problem: Problem, factors: list[float] | None) -> Arrays:
 
 def made(problem: Problem, lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> Arrays:
     """The sum over an epoch of the kernels' gradients where the cuts are these."""
-    monkeypatch.setattr(RandomCuts, "lengths", lambda self, first, n: np.array(lengths[first : first + n]))
+    monkeypatch.setattr(Artbp, "lengths", lambda self, first, n: np.array(lengths[first : first + n]))
     updates, _ = run_epoch(problem)
     assert [u.last - u.first for u in updates] == lengths
     return {name: np.sum([u.gradient[name].astype(np.float64) for u in updates], axis=0) for name in updates[0].gradient}
@@ -90,16 +93,16 @@ def test_each_pattern_against_reference(cell: str, activation: str, threads: int
         assert relative_error(found, reference(problem, links(lengths))) < TOLERANCE, lengths
 
 
-def cuts_of(steps: int, seed: int = 0, config: TruncationConfig = CUT) -> RandomCuts:
+def cuts_of(steps: int, seed: int = 0, config: TruncationConfig = CUT) -> Artbp:
     """Cuts of one stream."""
-    found = method(config, Streams(steps + 1, 1), seed)
-    assert isinstance(found, RandomCuts)
+    found = make_method(config, Streams(steps + 1, 1), seed)
+    assert isinstance(found, Artbp)
     return found
 
 
 @pytest.mark.parametrize(("mean_length", "tail"), [(1.0, 3.0), (2.5, 4.0), (50.0, 6.0), (50.0, 1e6)])
 def test_lengths_have_the_distribution(mean_length: float, tail: float) -> None:
-    cut = cuts_of(1 << 22, 3, TruncationConfig(kind="artbp", mean_length=mean_length, tail=tail))
+    cut = cuts_of(1 << 22, 3, TruncationConfig(kind="artbp", settings={"mean_length": mean_length, "tail": tail}))
     assert cut.survival.sum() == pytest.approx(mean_length, rel=0.01), "the mean of a length is the sum of P(length > n)"
     n = 200_000
     drawn = cut.lengths(0, n)
@@ -124,7 +127,7 @@ def test_cuts_do_not_depend_on_how_many_are_drawn_at_once() -> None:
 
 
 def test_an_epoch_is_covered_and_a_cap_holds() -> None:
-    cut = cuts_of(300, config=replace(CUT, max_length=4))
+    cut = cuts_of(300, config=replace(CUT, settings={**SEGMENTS, "max_length": 4}))
     at, seen = Position(), 0
     while seen < 300:
         part = cut.cuts(at, 5)
@@ -145,4 +148,4 @@ def test_an_epoch_is_covered_and_a_cap_holds() -> None:
 )
 def test_impossible_settings(changes: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        replace(CUT, **changes)
+        replace(CUT, settings={**SEGMENTS, **changes})

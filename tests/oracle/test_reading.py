@@ -15,7 +15,8 @@ from charlm.inference.evaluation import Evaluator
 from charlm.inference.sampling import Context, sample
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import Sequence, losses
-from charlm.tbptt.streams import Resets, Streams
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 from .problem import LINE_END, Problem, exact
 

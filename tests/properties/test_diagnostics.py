@@ -6,8 +6,8 @@ import pytest
 from charlm.config.run import ModelConfig, OptimizerConfig, TruncationConfig
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
+from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.streams import Streams
-from charlm.tbptt.truncation import Position, make_plan
 from charlm.training.diagnostics import Diagnostics, layer_norms, saturation
 from tests.oracle.problem import Problem
 

@@ -14,15 +14,17 @@ from charlm.kernels.buffers import Plan
 from charlm.nn.network import Network
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.streams import Resets, Streams
-from charlm.tbptt.truncation import Position, make_plan, method
+from charlm.tbptt.method import make_method
+from charlm.tbptt.plan import Position, make_plan
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 from tests.oracle.problem import Problem, run_epoch
 
 
 def epoch(n: int, streams: int, k1: int) -> Plan:
     """The whole epoch of a text of n different characters as one plan."""
     split = Streams(n, streams)
-    resets, cut = Resets(ResetConfig(), k1), method(TruncationConfig(k1, k1), split, 0)
+    resets, cut = Resets(ResetConfig(), k1), make_method(TruncationConfig(k1, k1), split, 0)
     return make_plan(cut, split, resets, np.arange(n), Position(), split.steps, np.zeros(split.steps))[0]
 
 

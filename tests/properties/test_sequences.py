@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from charlm.config.run import ResetConfig, TruncationConfig
 from charlm.tbptt import sequences
-from charlm.tbptt.streams import Resets, Streams
-from charlm.tbptt.truncation import Position, make_plan, method
+from charlm.tbptt.method import make_method
+from charlm.tbptt.plan import Position, make_plan
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 
 @given(
@@ -22,7 +24,7 @@ from charlm.tbptt.truncation import Position, make_plan, method
 def test_against_the_plan(text: list[int], s: int, k1: int, k2: int, alone: bool, piece: int) -> None:
     ids, streams, resets = np.array(text), Streams(len(text), s), Resets(ResetConfig("line"), k1, np.array([1]))
     config = TruncationConfig(k1, min(k1, k2) if alone else k2, memory=int(alone))
-    cut = method(config, streams, 0)
+    cut = make_method(config, streams, 0)
     plan, _ = make_plan(cut, streams, resets, ids, Position(), streams.steps, np.zeros(streams.steps))
     whole = resets.read(streams, ids, 0, streams.steps)
     lengths, severed = [], 0
@@ -40,5 +42,5 @@ def test_against_the_plan(text: list[int], s: int, k1: int, k2: int, alone: bool
 
 def test_random_cuts_take_nothing_away_on_average() -> None:
     ids, streams = np.zeros(100, int), Streams(100, 1)
-    cut = method(TruncationConfig(kind="artbp", mean_length=5, tail=4.0), streams, 0)
+    cut = make_method(TruncationConfig(kind="artbp", settings={"mean_length": 5, "tail": 4.0}), streams, 0)
     assert sequences.measure(streams, Resets(ResetConfig("never"), 5), ids, cut) == sequences.Sequences(1, 99, 0)

@@ -14,8 +14,10 @@ from charlm.corpus import cached_text, encoding
 from charlm.corpus.corpus import read_corpus
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CorpusError
-from charlm.tbptt.streams import Resets, Streams
-from charlm.tbptt.truncation import Position, make_plan, method
+from charlm.tbptt.method import make_method
+from charlm.tbptt.plan import Position, make_plan
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 
@@ -59,7 +61,7 @@ def test_every_character_but_the_first_is_a_target_once_an_epoch(n: int, s: int,
         return
     streams, ids = Streams(n, s), np.arange(n)
     resets = Resets(ResetConfig(), k1)
-    cut, at = method(TruncationConfig(k1, k2, kind), streams, 0), Position()
+    cut, at = make_method(TruncationConfig(k1, k2, kind), streams, 0), Position()
     seen: Counter[int] = Counter()
     pairs = set()
     while at.epoch == 0:

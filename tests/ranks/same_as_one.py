@@ -29,8 +29,8 @@ WAYS = {
     "newest, k2 longer": TruncationConfig(8, 21),
     "newest, k2 shorter": TruncationConfig(8, 3),
     "window": TruncationConfig(8, 20, "window"),
-    "artbp": TruncationConfig(8, 8, "artbp", mean_length=8.0, tail=6.0),
-    "adaptive": TruncationConfig(8, 8, "adaptive", bias_tolerance=0.05, max_k2=32),
+    "artbp": TruncationConfig(8, 8, "artbp", settings={"mean_length": 8.0, "tail": 6.0}),
+    "adaptive": TruncationConfig(8, 8, "adaptive", settings={"bias_tolerance": 0.05, "max_k2": 32}),
     "in pieces": TruncationConfig(160, 160, memory=1),
 }
 MODELS = {

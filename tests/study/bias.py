@@ -8,8 +8,10 @@ from charlm.config.run import OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.nn.network import Network
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
-from charlm.tbptt.streams import Resets, Streams
-from charlm.tbptt.truncation import Position, make_plan, method
+from charlm.tbptt.method import make_method
+from charlm.tbptt.plan import Position, make_plan
+from charlm.tbptt.resets import Resets
+from charlm.tbptt.streams import Streams
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Error:
 def epoch_gradient(parameters: Parameters, cut: TruncationConfig, streams: int, ids: np.ndarray, seed: int) -> np.ndarray:
     """The mean gradient of a loss over an epoch, parameters held, (n,) float64: sums over updates, times their weights."""
     split = Streams(len(ids), streams)
-    truncation, resets, at = method(cut, split, seed), Resets(ResetConfig(), cut.k1), Position()
+    truncation, resets, at = make_method(cut, split, seed), Resets(ResetConfig(), cut.k1), Position()
     net = Network(parameters, streams, truncation.block, truncation.window, dropout_seed=None)
     rule = Optimizer(OptimizerConfig("sgd", learning_rate=0.0, clip=0.0), parameters, net.gradients).rule
     total = np.zeros(parameters.flat.size)
@@ -49,7 +51,7 @@ def compare(
     cut = epoch_gradient(parameters, TruncationConfig(mean_length, mean_length), streams, ids, 0)
     length, direction = float(np.linalg.norm(cut - full)), (cut - full) / np.linalg.norm(cut - full)
     random = np.random.default_rng(0).standard_normal((directions, len(full))) * (full != 0)
-    kind = TruncationConfig(mean_length, mean_length, "artbp", mean_length=mean_length, tail=tail)
+    kind = TruncationConfig(mean_length, mean_length, "artbp", settings={"mean_length": mean_length, "tail": tail})
     errors = np.array([epoch_gradient(parameters, kind, streams, ids, seed) - full for seed in range(draws)])
     along, apart = errors @ direction / length, errors @ random.T
     z = np.sqrt(draws) * apart.mean(0) / apart.std(0, ddof=1)
