@@ -12,9 +12,9 @@ from ..kernels.peak import OPERATIONS, multiply_add
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
+from ..registry import CELLS
 
 VOCABULARY = 65  # tinyshakespeare's
-_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 _CALL_CHARACTERS = 20_000  # of one call, at most: as in training, where calls take a fraction of a second
 _READ_STEPS = 64
 
@@ -50,7 +50,7 @@ class Row:
 
         Training takes the products forward once, and twice back over k2 steps for every k1; the output layer thrice.
         """
-        cells = 2.0 * _GATES[self.cell] * self.hidden**2 * (2 * self.layers - 1)
+        cells = 2.0 * len(CELLS[self.cell].gates) * self.hidden**2 * (2 * self.layers - 1)
         output = 2.0 * self.hidden * self.vocabulary
         if self.mode != "train":
             return cells + output

@@ -21,7 +21,6 @@ from .declare import Declared
 from .truncation import TruncationConfig
 from .versions import VERSION, current
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}  # of a cell, each with its rows in the weights
 RESETS = ("never", "epoch", "block", "line", "every", "after")
 SCHEDULES = ("constant", "cosine", "plateau")
 

@@ -19,7 +19,8 @@ from ..errors import DivergenceError
 from ..kernels.buffers import OptimizerParams
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer
-from ..nn.parameters import Parameters, aligned_zeros
+from ..nn.optimizers.dynamic import DYNAMIC
+from ..nn.parameters import Parameters
 from ..tbptt.newest import Newest
 from ..tbptt.plan import Position, make_plan
 from ..tbptt.resets import Resets
@@ -79,12 +80,12 @@ class DynamicEvaluator:
     def _optimizer_params(self, trained: Parameters, squares: np.ndarray) -> OptimizerParams:
         """Return the update rule of equation 4; its slots are step scales, decays and trained parameters."""
         size = np.sqrt(squares)
-        slots = aligned_zeros((3, *size.shape))
-        slots[0] = 1 / (size + _EPSILON * size.max())
-        slots[1] = np.minimum(1.0, self._config.decay * size / size[size > 0].mean())
-        slots[2] = trained.flat
-        plain = OptimizerConfig("sgd", clip=0.0)
-        return Optimizer(plain, self._parameters, self._net.gradients, slots).rule
+        optimizer = Optimizer(OptimizerConfig("sgd", clip=0.0), self._parameters, self._net.gradients, DYNAMIC)
+        gain, pull, anchor = optimizer.slots
+        gain[...] = 1 / (size + _EPSILON * size.max())
+        pull[...] = np.minimum(1.0, self._config.decay * size / size[size > 0].mean())
+        anchor[...] = trained.flat
+        return optimizer.rule
 
 
 def _sampled_text(context: Context) -> np.ndarray:

@@ -30,6 +30,14 @@ class Sizes(NamedTuple):
     loss_capacity: int  # steps that the logits' ring holds
 
 
+class CellSteps(NamedTuple):
+    """What kernels need of a cell. The steps are addresses of compiled functions, see steps.py."""
+
+    separate: int  # 1 if the cell sees the state's part of the gates on its own, with an error of its own; else 0
+    forward: int
+    backward: int
+
+
 class Weights(NamedTuple):
     """Parameters, or their gradients, as views of one float32 buffer (R, P): matrices first, then vectors."""
 
@@ -134,9 +142,9 @@ class Plan(NamedTuple):
 
 
 class OptimizerParams(NamedTuple):
-    """The optimizer: which rule, its constants, its memory."""
+    """The optimizer: its update, its constants, its memory."""
 
-    kind: int  # see update.py
+    update: int  # address of the compiled function, see steps.py
     momentum: float
     nesterov: int
     beta1: float
@@ -149,6 +157,20 @@ class OptimizerParams(NamedTuple):
     gradients: np.ndarray  # (R, P)
     slots: np.ndarray  # (n, R, P) the rule's running averages
     partial: np.ndarray  # (R,) float64, sum of squares of each row of the gradient
+
+
+class Hyperparameters(NamedTuple):
+    """Numbers that an optimizer's update is handed beside the rows it works on."""
+
+    rate: float  # learning rate
+    number: int  # the update's number, from 1
+    scale: float  # factor on the gradient that clips its norm
+    decay: float  # weight decay; 0 for what is no matrix
+    momentum: float
+    nesterov: int
+    beta1: float
+    beta2: float
+    epsilon: float
 
 
 class UpdateStats(NamedTuple):

@@ -17,7 +17,9 @@ import numba
 import numba.core.config as config
 import numpy
 from llvmlite import binding
+from numba import types
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
+from numba.core.ccallback import CFunc
 from numba.extending import register_jitable
 
 from .compilers import InnerCompiler, KernelCompiler
@@ -129,6 +131,12 @@ class _KernelCache(FunctionCache):
             self._tell(on_compile)
         return found
 
+    def _index_key(self, sig: Any, codegen: Any) -> Any:
+        # Numba's key holds a pickle of what a nested function closes over, which differs from process to process where
+        # that is a compiled function.
+        code = hashlib.sha256(self._py_func.__code__.co_code).hexdigest()
+        return sig, codegen.magic_tuple(), code, _closed_over(self._py_func)
+
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(Exception):  # an uncached kernel is slower to start, not wrong
             super().save_overload(sig, data)
@@ -147,6 +155,18 @@ def _writable_by_others(path: Path) -> bool:
     return status.st_uid != os.getuid() or bool(status.st_mode & 0o022) if hasattr(os, "getuid") else False
 
 
+def _closed_over(function: Any) -> tuple[str, ...]:
+    """Describe the values that a nested function closes over: functions by their names, the rest by what they are."""
+    return tuple(_described(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ())
+
+
+def _described(value: Any) -> str:
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if name is None:
+        return repr(value)
+    return f"{getattr(value, '__module__', '')}.{name}{_closed_over(getattr(value, 'py_func', value))}"
+
+
 def inner(function: Callable) -> Any:
     """Compiles a function that other kernels call; nothing happens when Numba's JIT is disabled."""
     return numba.njit(**_INNER_OPTIONS)(function)
@@ -163,3 +183,24 @@ def kernel(function: Callable) -> Any:
     if JIT:
         dispatcher._cache = _KernelCache(function)
     return dispatcher
+
+
+_steps: list[Any] = []  # their machine code lives as long as they do
+
+
+def step_address(function: Callable, *arguments: Any) -> Any:
+    """Compile a function for these types of arguments, keep the code on disk, and return its address.
+
+    Without the compiler return the function itself.
+    """
+    if not JIT:
+        return function
+    # The name is its symbol's too. Two functions from one factory must not share it: see numba_internals about #10486.
+    closed = hashlib.sha256(repr(_closed_over(function)).encode()).hexdigest()[:12]
+    own = type(function)(function.__code__, function.__globals__, function.__name__, None, function.__closure__)
+    own.__qualname__, own.__module__ = f"{function.__qualname__}_{closed}", function.__module__
+    compiled: Any = CFunc(own, (arguments, types.void), {}, _OPTIONS, pipeline_class=KernelCompiler)
+    compiled._cache = _KernelCache(own)
+    compiled.compile()
+    _steps.append(compiled)
+    return compiled.address

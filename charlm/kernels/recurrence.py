@@ -4,16 +4,14 @@ A thread computes its Part. Threads that share streams meet once a step, when th
 that leaves it) is complete.
 """
 
-from typing import Any
-
 import numpy as np
 
-from .buffers import Packed, Sizes, State, Weights, Window, Workspace
-from .cells.interface import backward_step, forward_step
+from .buffers import CellSteps, Packed, Sizes, State, Weights, Window, Workspace
 from .jit import inner
 from .matmul import product
 from .parallel import Part, meet
 from .simd import LANES, load, splat, store, total
+from .steps import call, span
 
 _ROWS = 60  # rows of z that are begun and then multiplied into while they are still in the second-level cache
 
@@ -70,7 +68,7 @@ def sliced_row(part: Part, capacity: int, slot: int) -> int:
 
 @inner
 def input_part(
-    cell: Any,
+    cell: CellSteps,
     sizes: Sizes,
     part: Part,
     weights: Weights,
@@ -123,7 +121,7 @@ def _add_biases(cell, sizes, part, weights, window, layer, row, n):
 
 @inner
 def forward_layer(
-    cell: Any,
+    cell: CellSteps,
     sizes: Sizes,
     part: Part,
     weights: Weights,
@@ -171,13 +169,49 @@ def forward_layer(
                 clear_row(z, row + s)
                 clear_row(extra, row + s)
             else:
-                forward_step(cell, z, extra, h_in, h, row + s, work.recurrent, part.base + s, state.c, at + s)
+                _step_forward(cell, units, z, extra, h_in, h, row + s, work.recurrent, part.base + s, state.c, at + s)
                 fill_row(state.h, at + s, h, row + s)
 
 
 @inner
+def _step_forward(cell, units, z, extra, h_in, h, row, recurrent, recurrent_row, c, stream):
+    """One step of one stream: see steps.compile_cell."""
+    call(
+        cell.forward,
+        (
+            units,
+            span(z, row, row + 1),
+            span(extra, row, row + 1),
+            span(h_in, row, row + 1),
+            span(h, row, row + 1),
+            span(recurrent, recurrent_row, recurrent_row + 1),
+            span(c, stream, stream + 1),
+        ),
+    )
+
+
+@inner
+def _step_backward(cell, units, z, extra, h_in, h, row, dh, dc, stream, dz, dz_h):
+    """The same step backwards: see steps.compile_cell."""
+    call(
+        cell.backward,
+        (
+            units,
+            span(z, row, row + 1),
+            span(extra, row, row + 1),
+            span(h_in, row, row + 1),
+            span(h, row, row + 1),
+            span(dh, stream, stream + 1),
+            span(dc, stream, stream + 1),
+            span(dz, row, row + 1),
+            span(dz_h, row, row + 1),
+        ),
+    )
+
+
+@inner
 def backward_layer(
-    cell: Any,
+    cell: CellSteps,
     sizes: Sizes,
     part: Part,
     packed: Packed,
@@ -210,7 +244,7 @@ def backward_layer(
             if lags.shape[0] > 0:
                 lags[layer, 0, part.slice, part.lo + s, end - 1 - t] = _squares(dh, at + s)
                 lags[layer, 1, part.slice, part.lo + s, end - 1 - t] = _squares(dc, at + s)
-            backward_step(cell, z, extra, h_in, h, row + s, dh, dc, at + s, work.dz, work.dz_h)
+            _step_backward(cell, units, z, extra, h_in, h, row + s, dh, dc, at + s, work.dz, work.dz_h)
         if t == end - reach and not leaves:
             return
         meet(part)

@@ -36,6 +36,7 @@ class VectorType(types.Type):
 
 
 lanes = VectorType()
+ROW = types.CPointer(types.float32)  # a row that a step is handed: see steps.py
 
 
 @register_model(VectorType)
@@ -69,14 +70,16 @@ def call(builder: Any, name: str, *arguments: Any) -> Any:
 # --- memory ----------------------------------------------------------------------------------------------------------
 
 
-def load(array: np.ndarray, row: int, column: int) -> Any:
-    """LANES numbers of a C-contiguous 2-D float32 array, from array[row, column] on."""
-    return array[row, column : column + LANES].copy()
+def load(array: Any, *place: int) -> Any:
+    """Return LANES numbers from a place on: array[row, column] of a C-contiguous 2-D float32 array, or row[column]."""
+    *row, column = place
+    return array[(*row, slice(column, column + LANES))].copy()
 
 
-def store(array: np.ndarray, row: int, column: int, value: Any) -> None:
-    """Writes LANES numbers to array[row, column] and after it."""
-    array[row, column : column + LANES] = value
+def store(array: Any, *place_and_value: Any) -> None:
+    """Write LANES numbers from a place on: store(array, row, column, value), or store(row, column, value)."""
+    *row, column, value = place_and_value
+    array[(*row, slice(column, column + LANES))] = value
 
 
 def splat(value: float) -> Any:
@@ -105,6 +108,32 @@ def _lower_store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     indices = _indices(context, builder, sig.args[1:3], args[1:3])
     builder.store(args[3], pointer(context, builder, sig.args[0], args[0], indices), align=4)
     return context.get_dummy_value()
+
+
+@type_callable(load)
+def _type_load_from_row(context: Any) -> Callable:
+    return lambda row, column: lanes
+
+
+@lower_builtin(load, types.CPointer, types.Integer)
+def _lower_load_from_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.load(_pointer_in_row(context, builder, sig, args), align=4)
+
+
+@type_callable(store)
+def _type_store_to_row(context: Any) -> Callable:
+    return lambda row, column, value: types.void
+
+
+@lower_builtin(store, types.CPointer, types.Integer, VectorType)
+def _lower_store_to_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    builder.store(args[2], _pointer_in_row(context, builder, sig, args), align=4)
+    return context.get_dummy_value()
+
+
+def _pointer_in_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    column = context.cast(builder, args[1], sig.args[1], types.intp)
+    return builder.bitcast(builder.gep(args[0], [column]), _VECTOR.as_pointer())
 
 
 def _indices(context: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:

@@ -10,10 +10,11 @@ from ..config.run import DrawConfig, ModelConfig
 from ..distributed.ranks import Exchange
 from ..errors import CharlmError, ResourceError
 from ..kernels.buffers import OptimizerParams, Packed, Plan, Sizes, State, Sublayer, UpdateStats, Window, Workspace
-from ..kernels.cells import CELLS
 from ..kernels.draw import draw
 from ..kernels.score import score
 from ..kernels.train import train
+from ..registry import CELLS
+from .cells.spec import compiled
 from .parameters import Parameters, aligned_zeros, padded
 from .partition import Layout, run_together
 
@@ -48,7 +49,8 @@ class Network:
         self.parameters = parameters
         self.streams = streams
         self.trains = window > 0
-        self.cell = CELLS[config.cell, config.activation]
+        self._cell = CELLS[config.cell]
+        self._steps = compiled(self._cell, config.activation)
         # A multiple of block: then no block wraps around, only the window does.
         capacity = -(-max(block, window) // block) * block
         self._memory, self._pieces = memory, 1
@@ -61,7 +63,7 @@ class Network:
             vocabulary=parameters.vocabulary,
             padded_vocabulary=padded(parameters.vocabulary),
             layers=config.layers,
-            gates=self.cell.gates,
+            gates=len(self._cell.gates),
             capacity=capacity,
             loss_capacity=capacity if inject_window else block,
         )
@@ -117,7 +119,7 @@ class Network:
             reset=np.zeros(x * rows, np.uint8),
             gradient_scale=np.ones(z.capacity, np.float32),
             z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
-            extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
+            extra=aligned_zeros((z.layers, x * rows, self._cell.extras * z.units)),
             h_in=aligned_zeros(h.shape),
             h=h,
             passed=h if self._plain else aligned_zeros(h.shape),
@@ -147,7 +149,7 @@ class Network:
         return Workspace(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
             dz=dz,
-            dz_h=aligned_zeros(dz.shape) if self.cell.separate else dz,
+            dz_h=aligned_zeros(dz.shape) if self._cell.separate else dz,
             error=error,
             kept=aligned_zeros(error.shape) if self.sublayer.residual else error,
             dy=error if self._plain else aligned_zeros(error.shape),
@@ -191,7 +193,7 @@ class Network:
         )
         self._run(
             train,
-            self.cell,
+            self._steps,
             self.sizes,
             self.sublayer,
             plan,
@@ -215,7 +217,7 @@ class Network:
         nats, correct = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
         self._run(
             score,
-            self.cell,
+            self._steps,
             self.sizes,
             self.sublayer,
             _reading_plan(characters, resets, self.sizes.capacity),
@@ -251,7 +253,7 @@ class Network:
         raw = aligned_zeros((self.streams, self.sizes.padded_vocabulary))
         self._run(
             draw,
-            self.cell,
+            self._steps,
             self.sizes,
             self.sublayer,
             self.parameters.weights,
@@ -295,17 +297,18 @@ class Network:
             self.carry(name, values[:, chosen], window=False)
 
     def gate_values(self) -> np.ndarray:
-        """The sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1]; for a tanh cell (1 + h) / 2.
+        """Return the sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1].
 
-        No gates for a relu cell.
+        For a cell without such gates, (1 + h) / 2 if its activation is tanh, and no gates otherwise.
         """
         z, step = self.sizes, self._layout.rows(self.sizes.capacity)[0]
-        array, groups = (self.window.z, z.gates) if self.cell.gates > 1 else (self.window.h, 1)
+        chosen = self._cell.sigmoid_gates
+        array, groups = (self.window.z, z.gates) if chosen else (self.window.h, 1)
         rows = [piece * z.capacity * z.streams + step for piece in range(self._layout.slices)]
         values = np.concatenate([array[:, row].reshape(z.layers, -1, groups, z.units) for row in rows], axis=3)
         values = values[..., : z.hidden]
-        if self.cell.gates > 1:
-            return values[:, :, [gate for gate in range(groups) if gate != 2]]  # g of the lstm, n of the gru: tanh
+        if chosen:
+            return values[:, :, chosen]
         return (1 + values) / 2 if self.parameters.config.activation == "tanh" else values[:, :, :0]
 
     def clear_state(self) -> None:
@@ -331,7 +334,7 @@ class Network:
         z, w = self.sizes, self.window
         found = [(f"state_{name}", array, z.layers, 1) for name, array in self.state._asdict().items()]
         if window:
-            groups = {"z": z.gates, "extra": self.cell.extras, "h_in": 1, "h": 1, "passed": 1}
+            groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
             if self.sublayer.layer_norm:

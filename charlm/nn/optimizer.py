@@ -1,42 +1,39 @@
-"""The rules' constants, the learning rate's schedule, and the optimizer's memory. The loops are in kernels/update.py."""
+"""An optimizer with its memory, and the learning rate's schedule. The update rules are in nn/optimizers/."""
 
 import math
 
 import numpy as np
 
 from ..config.run import SCHEDULES, OptimizerConfig, ScheduleConfig, choice
-from ..kernels import update
 from ..kernels.buffers import OptimizerParams
+from ..registry import OPTIMIZERS
+from .optimizers.spec import OptimizerSpec, compiled
 from .parameters import Parameters, aligned_zeros
 
-_KINDS = {
-    "sgd": update.SGD,
-    "adagrad": update.ADAGRAD,
-    "rmsprop": update.RMSPROP,
-    "adam": update.ADAM,
-    "adamw": update.ADAMW,
-}
-_EPSILON = {"adagrad": 1e-10}  # PyTorch's default; 1e-8 for the others
 _FINAL_SHARE = 0.02  # of the learning rate, where a cosine schedule ends
 _PLATEAU_FACTOR = 0.5
 _PLATEAU_PATIENCE = 1  # validations without improvement before the rate is halved
 
 
 class Optimizer:
-    """One rule with its memory for one set of parameters; `rule` is what the training kernel is handed."""
+    """One update rule with its memory, for one set of parameters; `rule` is what the training kernel is handed.
+
+    slots: (n, *flat.shape), zeros at first.
+    """
 
     def __init__(
-        self, config: OptimizerConfig, parameters: Parameters, gradients: Parameters, slots: np.ndarray | None = None
+        self, config: OptimizerConfig, parameters: Parameters, gradients: Parameters, spec: OptimizerSpec | None = None
     ) -> None:
-        """slots: the rule's memory (n, *flat.shape); dynamic evaluation's, whose rule it is then. Else zeros."""
-        self.slots = aligned_zeros((_slot_count(config), *parameters.flat.shape)) if slots is None else slots
+        """spec: the rule, if not the one that config names. Raises ConfigurationError."""
+        spec = OPTIMIZERS[config.rule] if spec is None else spec
+        self.slots = aligned_zeros((spec.slots(config.momentum), *parameters.flat.shape))
         self.rule = OptimizerParams(
-            kind=_KINDS[config.rule] if slots is None else update.DYNAMIC,
+            update=compiled(spec, config.momentum),
             momentum=float(config.momentum),
             nesterov=int(config.nesterov),
             beta1=float(config.beta1),
             beta2=float(config.beta2),
-            epsilon=_EPSILON.get(config.rule, 1e-8),
+            epsilon=spec.epsilon,
             decay=float(config.weight_decay),
             clip=float(config.clip),
             matrices=parameters.matrices,
@@ -45,14 +42,6 @@ class Optimizer:
             slots=self.slots,
             partial=np.zeros(len(parameters.flat)),
         )
-
-
-def _slot_count(config: OptimizerConfig) -> int:
-    """How many arrays of the parameters' shape a rule remembers. Raises ConfigurationError for one that there is not."""
-    velocity = int(config.momentum > 0)
-    slots = {"sgd": velocity, "adagrad": 1, "rmsprop": 1 + velocity, "adam": 2, "adamw": 2}
-    choice("optimizer", config.rule, tuple(slots))
-    return slots[config.rule]
 
 
 class Schedule:

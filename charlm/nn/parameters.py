@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..config.run import ModelConfig, choice
+from ..config.run import ModelConfig
 from ..errors import CheckpointError
 from ..kernels.buffers import Weights
-from ..kernels.cells import CELLS
 from ..kernels.parallel import share
 from ..kernels.simd import PAD
+from ..registry import CELLS
 
 _ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
@@ -38,10 +38,9 @@ class Parameters:
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
-        choice("cell", config.cell, tuple(dict.fromkeys(cell for cell, _ in CELLS)))
         self.config = config
         self.vocabulary = vocabulary
-        self.gates = CELLS[config.cell, config.activation].gates
+        self.gates = len(CELLS[config.cell].gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
         norms = layers if config.layer_norm else 0
         shapes = {
@@ -145,7 +144,7 @@ class Parameters:
     def initialise(self, seed: int) -> None:
         """Draws initial values: uniform in +-1/sqrt(H) as PyTorch does, characters standard normal / 2.
 
-        Biases are 0 but for that of the gate that keeps the state: the configuration's, else 1 (lstm) and 0 (gru).
+        Biases are 0 but for that of the gate that keeps the state: the configuration's, else the cell's.
         """
         random = np.random.Generator(np.random.PCG64(seed))
         bound = self.config.hidden**-0.5
@@ -157,11 +156,11 @@ class Parameters:
             else:
                 view[...] = 0.0
         self.weights.gain[:, : self.config.hidden] = 1.0
-        cell = CELLS[self.config.cell, self.config.activation]
-        if cell.forget_gate >= 0:
+        cell = CELLS[self.config.cell]
+        if cell.keep_gate is not None:
             p, bias = padded(self.config.hidden), self.config.forget_bias
-            forget = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.forget_gate, : self.config.hidden]
-            forget[...] = cell.forget_bias if bias is None else bias
+            kept = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.keep_gate, : self.config.hidden]
+            kept[...] = cell.keep_bias if bias is None else bias
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
 
 

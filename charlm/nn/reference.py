@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config.run import ModelConfig
+from ..registry import CELLS
 
 Arrays = dict[str, np.ndarray]
 _STEP = 1e-30
@@ -28,14 +29,6 @@ class Sequence:
     first_position: int = 0
 
 
-def _sigmoid(x: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-x))
-
-
-def _relu(x: np.ndarray) -> np.ndarray:
-    return np.where(x.real > 0, x, 0)
-
-
 def _times(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """x @ weight.T over the last two axes; leading axes of either are kept side by side."""
     return x @ np.swapaxes(weight, -1, -2)
@@ -48,15 +41,7 @@ def _row(vector: np.ndarray) -> np.ndarray:
 
 def cell_step(config: ModelConfig, zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
     """(h', c') from the input's and the state's parts of the gates, each (..., S, G*H), and the state (..., S, H)."""
-    if config.cell == "rnn":
-        return (np.tanh if config.activation == "tanh" else _relu)(zx + zh), c
-    if config.cell == "lstm":
-        i, f, g, o = np.split(zx + zh, 4, -1)
-        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
-        return _sigmoid(o) * np.tanh(c), c
-    (xr, xz, xn), (hr, hz, hn) = np.split(zx, 3, -1), np.split(zh, 3, -1)
-    z = _sigmoid(xz + hz)
-    return (1 - z) * np.tanh(xn + _sigmoid(xr + hr) * hn) + z * h, c
+    return CELLS[config.cell].reference(zx, zh, h, c, config.activation)
 
 
 def keep_mask(seed: int, layer: int, step: int, streams: int, hidden: int, dropout: float) -> np.ndarray:

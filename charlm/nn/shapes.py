@@ -2,12 +2,13 @@
 
 import math
 
-from ..config.run import GATES, ModelConfig
+from ..config.run import ModelConfig
+from ..registry import CELLS
 
 
 def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
     """The shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
-    h, wide = config.hidden, GATES[config.cell] * config.hidden
+    h, wide = config.hidden, len(CELLS[config.cell].gates) * config.hidden
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.layers):
         shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)

@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ..config.run import GATES, ModelConfig, RunConfig
+from ..config.run import ModelConfig, RunConfig
 from ..corpus.sources import read_small
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CheckpointError, ConfigurationError, CorpusError
 from ..files import read_json, write_atomically
+from ..nn.cells.spec import OnnxOperator
+from ..registry import CELLS
 from .checkpoint import Checkpoint, parameters_of, understood
 
 _META = "charlm"  # the key of our own meta data
-_CELL_OF_GATES = {gates: cell for cell, gates in GATES.items()}
 _OPSET = 17
-# Our gates' order (PyTorch's) in ONNX's: i o f c of lstm, z r h of gru.
-_ONNX_GATES = {"rnn": (0,), "lstm": (0, 3, 1, 2), "gru": (1, 0, 2)}
 _NORM_EPSILON = 1e-5
 
 
@@ -26,8 +25,14 @@ _NORM_EPSILON = 1e-5
 
 
 def save_safetensors(saved: Checkpoint, path: Path) -> None:
-    """Writes the parameters under PyTorch's names; configuration and vocabulary go into the file's meta data."""
+    """Write the parameters under PyTorch's names; configuration and vocabulary go into the file's meta data.
+
+    Raises ConfigurationError if PyTorch has no such cell.
+    """
     from safetensors.numpy import save
+
+    if CELLS[saved.config.model.cell].pytorch is None:
+        raise ConfigurationError(f"--cell {saved.config.model.cell}: PyTorch has no such cell, so there are no names for it")
 
     meta = {"config": saved.config.to_json(), "vocabulary": _listed(saved.vocabulary), "progress": saved.progress}
     data = save(saved.parameters.to_pytorch(), {_META: json.dumps(meta), "format": "pt"})
@@ -86,10 +91,11 @@ def _recognise(
         raise CheckpointError(f"{path}: should hold one nn.RNN, nn.LSTM or nn.GRU of one direction; it holds {found}")
     hidden = by_part["rnn.weight_hh_l0"].shape[1]
     gates = by_part["rnn.weight_hh_l0"].shape[0] // hidden
-    if gates not in _CELL_OF_GATES:
+    known = {len(cell.gates): name for name, cell in CELLS.items() if cell.pytorch is not None}
+    if gates not in known:
         raise CheckpointError(f"{path}: weight_hh_l0 {by_part['rnn.weight_hh_l0'].shape} fits no rnn, lstm or gru")
     depth = sum(name.startswith("rnn.weight_hh") for name in by_part)
-    model = ModelConfig(_CELL_OF_GATES[gates], activation, hidden, depth, dropout=0.0)
+    model = ModelConfig(known[gates], activation, hidden, depth, dropout=0.0)
     for layer in range(depth):  # bias=False
         for bias in ("bias_ih", "bias_hh"):
             by_part.setdefault(f"rnn.{bias}_l{layer}", np.zeros(gates * hidden, np.float32))
@@ -186,6 +192,14 @@ class _Graph:
         return outputs[0] or outputs[-1]
 
 
+def _operator(config: ModelConfig) -> OnnxOperator:
+    """Return the ONNX operator of a model's cell. Raises ConfigurationError if there is none."""
+    onnx = CELLS[config.cell].onnx
+    if onnx is None:
+        raise ConfigurationError(f"--cell {config.cell}: ONNX has no such cell")
+    return onnx(config.activation)
+
+
 def _onnx_model(saved: Checkpoint) -> Any:
     from onnx import TensorProto, helper
 
@@ -193,13 +207,14 @@ def _onnx_model(saved: Checkpoint) -> Any:
 
     config, size = saved.config.model, len(saved.vocabulary)
     arrays, graph = saved.parameters.to_pytorch(), _Graph()
-    states = ["h", "c"] if config.cell == "lstm" else ["h"]
+    operator = _operator(config)
+    states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
     graph.constant("depth", np.array(size, np.int64))
     graph.constant("off_on", np.array([0, 1], np.float32))
     x = graph.add("OneHot", ["ids", "depth", "off_on"], ["x"], axis=-1)
     ends: dict[str, list[str]] = {name: [] for name in states}
     for layer in range(config.layers):
-        x = _onnx_layer(graph, config, arrays, layer, x, states, ends)
+        x = _onnx_layer(graph, config, operator, arrays, layer, x, states, ends)
     for name in states:
         graph.add("Concat", ends[name], [f"{name}_out"], axis=0)
     graph.constant("out.weight", np.ascontiguousarray(arrays["out.weight"].T))
@@ -228,6 +243,7 @@ def _onnx_model(saved: Checkpoint) -> Any:
 def _onnx_layer(
     graph: _Graph,
     config: ModelConfig,
+    operator: OnnxOperator,
     arrays: dict[str, np.ndarray],
     layer: int,
     x: str,
@@ -235,11 +251,11 @@ def _onnx_layer(
     ends: dict[str, list[str]],
 ) -> str:
     """One recurrent layer and what lies between it and the next; returns the name of its output (T, S, H)."""
-    gates, h = _ONNX_GATES[config.cell], config.hidden
+    h = config.hidden
 
     def ordered(name: str) -> np.ndarray:
-        blocks = arrays[name].reshape(len(gates), h, -1)
-        return np.concatenate([blocks[gate] for gate in gates])
+        blocks = arrays[name].reshape(len(operator.order), h, -1)
+        return np.concatenate([blocks[gate] for gate in operator.order])
 
     w, r, b = f"W{layer}", f"R{layer}", f"B{layer}"
     graph.constant(w, ordered(f"rnn.weight_ih_l{layer}")[None])
@@ -250,13 +266,8 @@ def _onnx_layer(
         at = [graph.constant(f"{name}{layer}{end}", np.array([n], np.int64)) for end, n in (("a", layer), ("z", layer + 1))]
         begun.append(graph.add("Slice", [name, *at], [f"{name}_in{layer}"]))
         ends[name].append(f"{name}_end{layer}")
-    kind: dict[str, Any] = {"hidden_size": h}
-    if config.cell == "gru":
-        kind["linear_before_reset"] = 1  # PyTorch's form
-    if config.cell == "rnn":
-        kind["activations"] = ["Relu" if config.activation == "relu" else "Tanh"]
     outputs = [f"y{layer}", *(ends[name][-1] for name in states)]
-    graph.add(config.cell.upper(), [x, w, r, b, "", *begun], outputs, **kind)
+    graph.add(operator.name, [x, w, r, b, "", *begun], outputs, hidden_size=h, **operator.attributes)
     axis = "one" if layer else graph.constant("one", np.array([1], np.int64))
     y = graph.add("Squeeze", [f"y{layer}", axis], [f"s{layer}"])  # (T, directions, S, H)
     if config.layer_norm:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 CODE = """
-from charlm.config import ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
 from charlm.kernels.jit import JIT
 from tests.oracle.problem import Problem, reference_gradient, relative_error, run_epoch
 

@@ -22,7 +22,43 @@ def _reference(
 
 
 def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
-    raise NotImplementedError
+    """Return one step forward and one step back: see Cell."""
+    from ...kernels.fastmath import sigmoid, tanh
+    from ...kernels.simd import LANES, load, splat, store
+
+    def forward(units, z, extra, h_before, h, recurrent, c):
+        for j in range(0, units, LANES):
+            i = sigmoid(load(z, j))
+            f = sigmoid(load(z, units + j))
+            g = tanh(load(z, 2 * units + j))
+            o = sigmoid(load(z, 3 * units + j))
+            before = load(c, j)
+            after = f * before + i * g
+            squashed = tanh(after)
+            store(z, j, i)
+            store(z, units + j, f)
+            store(z, 2 * units + j, g)
+            store(z, 3 * units + j, o)
+            store(extra, j, before)
+            store(extra, units + j, squashed)
+            store(c, j, after)
+            store(h, j, o * squashed)
+
+    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+        for j in range(0, units, LANES):
+            i, f = load(z, j), load(z, units + j)
+            g, o = load(z, 2 * units + j), load(z, 3 * units + j)
+            before, squashed = load(extra, j), load(extra, units + j)
+            error = load(dh, j)
+            memory = load(dc, j) + error * o * (1.0 - squashed * squashed)
+            store(dz, j, memory * g * i * (1.0 - i))
+            store(dz, units + j, memory * before * f * (1.0 - f))
+            store(dz, 2 * units + j, memory * i * (1.0 - g * g))
+            store(dz, 3 * units + j, error * squashed * o * (1.0 - o))
+            store(dc, j, memory * f)
+            store(dh, j, splat(0.0))
+
+    return forward, backward
 
 
 LSTM = Cell(

@@ -17,7 +17,41 @@ def _reference(
 
 
 def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
-    raise NotImplementedError
+    """Return one step forward and one step back: see Cell."""
+    return _tanh_steps() if activation == "tanh" else _relu_steps()
+
+
+def _tanh_steps() -> tuple[Callable[..., None], Callable[..., None]]:
+    from ...kernels.fastmath import tanh
+    from ...kernels.simd import LANES, load, splat, store
+
+    def forward(units, z, extra, h_before, h, recurrent, c):
+        for j in range(0, units, LANES):
+            store(h, j, tanh(load(z, j)))
+
+    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+        for j in range(0, units, LANES):
+            after, error = load(h, j), load(dh, j)
+            store(dz, j, error * (1.0 - after * after))
+            store(dh, j, splat(0.0))
+
+    return forward, backward
+
+
+def _relu_steps() -> tuple[Callable[..., None], Callable[..., None]]:
+    from ...kernels.simd import LANES, above, larger, load, splat, store
+
+    def forward(units, z, extra, h_before, h, recurrent, c):
+        for j in range(0, units, LANES):
+            store(h, j, larger(0.0, load(z, j)))
+
+    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+        for j in range(0, units, LANES):
+            error = load(dh, j)
+            store(dz, j, error * above(load(h, j), 0.0))
+            store(dh, j, splat(0.0))
+
+    return forward, backward
 
 
 RNN = Cell(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...lazy import np
+
+if TYPE_CHECKING:
+    from ...kernels.buffers import CellSteps
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,8 @@ class Cell:
     that keeps the state, whose bias starts at keep_bias; None if there is none.
 
     reference(zx, zh, h, c, activation) is one step in NumPy, see nn/reference.py. steps(activation) returns the step
-    forward and the step back for kernels; it imports Numba, which is why it is a function.
+    forward and the step back for kernels, as kernels/steps.py describes them; importing that takes long, so only this
+    function may do it.
 
     pytorch: name of the torch.nn module with the same equations, or None. onnx(activation): likewise for ONNX.
     """
@@ -53,6 +58,19 @@ class Cell:
     keep_bias: float = 0.0
     pytorch: str | None = None
     onnx: Callable[[str], OnnxOperator] | None = None
+
+    @property
+    def sigmoid_gates(self) -> list[int]:
+        """Indices of the gates whose values are sigmoids."""
+        return [i for i, gate in enumerate(self.gates) if gate.activation == "sigmoid"]
+
+
+@functools.cache
+def compiled(cell: Cell, activation: str) -> CellSteps:
+    """Return the steps of a cell as kernels call them."""
+    from ...kernels.steps import compile_cell
+
+    return compile_cell(*cell.steps(activation), cell.separate)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""adam."""
+"""Adam (Kingma & Ba 2015, algorithm 1), as torch.optim.Adam: weight decay is added to the gradient."""
 
 from __future__ import annotations
 
@@ -7,8 +7,25 @@ from collections.abc import Callable
 from .spec import OptimizerSpec
 
 
-def _step() -> Callable[..., None]:
-    raise NotImplementedError
+def _step(momentum: float) -> Callable[..., None]:
+    """Return the update: see OptimizerSpec."""
+    import math
+
+    from ...kernels.simd import LANES, load, sqrt, store
+    from ...kernels.update import decayed
+
+    def update(hyper, n, parameters, gradients, means, squares):
+        step = hyper.rate / (1.0 - hyper.beta1**hyper.number)
+        correction = 1.0 / math.sqrt(1.0 - hyper.beta2**hyper.number)
+        for j in range(0, n, LANES):
+            g = decayed(hyper, parameters, gradients, j)
+            m = load(means, j) * hyper.beta1 + g * (1.0 - hyper.beta1)
+            v = load(squares, j) * hyper.beta2 + g * g * (1.0 - hyper.beta2)
+            store(means, j, m)
+            store(squares, j, v)
+            store(parameters, j, load(parameters, j) - m * step / (sqrt(v) * correction + hyper.epsilon))
+
+    return update
 
 
 ADAM = OptimizerSpec(

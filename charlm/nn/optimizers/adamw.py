@@ -1,4 +1,4 @@
-"""adamw."""
+"""AdamW (Loshchilov & Hutter 2019), as torch.optim.AdamW: Adam with weight decay apart from the gradient."""
 
 from __future__ import annotations
 
@@ -7,13 +7,31 @@ from collections.abc import Callable
 from .spec import OptimizerSpec
 
 
-def _step() -> Callable[..., None]:
-    raise NotImplementedError
+def _step(momentum: float) -> Callable[..., None]:
+    """Return the update: see OptimizerSpec."""
+    import math
+
+    from ...kernels.simd import LANES, load, sqrt, store
+
+    def update(hyper, n, parameters, gradients, means, squares):
+        step = hyper.rate / (1.0 - hyper.beta1**hyper.number)
+        correction = 1.0 / math.sqrt(1.0 - hyper.beta2**hyper.number)
+        keep_share = 1.0 - hyper.rate * hyper.decay
+        for j in range(0, n, LANES):
+            g = load(gradients, j) * hyper.scale
+            m = load(means, j) * hyper.beta1 + g * (1.0 - hyper.beta1)
+            v = load(squares, j) * hyper.beta2 + g * g * (1.0 - hyper.beta2)
+            store(means, j, m)
+            store(squares, j, v)
+            p = load(parameters, j) * keep_share
+            store(parameters, j, p - m * step / (sqrt(v) * correction + hyper.epsilon))
+
+    return update
 
 
 ADAMW = OptimizerSpec(
     name="adamw",
     slots=lambda momentum: 2,
-    weight_decay=0.1,
     step=_step,
+    weight_decay=0.1,
 )

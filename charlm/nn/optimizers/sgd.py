@@ -1,4 +1,7 @@
-"""sgd."""
+"""Stochastic gradient descent, with momentum and Nesterov's look-ahead if asked for. As torch.optim.SGD.
+
+v = momentum v + g; p -= rate v, or with the look-ahead p -= rate (g + momentum v)
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,30 @@ from collections.abc import Callable
 from .spec import OptimizerSpec
 
 
-def _step() -> Callable[..., None]:
-    raise NotImplementedError
+def _step(momentum: float) -> Callable[..., None]:
+    """Return the update: see OptimizerSpec."""
+    from ...kernels.simd import LANES, load, store
+    from ...kernels.update import decayed
+
+    def plain(hyper, n, parameters, gradients):
+        for j in range(0, n, LANES):
+            store(parameters, j, load(parameters, j) - decayed(hyper, parameters, gradients, j) * hyper.rate)
+
+    def with_momentum(hyper, n, parameters, gradients, velocity):
+        for j in range(0, n, LANES):
+            g = decayed(hyper, parameters, gradients, j)
+            v = load(velocity, j) * hyper.momentum + g
+            store(velocity, j, v)
+            g = g + v * hyper.momentum if hyper.nesterov else v
+            store(parameters, j, load(parameters, j) - g * hyper.rate)
+
+    return with_momentum if momentum > 0 else plain
 
 
 SGD = OptimizerSpec(
     name="sgd",
     slots=lambda momentum: int(momentum > 0),
+    step=_step,
     momentum=True,
     nesterov=True,
-    step=_step,
 )

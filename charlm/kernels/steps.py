@@ -1,0 +1,90 @@
+"""Steps that kernels call by their address: a cell's step forward and back, an optimizer's update.
+
+A step is compiled on its own and kept on disk, like a kernel. The big kernels are handed its address, so one compiled
+kernel serves every cell and every optimizer, and a new one costs the time of compiling its own few lines. A step walks
+over rows: it is handed pointers to float32 numbers, which `load` and `store` take with the place of a number. In plain
+Python (NUMBA_DISABLE_JIT=1) a row is a one-dimensional NumPy view, and a step is called directly.
+
+A step may use what stands in its own file and in this folder: a change of anything else leaves its code on disk stale.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import lower_builtin, type_callable
+
+from .buffers import CellSteps, Hyperparameters
+from .jit import step_address
+from .simd import ROW, pointer
+
+MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
+_HYPERPARAMETERS = numba.typeof(Hyperparameters(0.0, 1, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0))
+
+
+def compile_cell(forward: Callable[..., None], backward: Callable[..., None], separate: bool) -> CellSteps:
+    """Compile a cell's steps.
+
+    forward(units, z, extra, h_before, h, recurrent, c) makes one step of one stream. units: U. It reads z (G U), the sums
+    of the gates; h_before (U), the state that enters; and c (U), the cell's memory. It writes the gates' values to z,
+    whatever the way back needs to extra (E U), and h (U) and c. With `separate`, z is the input's part of the sums with
+    b_ih, and recurrent (G U) the state's part with b_hh.
+
+    backward(units, z, extra, h_before, h, dh, dc, dz, dz_h) goes the same step back. It reads all that forward left and
+    dh (U), the whole error of h, and dc (U), that of the memory. It writes dz (G U) and dz_h (G U), the errors of the
+    input's and the state's part of the gates; dh, the part of the error of h_before that does not pass through the
+    recurrent weights; and dc, the error of the memory before the step. Without `separate`, dz_h is dz.
+    """
+    return CellSteps(
+        separate=int(separate),
+        forward=step_address(forward, types.int64, *[ROW] * 6),
+        backward=step_address(backward, types.int64, *[ROW] * 8),
+    )
+
+
+def compile_update(update: Callable[..., None], slots: int) -> Any:
+    """Compile an optimizer's update and return its address.
+
+    update(hyper, n, parameters, gradients, *slots) changes n parameters. hyper: Hyperparameters. It is handed one row for
+    each of its slots, so it cannot reach others.
+    """
+    return step_address(update, _HYPERPARAMETERS, types.int64, *[ROW] * (2 + slots))
+
+
+def span(array: np.ndarray, first: int, last: int) -> Any:
+    """Return rows [first, last) of a C-contiguous 2-D float32 array as one row, for a step; a mere pointer in kernels."""
+    return array[first:last].reshape(-1)
+
+
+def call(step: Any, arguments: tuple[Any, ...]) -> None:
+    """Call a step by its address."""
+    step(*arguments)
+
+
+@type_callable(span)
+def _type_span(context: Any) -> Callable:
+    return lambda array, first, last: ROW
+
+
+@lower_builtin(span, types.Array, types.Integer, types.Integer)
+def _lower_span(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    first = context.cast(builder, args[1], sig.args[1], types.intp)
+    vector = pointer(context, builder, sig.args[0], args[0], [first, ir.Constant(first.type, 0)])
+    return builder.bitcast(vector, context.get_value_type(ROW))
+
+
+@type_callable(call)
+def _type_call(context: Any) -> Callable:
+    return lambda step, arguments: types.void
+
+
+@lower_builtin(call, types.Integer, types.BaseTuple)
+def _lower_call(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    kinds = [context.get_value_type(kind) for kind in sig.args[1].types]
+    function = ir.FunctionType(context.get_value_type(types.void), kinds)
+    values = [builder.extract_value(args[1], i) for i in range(len(kinds))]
+    builder.call(builder.inttoptr(args[0], function.as_pointer()), values)
+    return context.get_dummy_value()
