@@ -6,6 +6,7 @@ import click
 
 from .options import Command, Number, json_option, print_json, quiet_option, threads_option
 from .progress import announce_compilation
+from .results import BenchResult
 
 
 @click.command("bench", cls=Command, short_help="Measure speed on this machine.")
@@ -23,14 +24,14 @@ from .progress import announce_compilation
 @json_option
 @quiet_option
 def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | None, as_json: bool, quiet: bool) -> None:
-    """Measure training, sampling and evaluation on random text with models of several sizes.
+    """Measure the speed of training, sampling and evaluation on random text, for models of several sizes.
 
     \b
     charlm bench --quick
     charlm bench --rows "lstm 256" --json
 
-    Per kind of work: median characters a second, their spread (largest minus smallest, per cent of the median), the
-    arithmetic that this takes, and its share of the machine's peak, which is measured along: a loop of nothing but
+    Each row shows the median characters per second, the spread (largest minus smallest, in per cent of the median), the
+    rate of arithmetic, and its share of the machine's peak. The peak is measured at the same time, with a loop of
     multiply-adds in registers.
     """
     from ..analysis.speed import QUICK, ROWS, Job, peak
@@ -56,15 +57,6 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
         rate, share = statistics.median(rates), statistics.median(shares)
         spread = (max(rates) - min(rates)) / rate
         if as_json:
-            print_json(
-                {
-                    "work": row.name,
-                    "threads": row.threads or count,
-                    "chars_per_second": rate,
-                    "spread": spread,
-                    "gflops": rate * row.flops / 1e9,
-                    "share_of_peak": share,
-                }
-            )
+            print_json(BenchResult(row.name, row.threads or count, rate, spread, rate * row.flops / 1e9, share))
         else:
             click.echo(f"| {row.name} | {rate:,.0f} | {spread:.0%} | {rate * row.flops / 1e9:,.1f} | {share:.0%} |")

@@ -1,4 +1,4 @@
-"""`charlm eval --by` and `--html`: lines that are scored as they come, in batches dealt out to the ranks, in their order."""
+"""Score lines as they arrive, for `charlm eval --by` and `--html`. Ranks take turns at batches; output keeps their order."""
 
 import sys
 from collections.abc import Iterator
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Batch:
-    """Some lines; the number of those before them, of the characters in these that the model knows, and their last ids."""
+    """Lines to score, and what a rank must know of the text before them.
+
+    number: how many lines come before. known: how many characters of those lines the model knows. before: the ids of the
+    last WARM_UP of them, (n,).
+    """
 
     lines: list[str]
     number: int
@@ -33,7 +37,11 @@ class _Batch:
 
 @dataclass
 class _Result:
-    """What became of a batch: what is to be written of it, its sums, and what is wrong with the line after it."""
+    """Scored output, totals and first error of a batch.
+
+    rows: output for stdout. page: output for the page. problem: the error of the first line that cannot be scored; rows,
+    page and totals cover the lines before it.
+    """
 
     rows: bytes = b""
     page: str = ""
@@ -45,10 +53,11 @@ class _Result:
 
     @property
     def bits_per_char(self) -> float:
+        """The mean loss per character, 0 for no characters."""
         return self.bits / max(1, self.chars)
 
     def add(self, other: "_Result") -> None:
-        """Adds another one's sums."""
+        """Add the totals of another result."""
         self.lines += other.lines
         self.chars += other.chars
         self.unknown += other.unknown
@@ -56,7 +65,10 @@ class _Result:
 
 
 def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
-    """Rows on stdout or a page or both, a summary on stderr; returns bits/char."""
+    """Write rows to stdout, a page or both, and a summary to stderr. Return bits per character.
+
+    Raise CorpusError for a line that cannot be scored, and for an empty text with --fail-above.
+    """
     from ..reports import heat_map
     from .rows import incoming, page_file
 
@@ -68,23 +80,23 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
         among_rows = o["by"] and sys.stdout.isatty()
         on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
         batches = _batches(incoming(names, on_read), scorer if ranks.size > 1 else None)
-        over = False
-        while not over:
+        is_over = False
+        while not is_over:
             dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
             own = ranks.scatter(None if dealt is None else [*dealt, *[None] * (ranks.size - len(dealt))])
             results = ranks.gather(_scored(scorer, own, model, o, ranks) if own else None)
-            over = ranks.from_first(partial(_write, results, whole, page))
+            is_over = ranks.from_first(partial(_write, results, whole, page))
         if page:
             page.write(heat_map.closing(whole.lines, whole.chars, whole.bits))
     unknown = f", {whole.unknown:,} unknown" if whole.unknown else ""
     note(f"{whole.lines:,} lines, {whole.chars:,} characters{unknown}, {whole.bits_per_char:.4f} bits/char", o["quiet"])
     if whole.chars == 0 and ranks.first and o["fail_above"] is not None:
-        raise CorpusError(f"{' '.join(names)}: is empty: there is nothing that could pass --fail-above")
+        raise CorpusError(f"{' '.join(names)}: is empty, so --fail-above has nothing to check")
     return ranks.from_first(lambda: whole.bits_per_char)
 
 
 def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iterator[_Batch]:
-    """What comes in, with what a rank must know of what came before; scorer: None where one reads all."""
+    """Yield incoming lines as batches. scorer: encodes lines for the ranks; None if one rank scores everything."""
     import numpy as np
 
     from ..inference.evaluation import WARM_UP
@@ -99,6 +111,7 @@ def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iter
 
 
 def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:
+    """Return the output and totals of one batch."""
     from ..reports import heat_map
     from .rows import rows
 
@@ -123,7 +136,10 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
 
 
 def _write(results: list[_Result | None], whole: _Result, page: "Page | None") -> bool:
-    """Writes what became of a round's batches, in order; whether there were none. Raises CorpusError."""
+    """Write the results of one round in order and add them to the totals. Return True if the round had no batches.
+
+    Raise CorpusError for the first line that could not be scored.
+    """
     for result in results:
         if result is None:
             break

@@ -1,4 +1,4 @@
-"""charlm completion"""
+"""charlm completion: a script for the shell."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -11,7 +11,7 @@ _SHELLS = ("bash", "zsh", "fish")
 @click.command("completion", cls=Command, short_help="Print a script that completes commands in your shell.")
 @click.argument("shell", type=click.Choice(_SHELLS))
 def command(shell: str) -> None:
-    """Print a script with which SHELL completes charlm's commands, options, choices and runs.
+    """Print a script that lets SHELL complete charlm's commands, options, choices and runs.
 
     \b
     Examples:

@@ -1,5 +1,6 @@
-"""charlm eval"""
+"""charlm eval: the loss of a model on a text, as a whole or line by line."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from .options import (
     threads_option,
 )
 from .progress import announce_compilation, bar, reading
+from .results import DynamicResult, EvalResult
 
 if TYPE_CHECKING:
     from ..corpus.encoded_text import EncodedText
@@ -105,8 +107,9 @@ _DYNAMIC = DynamicConfig()
 def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: Any) -> None:
     """Print nats and bits per character, perplexity and accuracy of the model of RUN on TEXT files.
 
-    Without TEXT: on the run's own validation part. "-" is standard input. Every character counts; the first is predicted
-    from a line's end, or from the separator that the model was trained with (--reset-after), as lines are.
+    TEXT defaults to the run's own validation text; "-" is standard input. Every character is scored. The first one is
+    predicted from a line end, or from the separator that the model was trained with (--reset-after), as at the start of
+    every line.
 
     \b
     Examples:
@@ -129,11 +132,11 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
     model = Model(ranks.from_first(lambda: load_run(run)), o["threads"], ranks)
     bits_per_char = by_line(model, text, o, ranks) if o["by"] or o["html"] else _whole(model, text, o, ranks)
     if o["fail_above"] is not None and not bits_per_char <= o["fail_above"]:
-        raise ranks.joint(GateError(f"{bits_per_char:.4f} bits/char are more than --fail-above {o['fail_above']:g}"))
+        raise ranks.joint(GateError(f"{bits_per_char:.4f} bits/char exceed --fail-above {o['fail_above']:g}"))
 
 
 def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None:
-    """Refuses options that do not belong together."""
+    """Raise ConfigurationError for options that contradict each other. Set o["unknown"] and o["html"] to final values."""
     from ..inference.compressors import COMPRESSORS
 
     given = {name for name in o if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
@@ -149,18 +152,20 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
     if o["html"]:
         o["html"] = output_file(o["html"], "--html", text)
     if by_line and not text:
-        raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score ("-": standard input)')
+        raise ConfigurationError(f'--{"by" if o["by"] else "html"} needs a text: name it, or "-" for standard input')
     if o["dynamic"]:
         _dynamic_config(o)
     if o["dynamic"] and o["unknown"] == "escape":
-        raise ConfigurationError("--dynamic cannot learn what the model does not know: leave out --unknown escape")
+        raise ConfigurationError(
+            "--dynamic cannot learn characters that the model does not know: leave out --unknown escape"
+        )
     for name in (o["compare"] or "").split(",") if o["compare"] is not None else ():
         choice("compare", name, tuple(COMPRESSORS))
     o["unknown"] = o["unknown"] or ("escape" if by_line else "error")
 
 
 def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
-    """Prints what the text as a whole takes; returns bits/char."""
+    """Print the loss on the whole text. Return bits per character: with --dynamic those of dynamic evaluation."""
     from ..inference.texts import read_text
 
     with reading(names or model.checkpoint.config.corpus, o["quiet"]) as on_read:
@@ -174,76 +179,67 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
     ranks.require_same("the text differs: its characters are", text.chars)
     with bar("evaluating", text.chars // ranks.size, " characters", o["quiet"]) as on_done:
         found = model.score_text(text, o["streams"], on_done)
-    result: dict[str, Any] = {
-        "chars": found.chars,
-        "nats_per_char": found.nats_per_char,
-        "bits_per_char": found.bits_per_char,
-        "bits_per_byte": found.bits_per_byte,
-        "perplexity": found.perplexity,
-        "accuracy": found.accuracy,
-        "unknown": found.unknown,
-    }
-    unknown = f", {found.unknown:,} unknown" if found.unknown else ""
-    lines = [
-        f"{found.chars:,} characters{unknown}, {found.nats_per_char:.4f} nats/char, {found.bits_per_char:.4f} bits/char, "
-        f"perplexity {found.perplexity:.3f}, accuracy {100 * found.accuracy:.1f} %"
-    ]
-    for more in (_dynamic(model, text, o), _compared(read, o) if ranks.first else {}):
-        for name, values in more.items():
-            result[name] = values
-            lines += [f"{label}: {bits:.4f} bits/char" for label, bits in _labelled(name, values)]
-    best = result["dynamic"]["bits_per_char"] if o["dynamic"] else found.bits_per_char
-    if not ranks.first:
-        return float(best)
-    if o["as_json"]:
+    result = EvalResult(
+        chars=found.chars,
+        nats_per_char=found.nats_per_char,
+        bits_per_char=found.bits_per_char,
+        bits_per_byte=found.bits_per_byte,
+        perplexity=found.perplexity,
+        accuracy=found.accuracy,
+        unknown=found.unknown,
+        dynamic=_dynamic(model, text, o) if o["dynamic"] else None,
+        compare=_compared(read, o["compare"].split(",")) if o["compare"] is not None and ranks.first else None,
+    )
+    if ranks.first and o["as_json"]:
         print_json(result)
-    else:
-        click.echo("\n".join(lines))
-    return float(best)
+    elif ranks.first:
+        click.echo("\n".join(_lines(result)))
+    return (result.dynamic or result).bits_per_char
+
+
+def _lines(result: EvalResult) -> Iterator[str]:
+    """Yield a result as lines of text."""
+    unknown = f", {result.unknown:,} unknown" if result.unknown else ""
+    yield (
+        f"{result.chars:,} characters{unknown}, {result.nats_per_char:.4f} nats/char, {result.bits_per_char:.4f} bits/char, "
+        f"perplexity {result.perplexity:.3f}, accuracy {100 * result.accuracy:.1f} %"
+    )
+    if result.dynamic:
+        yield f"dynamic: {result.dynamic.bits_per_char:.4f} bits/char"
+    for name, bits in (result.compare or {}).items():
+        yield f"{name}: {bits:.4f} bits/char"
 
 
 def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> None:
-    """Refuses what ranks cannot read side by side; says that reading starts in several places."""
+    """Raise ConfigurationError for a text that ranks cannot share. Print a note if ranks add starting points."""
     from ..corpus.sources import require_shareable
 
     if o["dynamic"]:
-        raise ranks.joint(ConfigurationError("--dynamic learns from all that comes before: run it without mpiexec"))
-    if "-" in text:  # nor does Open MPI's mpiexec tell that one when it has ended
+        raise ranks.joint(
+            ConfigurationError("--dynamic learns from all that comes before each character: run it without mpiexec")
+        )
+    if "-" in text:  # and Open MPI's mpiexec does not tell that rank when standard input has ended
         raise ranks.joint(ConfigurationError("standard input reaches one rank only: name a file"))
     if o["by"] or o["html"]:
         return
     ranks.everywhere(lambda: require_shareable(text))
     if o["streams"] < ranks.size:
-        note(f"read in {ranks.size} places, each after a warm-up (--streams)", o["quiet"])
-
-
-def _labelled(name: str, values: dict[str, float]) -> Iterator[tuple[str, float]]:
-    if name == "dynamic":
-        yield name, values["bits_per_char"]
-    else:
-        yield from values.items()
+        note(f"the text is read from {ranks.size} places, one per rank, each after a warm-up (--streams)", o["quiet"])
 
 
 def _dynamic_config(o: dict[str, Any]) -> DynamicConfig:
-    """Raises ConfigurationError."""
+    """Return the settings of dynamic evaluation. Raise ConfigurationError if one is out of bounds."""
     return DynamicConfig(o["lr"], o["decay"], o["k1"], o["k1"] if o["k2"] is None else o["k2"])
 
 
-def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> dict[str, Any]:
-    if not o["dynamic"]:
-        return {}
-    import math
-
+def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> DynamicResult:
     with bar("learning", text.chars, " characters", o["quiet"]) as on_done:
         nats = model.dynamic_nats(text, _dynamic_config(o), on_done) / text.chars
-    return {"dynamic": {"nats_per_char": nats, "bits_per_char": nats / math.log(2)}}
+    return DynamicResult(nats, nats / math.log(2))
 
 
-def _compared(read: "EvaluationText", o: dict[str, Any]) -> dict[str, Any]:
-    """bits/char of the compressors."""
-    if o["compare"] is None:
-        return {}
+def _compared(read: "EvaluationText", compressors: list[str]) -> dict[str, float]:
+    """Return the compressed size of a text in bits per character, by compressor."""
     from ..inference.compressors import code_lengths
 
-    sizes = code_lengths(read.utf8(), o["compare"].split(","))
-    return {"compare": {name: 8 * size / len(read.ids) for name, size in sizes.items()}}
+    return {name: 8 * size / len(read.ids) for name, size in code_lengths(read.utf8(), compressors).items()}

@@ -1,4 +1,4 @@
-"""charlm export"""
+"""charlm export: a model as a file for other programs."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ import click
 
 from ..errors import ConfigurationError
 from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
+from .results import ExportResult
 
 
 @click.command("export", cls=Command, makes_files=True, short_help="Write a model for other programs.")
@@ -13,11 +14,11 @@ from .options import Command, complete_run, json_option, output_file, print_json
 @json_option
 @quiet_option
 def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
-    """Write the model of RUN to OUT; the end of its name says how.
+    """Write the model of RUN to OUT, a file whose name ends in .safetensors or .onnx.
 
-    .safetensors has PyTorch's names: nn.LSTM(V, H, L) (or nn.GRU, nn.RNN) under "rnn.", nn.Linear(H, V) under "out.", to
-    be fed one-hot characters. .onnx is a graph with the state going in and out, so that a text can be streamed. Both carry
-    the vocabulary in their meta data. They need pip install "charlm[safetensors]" and "charlm[onnx]".
+    A .safetensors file has PyTorch's names: nn.LSTM(V, H, L) (or nn.GRU, nn.RNN) under "rnn.", nn.Linear(H, V) under
+    "out."; the input is one-hot characters. A .onnx file is a graph with the state as input and output, so it can stream a
+    text. Both hold the vocabulary in their metadata. They need pip install "charlm[safetensors]" or "charlm[onnx]".
 
     \b
     Examples:
@@ -25,9 +26,9 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
       charlm export model.onnx
     """
     if len(names) > 2:
-        raise click.UsageError(f"one RUN and one OUT, not {len(names)} names")
-    run, out = (None, *names)[-2:]
-    path = Path(out or "")
+        raise click.UsageError(f"give one RUN and one OUT, not {len(names)} names")
+    run, out = names[0] if len(names) == 2 else None, names[-1]
+    path = Path(out)
     if path.suffix not in (".safetensors", ".onnx"):
         raise ConfigurationError(f"{out}: give a name that ends in .safetensors or .onnx")
     kind, path = path.suffix[1:], output_file(str(path), "OUT")
@@ -37,7 +38,8 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
 
     saved = load_run(run)
     (save_onnx if kind == "onnx" else save_safetensors)(saved, path)
+    count, size = saved.parameters.count, path.stat().st_size
     if as_json:
-        print_json({"file": out, "format": kind, "bytes": path.stat().st_size, "parameters": saved.parameters.count})
+        print_json(ExportResult(out, kind, size, count))
     else:
-        click.echo(f"{out}: {saved.parameters.count:,} parameters, {path.stat().st_size:,} bytes")
+        click.echo(f"{out}: {count:,} parameters, {size:,} bytes")

@@ -1,4 +1,4 @@
-"""charlm import"""
+"""charlm import: a run made from a PyTorch model."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import click
 from ..config.run import activations
 from ..errors import ConfigurationError
 from .options import Command, Names, json_option, print_json, quiet_option, require
+from .results import ImportResult
 
 
 @click.command("import", cls=Command, makes_files=True, short_help="Make a run of a PyTorch model.")
@@ -34,10 +35,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make a run of MODEL, a PyTorch state dict in safetensors: nn.RNN, nn.LSTM or nn.GRU, and nn.Linear.
+    """Make a run from MODEL, a PyTorch state dict in safetensors: nn.RNN, nn.LSTM or nn.GRU, and nn.Linear.
 
-    An nn.Embedding before them is multiplied into the first layer. The modules' names do not matter. Files that charlm
-    exported know their characters themselves. `charlm train --init-from` goes on from it.
+    An nn.Embedding before them is multiplied into the first layer. The names of the modules do not matter. Files exported
+    by charlm hold their vocabulary; others need --vocabulary or --bytes. `charlm train --init-from` continues training.
 
     \b
     Examples:
@@ -54,20 +55,13 @@ def command(
     target = Path(run) if run else Path("runs") / Path(model).stem
     known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None
     found = load_safetensors(Path(model), known, activation)
-    if activation != "tanh" and found.config.model.cell != "rnn":
-        raise ConfigurationError(f"--activation {activation}: the file holds a {found.config.model.cell}, which has its own")
-    install(found, target, force)
     network = found.config.model
+    if activation != "tanh" and network.cell != "rnn":
+        raise ConfigurationError(f"--activation {activation}: the file holds a {network.cell}, whose activations are fixed")
+    install(found, target, force)
+    count = found.parameters.count
     if as_json:
-        print_json(
-            {
-                "run": str(target),
-                "cell": network.cell,
-                "layers": network.layers,
-                "hidden": network.hidden,
-                "vocabulary": len(found.vocabulary),
-                "parameters": found.parameters.count,
-            }
-        )
+        size = len(found.vocabulary)
+        print_json(ImportResult(str(target), network.cell, network.layers, network.hidden, size, count))
     else:
-        click.echo(f"{target}: {network.cell}, {network.layers} x {network.hidden}, {found.parameters.count:,} parameters")
+        click.echo(f"{target}: {network.cell}, {network.layers} x {network.hidden}, {count:,} parameters")

@@ -1,4 +1,4 @@
-"""charlm info: what a run is. Reads the file's meta data only, so it needs no compiler."""
+"""charlm info: a description of a run. Numba is not loaded."""
 
 import json
 import math
@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from .options import Command, duration, json_option, print_json, run_argument
+from .results import InfoResult
 
 
 @click.command("info", cls=Command, short_help="Show what a run or checkpoint is.")
 @run_argument
 @json_option
 def command(run: str | None, as_json: bool) -> None:
-    """Show configuration, size, vocabulary and progress of RUN, a run directory or a checkpoint.
+    """Show the configuration, size, vocabulary and progress of RUN, a run directory or a checkpoint.
 
     \b
     Examples:
@@ -27,14 +28,14 @@ def command(run: str | None, as_json: bool) -> None:
     path = checkpoint_file(find_run(run))
     meta, parameters = load_meta(path)
     if as_json:
-        print_json({"file": str(path), "parameters": parameters, **meta})
+        print_json(InfoResult(str(path), parameters, meta["format"], meta["config"], meta["vocabulary"], meta["progress"]))
         return
     for name, value in _label(path, meta, parameters):
         click.echo(f"{name:<12}{value}")
 
 
 def _label(path: Path, meta: dict[str, Any], parameters: int) -> list[tuple[str, str]]:
-    """What stands on a jar: contents, weight, what it was made from and how, how good it is, how to use it."""
+    """Return names and values to show, in the manner of a label: contents, weight, source, recipe, effort, quality, use."""
     config, progress = meta["config"], meta["progress"]
     where = path.parent if path.name in ("best.npz", "last.npz") else path
     return [
@@ -98,7 +99,7 @@ def _quality(progress: dict[str, Any], characters: int) -> str:
     if "code_bits_per_char" in progress:
         return f"its corpus coded in {progress['code_bits_per_char']:.4f} bits/char ({guessing})"
     if best is None:
-        return "not measured: charlm eval"
+        return "not measured; run charlm eval"
     return f"{best / math.log(2):.4f} bits/char, {best:.4f} nats/char on held-out text ({guessing})"
 
 

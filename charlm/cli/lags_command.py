@@ -1,4 +1,4 @@
-"""charlm lags: how far gradients really reach."""
+"""charlm lags: how gradients change with distance, and which k2 follows."""
 
 import math
 from pathlib import Path
@@ -22,8 +22,11 @@ from .options import (
     threads_option,
 )
 from .progress import announce_compilation, bar
+from .results import LagsResult, LayerNorms
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ..tbptt.decay import DecayProfile
 
 
@@ -46,9 +49,10 @@ if TYPE_CHECKING:
 @json_option
 @quiet_option
 def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
-    """Follow losses of TEXT back through the model of RUN, and say how their gradients grow or shrink with distance.
+    """Measure how gradients grow or shrink with distance, and recommend a k2.
 
-    Without TEXT: on the run's own validation part. Norms are of d loss / d h (and d c), by lag and layer.
+    Losses on TEXT are followed back through the model of RUN. TEXT defaults to the run's own validation text. The table
+    shows the norms of d loss / d h (and d loss / d c for an lstm) by lag and layer.
 
     \b
     Examples:
@@ -71,9 +75,9 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     ids = read_text(saved, text, can_escape=False).text
     lags = min(o["length"], (len(ids) - 1) // 2)
     if lags < 2:
-        raise CorpusError(f"a text of {len(ids)} characters is too short to follow errors back")
+        raise CorpusError(f"a text of {len(ids)} characters is too short to follow losses back; name a longer one")
     if lags < o["length"]:
-        note(f"length: {lags} instead of {o['length']}, since the text is short", o["quiet"])
+        note(f"length: {lags} instead of {o['length']}, because the text is short", o["quiet"])
     resets = Resets.of_run(saved.config, saved.vocabulary)
     profiler = GradientDecay(saved.parameters, lags, threads=thread_count(o["threads"]))
     with bar("following losses", o["losses"], "", o["quiet"]) as done:
@@ -84,7 +88,7 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
 
         save_figure(lags_figure(profile, k1, o["bias_tolerance"]), Path(o["output"]))
     if o["as_json"]:
-        print_json(_as_json(profile, k1, o["bias_tolerance"]))
+        print_json(_result(profile, k1, o["bias_tolerance"]))
         return
     for line in _table(profile):
         click.echo(line)
@@ -93,12 +97,12 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
 
 
 def _shown(n: int) -> list[int]:
-    """Lags that a table shows: 1, 2, 4, ... and the last one."""
+    """Return the lags that the table shows: 1, 2, 4, ... and the last of n."""
     return sorted({2**i for i in range(n.bit_length()) if 2**i < n} | {n - 1})
 
 
 def _table(profile: "DecayProfile") -> list[str]:
-    """Mean norms by lag, with the tenth and ninth decile of all layers together, and what k2 = lag leaves out."""
+    """Return a table by lag: mean norm of each layer and of all, first and ninth decile of all, bias of k2 = lag."""
     import numpy as np
 
     layers, bias = profile.layers(), profile.relative_bias()
@@ -116,50 +120,53 @@ def _table(profile: "DecayProfile") -> list[str]:
 
 
 def _sentence(profile: "DecayProfile", k1: int, tolerance: float) -> str:
-    """What the profile says, in words."""
+    """Return the conclusion in words: whether gradients vanish, and the k2 that follows."""
     rate, n = profile.rate, len(profile.phi)
     if rate >= 1:
         return (
             f"gradients do not vanish: beyond {n // 2} steps their norm grows by {100 * (rate - 1):.2g} % a step, so no k2 "
-            "is known to be enough; clip, or choose another cell (gru, lstm) or a lower learning rate"
+            "is known to suffice; use --clip, another cell (gru, lstm) or a lower learning rate"
         )
     k2 = profile.recommended(tolerance, k1)
     half = "at once" if rate == 0 else f"by half every {math.log(0.5) / math.log(rate):,.0f} steps"
     advice = (
         f"k2 = {k2} keeps the relative bias of k1 = {k1} within {tolerance:g}"
         if k2 is not None
-        else f"a relative bias within {tolerance:g} takes a k2 above {n}"
+        else f"a relative bias within {tolerance:g} needs a k2 above {n}"
     )
     return f"gradients vanish: beyond {n // 2} steps their norm falls {half} ({rate:.4f} a step); {advice}"
 
 
-def _as_json(profile: "DecayProfile", k1: int, tolerance: float) -> dict[str, Any]:
+def _result(profile: "DecayProfile", k1: int, tolerance: float) -> LagsResult:
+    return LagsResult(
+        lags=len(profile.phi),
+        losses=profile.h.shape[1],
+        phi=_finite(profile.phi),
+        layers={name: _layer_norms(norms) for name, norms in profile.layers()},
+        rate=profile.rate,
+        vanishes=profile.decays,
+        relative_bias=_finite(profile.relative_bias(k1)),
+        k1=k1,
+        bias_tolerance=tolerance,
+        recommended_k2=profile.recommended(tolerance, k1),
+    )
+
+
+def _layer_norms(norms: "np.ndarray") -> LayerNorms:
+    """Return mean and quantiles over losses. norms: (losses, lags)."""
     import numpy as np
 
-    known = lambda values: [float(v) if math.isfinite(v) else None for v in values]  # noqa: E731
-    levels = (0.1, 0.5, 0.9)
-    return {
-        "lags": len(profile.phi),
-        "losses": profile.h.shape[1],
-        "phi": known(profile.phi),
-        "layers": {
-            name: {
-                "mean": known(norms.mean(0)),
-                **{f"q{round(100 * q)}": known(np.quantile(norms, q, axis=0)) for q in levels},
-            }
-            for name, norms in profile.layers()
-        },
-        "rate": profile.rate,
-        "vanishes": profile.decays,
-        "relative_bias": known(profile.relative_bias(k1)),
-        "k1": k1,
-        "bias_tolerance": tolerance,
-        "recommended_k2": profile.recommended(tolerance, k1),
-    }
+    q10, q50, q90 = np.quantile(norms, [0.1, 0.5, 0.9], axis=0)
+    return LayerNorms(_finite(norms.mean(0)), _finite(q10), _finite(q50), _finite(q90))
+
+
+def _finite(values: "np.ndarray") -> list[float | None]:
+    """Return values as a list, with None for those that JSON cannot hold."""
+    return [float(value) if math.isfinite(value) else None for value in values]
 
 
 def _check_output(path: Path) -> None:
-    """Refuses a picture that could not be drawn, before anything is measured for it."""
+    """Raise ConfigurationError or ResourceError now for a picture that could not be drawn after the measurement."""
     require("matplotlib", "plot", "--output")
     if path.suffix not in (".svg", ".png"):
         raise ConfigurationError(f"--output {path}: give a name that ends in .svg or .png")

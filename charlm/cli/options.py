@@ -3,7 +3,6 @@
 import contextlib
 import difflib
 import functools
-import json
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from ..config.declare import declarations
 from ..corpus.sources import read_small
 from ..errors import CharlmError, ConfigurationError, CorpusError
 from ..registry import Registry
+from .results import to_json
 from .streams import output_is_closed, say
 
 _MAY_BE_EMPTY = {"prime"}  # options whose text may be of no characters
@@ -313,9 +313,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def print_json(data: dict[str, Any]) -> None:
-    """One JSON object on a line of stdout."""
-    click.echo(json.dumps(data, ensure_ascii=False, allow_nan=False))
+def print_json(result: Any) -> None:
+    """Print a result on stdout as one line of JSON."""
+    click.echo(to_json(result))
 
 
 def require(package: str, extra: str, what: str) -> None:

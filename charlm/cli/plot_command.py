@@ -1,4 +1,4 @@
-"""charlm plot"""
+"""charlm plot: the curves of runs, as a picture, a page, text or numbers."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ import click
 
 from ..errors import ConfigurationError
 from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
+from .results import PlotResult, PlotSample
 
 if TYPE_CHECKING:
     from ..reports.curves import Curves
@@ -41,11 +42,11 @@ _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 def command(
     ctx: click.Context, /, run: tuple[str, ...], output: str | None, against: str, samples: bool, as_json: bool, quiet: bool
 ) -> None:
-    """Draw the loss of runs in bits per character, on training text and on what was held out.
+    """Draw the loss of runs on training text and on held-out text, in bits per character.
 
-    A picture shows it against updates, characters and time, and the learning rate, the gradient's norm and the share of
-    clipped updates. --json prints the numbers. Pictures need matplotlib, the text plot plotext: pip install
-    "charlm[plot]".
+    A picture shows the loss against updates, characters and time, and also the learning rate, the gradient norm and the
+    share of clipped updates. --json prints the numbers. Pictures need matplotlib and the text plot needs plotext: pip
+    install "charlm[plot]".
 
     \b
     Examples:
@@ -58,10 +59,9 @@ def command(
     if output and samples:
         raise ConfigurationError("--samples prints the texts, --output draws the curves: give one of them")
     if output and ctx.get_parameter_source("against") is not click.core.ParameterSource.DEFAULT:
-        raise ConfigurationError("--against is for the plot in the terminal: a picture has all three")
+        raise ConfigurationError("--against is for the plot in the terminal: a picture has all three axes")
     if output:
         output_file(output, "--output")
-    if output:
         require("matplotlib", "plot", "--output")
     from ..reports.curves import read_curves
     from ..storage.run_directory import find_run
@@ -78,24 +78,24 @@ def command(
         _print_samples(found, as_json)
     elif as_json:
         for curves in found:
-            print_json({"run": str(curves.run), "train": curves.train, "validation": curves.validation})
+            print_json(PlotResult(str(curves.run), curves.train, curves.validation))
     elif not output:
         _print_plot(found, _AGAINST[against])
 
 
 def _print_samples(found: "list[Curves]", as_json: bool) -> None:
+    """Print the sample of every validation, with its loss."""
     for curves in found:
         for line, bits in zip(curves.validation, curves.bits("validation"), strict=True):
             if as_json:
-                print_json(
-                    {"run": str(curves.run), "updates": line["updates"], "bits_per_char": bits, "sample": line["sample"]}
-                )
+                print_json(PlotSample(str(curves.run), line["updates"], bits, line["sample"]))
             else:
                 click.echo(f"--- {curves.run}, update {line['updates']:,}, {bits:.4f} bits/char")
                 click.echo(line["sample"])
 
 
 def _print_plot(found: "list[Curves]", axis: str) -> None:
+    """Draw the curves with characters, in the size of the terminal. axis: the record's key for the horizontal axis."""
     require("plotext", "plot", "a plot in the terminal")
     from ..reports.plot import terminal_plot
 

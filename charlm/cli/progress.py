@@ -1,4 +1,4 @@
-"""What is shown on stderr while something goes on: a training run, or anything else that takes longer than a moment."""
+"""Progress on stderr: of a training run, of compilation, and of other work that takes more than a moment."""
 
 import contextlib
 import math
@@ -14,23 +14,23 @@ from ..corpus.sources import is_regular
 from .options import duration, is_terminal, note
 
 if TYPE_CHECKING:
-    from ..events import Adaptation, Event, Progress
+    from ..events import Adaptation, Event, Progress, Validation
 
-_PLAIN_SECONDS = 10.0  # between progress lines where there is no bar
-_MEASURED_SECONDS = 0.5  # of training, before its time is estimated
-_PATIENCE_SECONDS = 2.0  # before there is one, for what may be over by then
-_QUICK_SECONDS = 0.5  # of compiling that is not worth a word
-_TICK_SECONDS = 0.25  # between two looks of the clock beside what is compiled
+_PLAIN_SECONDS = 10.0  # between progress lines if stderr is not a terminal
+_MEASURED_SECONDS = 0.5  # of training before the whole run is estimated
+_PATIENCE_SECONDS = 2.0  # before a bar appears, since most work is over by then
+_QUICK_SECONDS = 0.5  # of compilation without a message
+_TICK_SECONDS = 0.25  # between updates of the clock during compilation
 
 
 class _Clock:
-    """Shows on a terminal how long something takes that cannot tell how far it is; elsewhere says when it is over.
+    """Elapsed time of work that cannot report its progress: a running clock on a terminal, a note at the end elsewhere.
 
-    What is over at once is not worth a word.
+    Work shorter than _QUICK_SECONDS is not mentioned.
     """
 
     def __init__(self, what: str, quiet: bool, announce: Callable[[], None]) -> None:
-        """announce: is called when it turns out to take a while."""
+        """what: names the work. announce: called when the work has taken _QUICK_SECONDS."""
         self._what, self._quiet, self._announce, self._begun = what, quiet, announce, time.monotonic()
         self._over, self._told = threading.Event(), False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -58,7 +58,7 @@ class _Clock:
             sys.stderr.flush()
 
     def stop(self) -> None:
-        """Removes it and says how long it took."""
+        """Remove the clock and print how long the work took."""
         self._over.set()
         self._thread.join()
         if self._told:
@@ -66,7 +66,7 @@ class _Clock:
 
 
 def announce_compilation(quiet: bool) -> None:
-    """Has it shown when kernels are compiled, which happens once on a machine and takes a while."""
+    """Show from now on when kernels are compiled, which happens once per machine and takes a while."""
     from ..kernels import jit
 
     clocks: dict[str, _Clock] = {}
@@ -88,9 +88,10 @@ def announce_compilation(quiet: bool) -> None:
 
 
 class Display:
-    """Progress on stderr: a bar on a terminal, else a line now and then; validations always as lines."""
+    """Progress of training on stderr: a bar on a terminal, else an occasional line. Other events are always lines."""
 
     def __init__(self, quiet: bool) -> None:
+        """quiet: show nothing."""
         self._quiet = quiet
         self._bar: Any = None
         self._shown = time.monotonic()
@@ -108,30 +109,22 @@ class Display:
             )
 
     def show(self, event: "Event") -> None:
-        """Takes one event of a run."""
+        """Show one event of a run."""
         from ..events import Adaptation, Alarm, Note, Validation
 
         if isinstance(event, Note):
             self._line(event.message)
-            return
-        if isinstance(event, Alarm):
+        elif isinstance(event, Alarm):
             self._line(f"update {event.updates:,}: {event.message}")
-            return
-        if isinstance(event, Adaptation):
+        elif isinstance(event, Adaptation):
             if event.k2 != event.k2_before:
                 self._line(f"update {event.updates:,}: k2 {event.k2} instead of {event.k2_before}, {_reason(event)}")
-            return
-        if isinstance(event, Validation):
-            best = "best" if event.improved else f"best {event.best_val_nats:.4f}"
-            bits = event.val_nats / math.log(2)
-            training = "" if math.isnan(event.train_nats) else f", training {event.train_nats:.4f}"
-            self._line(
-                f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
-                f"{bits:.4f} bits/char ({best}){training}"
-            )
-            return
-        if event.seconds == 0:
-            return  # the first update, which is not timed
+        elif isinstance(event, Validation):
+            self._line(_validated(event))
+        elif event.seconds > 0:  # 0: the first update, which is not timed
+            self._advance(event)
+
+    def _advance(self, event: "Progress") -> None:
         if not self._estimated and event.seconds >= _MEASURED_SECONDS and event.share < 1:
             self._estimated = True
             self._line(_estimate(event))
@@ -151,13 +144,23 @@ class Display:
             note(text, self._quiet)
 
     def close(self) -> None:
-        """Removes the bar."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()
 
 
+def _validated(event: "Validation") -> str:
+    """Return a validation as a line of text."""
+    best = "best" if event.improved else f"best {event.best_val_nats:.4f}"
+    training = "" if math.isnan(event.train_nats) else f", training {event.train_nats:.4f}"
+    return (
+        f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
+        f"{event.val_nats / math.log(2):.4f} bits/char ({best}){training}"
+    )
+
+
 def _estimate(event: "Progress") -> str:
-    """How long the whole run will take, by what it has taken so far."""
+    """Return an estimate of the length of the whole run, extrapolated from its beginning."""
     whole = 1 / event.share
     seconds = whole * event.seconds * (1 + event.validating)
     validations = ", validations included," if event.validating else ""
@@ -168,19 +171,19 @@ def _estimate(event: "Progress") -> str:
 
 
 def _reason(event: "Adaptation") -> str:
-    """What was measured when k2 was chosen."""
+    """Return why k2 was chosen: the relative bias and the decay of errors that were measured."""
     if event.rate >= 1:
-        return f"the largest one: errors do not decay with distance (times {event.rate:.4f} a step)"
-    decay = f"errors decay by {event.rate:.4f} a step"
+        return f"the largest allowed: errors do not decay with distance (factor {event.rate:.4f} a step)"
+    decay = f"errors decay by a factor of {event.rate:.4f} a step"
     if math.isinf(event.relative_bias):
-        return f"the largest one: even so more may be left out than kept; {decay}"
+        return f"the largest allowed, although the gradient left out may exceed the part kept; {decay}"
     bias = f"a relative bias of {event.relative_bias:.3g}"
-    return f"{f'with {bias}' if event.within else f'the largest one, although it has {bias}'}; {decay}"
+    return f"{f'with {bias}' if event.within else f'the largest allowed, although it has {bias}'}; {decay}"
 
 
 @contextmanager
 def display(quiet: bool) -> Iterator[Display]:
-    """A display that is closed in the end."""
+    """Yield a display and close it at the end."""
     shown = Display(quiet)
     try:
         yield shown
@@ -190,9 +193,10 @@ def display(quiet: bool) -> Iterator[Display]:
 
 @contextmanager
 def bar(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Yields a function that is told how much more is done. After two seconds a terminal gets a bar, after ten a pipe lines.
+    """Yield a function to call with the amount of work just done.
 
-    total: None where it is not known.
+    A terminal gets a bar after two seconds; a pipe gets a line every ten seconds. what: names the work. total: the whole
+    amount; None if it is unknown.
     """
     if not quiet and is_terminal():
         from tqdm import tqdm
@@ -223,7 +227,7 @@ def bar(what: str, total: int | None, unit: str, quiet: bool) -> Iterator[Callab
 
 @contextmanager
 def reading(names: tuple[str, ...], quiet: bool, passes: int = 2) -> Iterator[Callable[[int], None]]:
-    """`bar` for files that are read, by default twice as corpora are; yields what is told the bytes."""
+    """Yield a function to call with the bytes just read, and show a `bar`. passes: how often each file is read."""
     sizes = [Path(name).stat().st_size if is_regular(name) else 0 for name in names]
     with bar("reading", passes * sum(sizes) if all(sizes) else None, "B", quiet) as told:
         yield told

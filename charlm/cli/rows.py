@@ -1,30 +1,30 @@
-"""`charlm eval --by` and `--html`: a row for each line or character of a text, as it comes, and a page of all."""
+"""Read lines as they arrive, and write them as rows or as a page, for `charlm eval --by` and `--html`."""
 
 import codecs
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from ..corpus.sources import open_source, read_piece
 from ..errors import CorpusError
+from .results import CharacterRow, LineRow, to_json
 
 if TYPE_CHECKING:
     from ..inference.line_scoring import Scored
 
-_PIECE = 1 << 18  # bytes read at a time, at most; less where less is there
+_PIECE = 1 << 18  # bytes to read at once, at most; a pipe may return fewer
 _LONGEST_LINE = 1 << 26  # bytes
-_SHOWN = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}  # characters in rows of their own
+_SHOWN = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}  # how --by char writes these characters
 
 
 def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator[list[str]]:
-    """The lines of the files, in order as one text, with their ends: as many at a time as there are to be read.
+    """Yield the lines of files, read in order as one text, with their line ends. Each item is all lines available by then.
 
-    Bytes that are no UTF-8 become lone surrogates, as Python has it for file names; a file's byte order mark is none of
-    its text. on_read: is told the bytes read. Raises CorpusError for a line without end.
+    Bytes that are not UTF-8 become lone surrogates (surrogateescape). A leading byte-order mark is stripped. on_read:
+    called with the number of bytes in each read. Raise CorpusError for a line that is too long.
     """
-    rest, held, count = [b""], 0, 0  # what there is of a line that has not ended
+    rest, held, count = [b""], 0, 0  # pieces of the line in progress, their bytes, complete lines
     for name in names:
         with open_source(name) as source:
             at_start = True
@@ -48,31 +48,36 @@ def incoming(names: tuple[str, ...], on_read: Callable[[int], None]) -> Iterator
 
 
 def rows(scored: "Scored", by: str, as_json: bool, in_bytes: bool) -> Iterator[str]:
-    """The rows of a line: one, or one for each of its characters."""
+    """Yield the rows of a scored line. by: "line" for one row, "char" for one per character (per byte if in_bytes)."""
     if by == "line":
-        yield _row(scored.bits, "line", scored.line.removesuffix("\n"), {"chars": scored.chars}, as_json)
+        line = scored.line.removesuffix("\n")
+        if as_json:
+            yield to_json(LineRow(scored.bits, scored.chars, _printable(line))) + "\n"
+        else:
+            yield f"{scored.bits:.3f}\t{scored.chars}\t{line}\n"
         return
     characters = [f"\\x{b:02x}" for b in scored.line.encode("utf-8", "surrogateescape")] if in_bytes else scored.line
     for bits, character in zip(scored.each.tolist(), characters, strict=True):
-        yield _row(bits, "char", character, {}, as_json)
+        if as_json:
+            yield to_json(CharacterRow(bits, _printable(character))) + "\n"
+        else:
+            yield f"{bits:.3f}\t{_SHOWN.get(character, character)}\n"
 
 
-def _row(bits: float, what: str, text: str, more: dict[str, Any], as_json: bool) -> str:
-    if as_json:
-        shown = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return json.dumps({"bits": bits, **more, what: shown}, ensure_ascii=False) + "\n"
-    columns = [f"{bits:.3f}", *map(str, more.values()), _SHOWN.get(text, text) if what == "char" else text]
-    return "\t".join(columns) + "\n"
+def _printable(text: str) -> str:
+    """Return a text with U+FFFD in place of bytes that are not UTF-8, which JSON cannot hold."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 class Page:
-    """A page that is being written, as far as it may fill the disk: its text may never end."""
+    """A page in progress, with a limit on its size: its text may never end."""
 
     def __init__(self, file: IO[str], path: Path, most: int) -> None:
+        """most: the limit in bytes."""
         self._file, self._path, self._left = file, path, most
 
     def write(self, text: str) -> None:
-        """Writes a piece. Raises CorpusError where it would be too much."""
+        """Write a piece. Raise CorpusError if the page would exceed its limit."""
         self._left -= len(text.encode("utf-8", "backslashreplace"))
         if self._left < 0:
             raise CorpusError(f"{self._path}: the page would take more than half of the free disk: does the text ever end?")
@@ -81,7 +86,7 @@ class Page:
 
 @contextmanager
 def page_file(path: Path) -> Iterator[Page]:
-    """A text file that is there under its name when all of it was written."""
+    """Yield a page. It takes its name when it is complete, and is removed if an error ends it."""
     from ..corpus.cache import room
 
     temporary = path.with_name(f".{path.name}.tmp")

@@ -1,4 +1,4 @@
-"""The standard streams as scripts leave them: closed from the start, or closed by whoever read them."""
+"""Standard streams that are closed, either from the start or by their reader."""
 
 import os
 import sys
@@ -9,9 +9,9 @@ _closed: set[int] = set()
 
 
 def repair() -> None:
-    """Opens the null device where a standard stream is closed, so that no file of ours takes its number.
+    """Open the null device in place of each closed standard stream, so that no other file takes its descriptor.
 
-    Python has None for a stream that was closed when it started.
+    Python sets sys.stdout or sys.stderr to None if the stream was closed when it started.
     """
     _closed.clear()
     for number in (0, 1, 2):
@@ -26,12 +26,12 @@ def repair() -> None:
 
 
 def output_is_closed() -> bool:
-    """Returns whether standard output was closed when charlm was started."""
+    """Return True if standard output was closed when charlm was started."""
     return 1 in _closed
 
 
 def say(message: str) -> None:
-    """Prints a line on stderr. Where nobody reads it any more, nothing is said from then on: results are what matters."""
+    """Print a line on stderr. If its reader is gone, discard this message and all later ones; the work goes on."""
     try:
         click.echo(message, err=True)
     except OSError:
@@ -39,7 +39,7 @@ def say(message: str) -> None:
 
 
 def abandon_output() -> None:
-    """Sends what is left for stdout to the null device: nobody reads it, and Python would complain at exit."""
+    """Send the rest of stdout to the null device. Its reader is gone, and Python would report an error at exit."""
     _silence(1)
 
 

@@ -92,7 +92,7 @@ def test_a_quality_gate(run: Run, trained: Path) -> None:
         assert run("eval", "runs/corpus", "corpus.txt", *more, "--fail-above", 7.9).code == 0
         failed = run("eval", "runs/corpus", "corpus.txt", *more, "--fail-above", 0.01)
         assert failed.code == 3
-        assert "bits/char are more than --fail-above 0.01" in failed.err
+        assert "bits/char exceed --fail-above 0.01" in failed.err
         assert failed.out
 
 

@@ -154,7 +154,7 @@ def test_variables_that_there_are_not(run: Run, corpus: Path, monkeypatch: pytes
             patch.setenv(name, "1")
             result = run("info")
         assert result.code == 2
-        assert f"environment variable {name}: charlm knows none of that name{near}" in result.err
+        assert f"environment variable {name}: charlm has no variable of that name{near}" in result.err
     monkeypatch.setenv("CHARLM_SAMPLE_LENGTH", "5")  # another command's
     monkeypatch.setenv("CHARLM_TRAIN_BYTES", "true")  # named as its option is
     monkeypatch.setenv("CHARLM_TRAIN_VAL", "corpus.txt")
@@ -191,7 +191,7 @@ def test_what_has_no_effect(run: Run, corpus: Path) -> None:
     assert '"@@" does not occur in the training text: nothing is reset after it' in loud.err
     assert train(run, "--updates", 1, "--force").code == 0
     short = run("sample", "--min-length", 5)
-    assert (short.code, "--min-length is of texts that end" in short.err) == (2, True)
+    assert (short.code, "--min-length needs --until" in short.err) == (2, True)
     bias = run("train", "corpus.txt", "--init-from", "runs/corpus", "--forget-bias", 2, "--run", "x")
     assert (bias.code, "--init-from takes from the other run" in bias.err) == (2, True)
     assert run("export", "m.safetensors").code == 0
