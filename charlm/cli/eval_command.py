@@ -152,7 +152,7 @@ def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None
     if o["html"]:
         o["html"] = output_file(o["html"], "--html", text)
     if by_line and not text:
-        raise ConfigurationError(f'--{"by" if o["by"] else "html"} needs a text: name it, or "-" for standard input')
+        raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score, or "-" for standard input')
     if o["dynamic"]:
         _dynamic_config(o)
     if o["dynamic"] and o["unknown"] == "escape":

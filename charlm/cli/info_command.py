@@ -35,7 +35,7 @@ def command(run: str | None, as_json: bool) -> None:
 
 
 def _label(path: Path, meta: dict[str, Any], parameters: int) -> list[tuple[str, str]]:
-    """Return names and values to show, in the manner of a label: contents, weight, source, recipe, effort, quality, use."""
+    """Return names and values to show, as a label does: contents, weight, source, recipe, effort, quality, use."""
     config, progress = meta["config"], meta["progress"]
     where = path.parent if path.name in ("best.npz", "last.npz") else path
     return [

@@ -129,7 +129,7 @@ def command(ctx: click.Context, /, run: str | None, **o: Any) -> None:
     prime = _prime_text(o["prime"], o["prime_file"])
     generator = model.generator(prime, Ending(o["length"], until, o["min_length"]), how)
     if o["min_length"] and not until:
-        raise ConfigurationError("--min-length needs --until, the text that ends a text")
+        raise ConfigurationError("--min-length needs --until: say what ends a text")
     count = o["count"] or 1
     if o["beam"]:
         with bar("searching", o["length"], " characters", o["quiet"]) as on_done:
