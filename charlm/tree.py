@@ -141,9 +141,10 @@ def join(values: StateDict, arrays: Mapping[str, np.ndarray]) -> StateDict:
     for path, array in arrays.items():
         *branches, name = path.split("/")
         place = values
-        for branch in branches:
-            place.setdefault(branch, {})
-            place = take_branch(place, branch)
+        for depth, branch in enumerate(branches):
+            place = place.setdefault(branch, {})
+            if not isinstance(place, dict):
+                raise LeafError("/".join(branches[: depth + 1]), "named leaves", describe(place))
         if name in place:
             raise LeafError(path, "one leaf", "several")
         place[name] = array

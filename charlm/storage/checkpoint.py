@@ -147,7 +147,7 @@ def _state(path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> S
     values = meta.get("state")
     if not isinstance(values, dict):
         raise CheckpointError(f"{path}: its meta data is not understood: state incomplete, or of another kind")
-    with naming(path):
+    with naming(path, _STATE):
         return join(values, _below(_STATE, arrays))
 
 

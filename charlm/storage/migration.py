@@ -51,6 +51,7 @@ def _from_1(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> _Contents:
     }
     kept = {name: value for name, value in progress.items() if name not in _INTERNAL}
     moved = {_moved(name): _by_stream(name, array, config.get("streams")) for name, array in arrays.items()}
+    moved["state/metrics_log/norms"] = np.zeros(0)  # was not kept
     return {**meta, "progress": kept, "state": state}, moved
 
 

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ..distributed.ranks import Ranks
 from ..events import Alarm
 from ..files import write_atomically
@@ -14,7 +16,7 @@ from ..kernels.buffers import Plan, UpdateStats
 from ..nn.network import Network
 from ..storage.run_directory import METRICS
 from ..tbptt.method import TruncationMethod
-from ..tree import StateDict, load_state, take_count, take_list, take_number
+from ..tree import StateDict, load_state, take, take_count, take_list, take_number
 from .diagnostics import Diagnostics, layer_norms, saturation
 from .state import finite_or_none
 
@@ -70,6 +72,7 @@ class MetricsLog:
         self._path, self._clip, self._diagnostics, self._ranks = run / METRICS, clip, diagnostics, ranks
         self._every = max(1, int(_LOG_CHARS / chars_per_update))
         self._tally = _Tally()
+        self._norms: list[float] = []  # of the gradient in each of these updates
         self._complete_nats: float | None = None
         self._unvalidated = _Loss()  # of the updates since the last validation
         self.longest = 0  # block of the run so far, in steps
@@ -142,11 +145,12 @@ class MetricsLog:
             self._unvalidated.add(loss, n)
             tally.updates += 1
             tally.clipped += int(0 < self._clip < stats.norm[u])
+            self._norms.append(float(stats.norm[u]))
             tally.steps += int(plan.steps[u])
             tally.longest = max(tally.longest, int(plan.steps[u]))
             if tally.updates == self._every:
                 alarms = self._write(tally, plan, stats, u, network, truncation, place)
-                tally = _Tally()
+                tally, self._norms = _Tally(), []
         self._tally, self.longest = tally, max(self.longest, int(plan.steps.max()))
         return alarms
 
@@ -175,7 +179,7 @@ class MetricsLog:
                 **truncation.realised(tally.steps, tally.updates, tally.longest),
             }
         )
-        return self._diagnostics.look(number, nats, stats.norm, layers, gates)
+        return self._diagnostics.look(number, nats, np.array(self._norms), layers, gates)
 
     def _saturation(self, network: Network) -> list[list[float]]:
         """Of all streams, wherever they are."""
@@ -188,6 +192,7 @@ class MetricsLog:
         """Return what the next lines depend on, and how many lines the file has."""
         return {
             "tally": self._tally.state_dict(),
+            "norms": np.array(self._norms),
             "unvalidated": self._unvalidated.state_dict(),
             "complete_nats": self._complete_nats,
             "longest": self.longest,
@@ -198,6 +203,7 @@ class MetricsLog:
     def load_state_dict(self, state: StateDict) -> None:
         """Take over what `state_dict` returned. Raises LeafError."""
         load_state({"tally": self._tally, "unvalidated": self._unvalidated}, state)
+        self._norms = take(state, "norms", "float64 (n,)", _are_numbers).tolist()
         self._complete_nats = finite_or_none(take_number(state, "complete_nats", missing=math.nan))
         self.longest, self._lines = take_count(state, "longest"), take_count(state, "lines")
         self._waiting = take_list(state, "waiting", str, "lines")
@@ -213,3 +219,7 @@ class MetricsLog:
             write_atomically(self._path, lambda file: file.write(b"".join(line + b"\n" for line in kept)))
         else:
             self._lines = 0
+
+
+def _are_numbers(found: Any) -> bool:
+    return isinstance(found, np.ndarray) and found.dtype == np.float64 and found.ndim == 1 and bool(np.isfinite(found).all())

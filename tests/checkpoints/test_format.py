@@ -44,6 +44,7 @@ def test_the_leaves_have_their_paths(last: Path, run: Run) -> None:
         assert {name for name in file.files if not name.startswith("param/")} == {
             "meta",
             "state/optimizer/slots",
+            "state/metrics_log/norms",
             "state/network/state_h",
             "state/network/state_c",
         } | {name for name in file.files if name.startswith("state/network/window_")}

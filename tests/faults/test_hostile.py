@@ -215,8 +215,8 @@ def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
         (lambda m: m["progress"].update(seconds=-1), "not understood"),
         (lambda m: m["progress"].update(best_val_nats=[]), "not understood"),
         (lambda m: m.pop("state"), "not understood"),
-        (lambda m: m["state"].update(optimizer=3), "optimizer: expected named leaves, found 3"),
-        (lambda m: m["state"]["optimizer"].update(slots=3), "optimizer/slots: expected one leaf, found several"),
+        (lambda m: m["state"].update(optimizer=3), "state/optimizer: expected named leaves, found 3"),
+        (lambda m: m["state"]["optimizer"].update(slots=3), "state/optimizer/slots: expected one leaf, found several"),
     ):
         changed_meta(checkpoint, path, change)
         result = run("eval", path, "corpus.txt")
