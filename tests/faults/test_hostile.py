@@ -1,6 +1,5 @@
 """Files that were damaged, or made to do harm: one line of error, no memory, no time, no code."""
 
-import contextlib
 import io
 import json
 import pickle
@@ -109,7 +108,7 @@ def rewritten(checkpoint: Path, path: Path, changes: dict[str, Any], compression
     """The checkpoint with some entries replaced, by arrays or bytes; None leaves one out. Checksums follow the changes."""
     arrays: dict[str, Any] = {**read_archive(checkpoint).arrays, **changes}
     entries = {n: value if isinstance(value, bytes) else entry(value) for n, value in arrays.items() if value is not None}
-    with contextlib.suppress(KeyError, TypeError, ValueError, RecursionError):  # meta data that is none
+    if changes.keys() - {"meta"} and isinstance(arrays["meta"], np.ndarray):
         meta = json.loads(str(arrays["meta"][()]))
         meta["arrays"] = {name: f"{zlib.crc32(data):08x}" for name, data in entries.items() if name != "meta"}
         entries["meta"] = entry(np.array(json.dumps(meta)))
