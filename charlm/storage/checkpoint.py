@@ -1,10 +1,25 @@
-"""Checkpoints: .npz files that are complete or not there, never a pickle."""
+"""Checkpoints: .npz files that are complete or not there, never a pickle.
+
+A checkpoint is a tree of named leaves. Arrays are entries of the archive: param/... under PyTorch's names and layouts, and
+in last.npz state/..., a path for each leaf. All else is in the entry "meta", a JSON string:
+
+    format       the version of this layout; migration.py reads earlier ones
+    config, vocabulary, progress
+    state        the tree's other leaves, such as state["schedule"]["factor"]; empty where only a model is kept
+    arrays       the CRC-32 of each array's entry
+
+Zip's own checksums notice an entry whose bytes have changed; the list in "arrays" notices one that was renamed, replaced,
+left out or added.
+"""
 
 import json
 import math
-from dataclasses import dataclass
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -13,21 +28,24 @@ from ..corpus.vocabulary import Vocabulary
 from ..errors import CharlmError, CheckpointError
 from ..files import read_json, write_atomically
 from ..nn.shapes import pytorch_shapes
-from .npz import read_archive
+from ..tree import LeafError, StateDict, join, split, take_array
+from .migration import FORMAT, readable, upgrade
+from .npz import read_archive, write_array
 from .run_directory import checkpoint_file, find_run
 
 if TYPE_CHECKING:
     from ..nn.parameters import Parameters
 
-FORMAT = 1
 _COUNTS = ("updates", "epochs", "seconds", "chars_per_second")  # of progress, which an imported model has none of
+_PARAM, _STATE = "param/", "state/"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds.
+    """The contents of a file.
 
-    progress: JSON values (updates, epochs, best_val_nats ...). resume: arrays that only last.npz has, by name.
+    progress: JSON values for readers (updates, epochs, best_val_nats ...). state: the tree that exact continuation needs;
+    empty unless the file is last.npz.
     """
 
     path: Path
@@ -35,11 +53,11 @@ class Checkpoint:
     vocabulary: Vocabulary
     parameters: "Parameters"
     progress: dict[str, Any]
-    resume: dict[str, np.ndarray]
+    state: StateDict = field(default_factory=dict)
 
     @property
     def corpus_digest(self) -> str:
-        """What the text that the run was trained on is recognised by; empty where there is none."""
+        """The digest of the text that the run was trained on; empty if it is not known."""
         return str(self.progress.get("corpus_digest", ""))
 
 
@@ -49,49 +67,106 @@ def save(
     vocabulary: Vocabulary,
     parameters: "Parameters",
     progress: dict[str, Any],
-    resume: dict[str, np.ndarray] | None = None,
+    state: StateDict | None = None,
 ) -> None:
-    """Writes a checkpoint; `resume` holds what exact continuation needs. Raises CheckpointError."""
+    """Write a checkpoint. state: the tree that exact continuation needs, if it is to be kept. Raises CheckpointError."""
+    values, found = split(state or {})
+    arrays = {f"{_PARAM}{name}": array for name, array in parameters.to_pytorch().items()}
+    arrays |= {f"{_STATE}{name}": array for name, array in found.items()}
     meta = {
         "format": FORMAT,
         "config": config.to_json(),
         "vocabulary": "bytes" if vocabulary.characters is None else vocabulary.characters,
         "progress": progress,
+        "state": values,
     }
-    arrays: dict[str, Any] = {f"param/{name}": array for name, array in parameters.to_pytorch().items()}
-    arrays |= {f"resume/{name}": array for name, array in (resume or {}).items()}
-    write_atomically(path, lambda file: np.savez(file, meta=np.array(json.dumps(meta)), **arrays))
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w") as archive:
+            checksums = {name: f"{write_array(archive, name, array):08x}" for name, array in arrays.items()}
+            write_array(archive, "meta", np.array(json.dumps({**meta, "arrays": checksums})))
+
+    write_atomically(path, write)
 
 
 def load_meta(path: Path) -> tuple[dict[str, Any], int]:
-    """A checkpoint's meta data and its number of parameters, without numba.
+    """Return a checkpoint's format, config, vocabulary and progress, and its number of parameters, without Numba.
 
-    Raises CheckpointError for all that `load` refuses.
+    Raises CheckpointError for everything that `load` refuses.
     """
-    arrays = read_archive(path)
-    meta = _meta(path, arrays)
+    meta, arrays = _read(path)
     config, vocabulary, progress = understood(path, meta)
-    parameters = _parameters_in(arrays)
+    parameters = _below(_PARAM, arrays)
     require_sound(path, config.model, len(vocabulary), parameters)
-    meta |= {"config": config.to_json(), "progress": progress}
-    return meta, sum(array.size for array in parameters.values())
+    _state(path, meta, arrays)
+    shown = {**meta, "config": config.to_json(), "progress": progress}
+    return {name: shown[name] for name in ("format", "config", "vocabulary", "progress")}, sum(
+        array.size for array in parameters.values()
+    )
 
 
-def _meta(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint. Raises CheckpointError naming the file and what is wrong with it."""
+    meta, arrays = _read(path)
+    config, vocabulary, progress = understood(path, meta)
+    parameters = parameters_of(path, config.model, len(vocabulary), _below(_PARAM, arrays))
+    return Checkpoint(path, config, vocabulary, parameters, progress, _state(path, meta, arrays))
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return meta data and arrays, in the present format whatever the file's."""
+    archive = read_archive(path)
+    arrays = dict(archive.arrays)
     try:
-        meta = read_json(str(arrays["meta"][()]))
+        meta = read_json(str(arrays.pop("meta")[()]))
         found = meta["format"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(f"{path}: not a charlm checkpoint: no charlm metadata in it") from None
-    if found != FORMAT:
+    if not readable(found):
         raise CheckpointError(
-            f"{path}: checkpoint format {found!r}, this charlm reads {FORMAT}; use the version that wrote it"
+            f"{path}: checkpoint format {found!r}, this charlm reads 1 to {FORMAT}; use the version that wrote it"
         )
-    return meta
+    if found > 1:
+        _require_listed(path, meta, {name: f"{archive.checksums[name]:08x}" for name in arrays})
+    return upgrade(meta, arrays)
+
+
+def _require_listed(path: Path, meta: dict[str, Any], checksums: dict[str, str]) -> None:
+    """Raise CheckpointError unless the arrays are those that were written together with the meta data."""
+    listed = meta.get("arrays")
+    if not isinstance(listed, dict):
+        raise CheckpointError(f"{path}: its meta data is not understood: arrays incomplete, or of another kind")
+    for name in sorted(listed.keys() | checksums.keys()):
+        if listed.get(name) != checksums.get(name):
+            expected = f"checksum {listed[name]}" if name in listed else "no such array"
+            found = f"checksum {checksums[name]}" if name in checksums else "nothing"
+            raise CheckpointError(f"{path}: {LeafError(name, expected, found)}; the file was changed after it was written")
+
+
+def _state(path: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> StateDict:
+    values = meta.get("state")
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path}: its meta data is not understood: state incomplete, or of another kind")
+    with naming(path, _STATE):
+        return join(values, _below(_STATE, arrays))
+
+
+def _below(branch: str, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays of a branch, by their paths within it."""
+    return {name.removeprefix(branch): array for name, array in arrays.items() if name.startswith(branch)}
+
+
+@contextmanager
+def naming(path: Path, what: str = "") -> Iterator[None]:
+    """Turn a LeafError into a CheckpointError that names the file. what: comes before the leaf, such as "state/"."""
+    try:
+        yield
+    except LeafError as error:
+        raise CheckpointError(f"{path}: {what}{error}") from None
 
 
 def understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary, dict[str, Any]]:
-    """What the meta data says, as far as everything that reads it relies on it."""
+    """Return what everything that reads the meta data relies on. Raises CheckpointError."""
     part = "settings"
     try:
         config = RunConfig.from_json(meta["config"])
@@ -118,24 +193,10 @@ def _vocabulary(listed: Any) -> Vocabulary:
     return Vocabulary(None if listed == "bytes" else listed)
 
 
-def load(path: Path) -> Checkpoint:
-    """Reads a checkpoint; raises CheckpointError naming the file and what is wrong with it."""
-    arrays = read_archive(path)
-    config, vocabulary, progress = understood(path, _meta(path, arrays))
-    parameters = parameters_of(path, config.model, len(vocabulary), _parameters_in(arrays))
-    resume = {name.removeprefix("resume/"): array for name, array in arrays.items() if name.startswith("resume/")}
-    return Checkpoint(path, config, vocabulary, parameters, progress, resume)
-
-
-def _parameters_in(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The parameters among a file's arrays, by PyTorch's names."""
-    return {name.removeprefix("param/"): array for name, array in arrays.items() if name.startswith("param/")}
-
-
 def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[str, np.ndarray]) -> "Parameters":
-    """The parameters that a file's arrays, by PyTorch's names, are; raises CheckpointError.
+    """Return the parameters that a file holds under PyTorch's names. Raises CheckpointError.
 
-    They are looked at before anything is made of the size that the configuration claims.
+    The arrays are checked before anything is allocated that has the size that the configuration claims.
     """
     from ..nn.parameters import Parameters
 
@@ -146,25 +207,14 @@ def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[s
 
 
 def require_sound(path: Path, model: ModelConfig, vocabulary: int, named: dict[str, np.ndarray]) -> None:
-    """Raises CheckpointError unless the arrays, by PyTorch's names, are the parameters of this network, all finite."""
+    """Raise CheckpointError unless the arrays, by PyTorch's names, are the parameters of this network, all finite."""
     if model.layers > len(named):
         raise CheckpointError(f"{path}: {len(named)} arrays are too few for {model.layers} layers")
-    for name, shape in pytorch_shapes(model, vocabulary).items():
-        if name not in named:
-            raise CheckpointError(f"{path}: array {name} is missing")
-        found = named[name]
-        if found.shape != shape or found.dtype != np.float32:
-            there = f"{found.dtype} {found.shape}"
-            raise CheckpointError(f"{path}: array {name} should be float32 {shape}, the file has {there}")
-        require_finite(path, name, found)
-
-
-def require_finite(path: Path, name: str, array: np.ndarray) -> None:
-    """Raises CheckpointError for an array that holds NaN or infinity, which charlm never saves."""
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise CheckpointError(f"{path}: array {name} holds numbers that are not finite, so the file is damaged: use another")
+    with naming(path):
+        for name, shape in pytorch_shapes(model, vocabulary).items():
+            take_array(named, name, shape)
 
 
 def load_run(name: str | None) -> Checkpoint:
-    """The model to use of the run that RUN means, see find_run and checkpoint_file; raises CheckpointError."""
+    """Load the model of the run that RUN means, see find_run and checkpoint_file. Raises CheckpointError."""
     return load(checkpoint_file(find_run(name)))

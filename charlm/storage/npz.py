@@ -1,4 +1,4 @@
-"""NumPy archives (.npz) read with suspicion: nothing is allocated on a file's word, nothing in it is ever executed.
+"""NumPy archives (.npz), read with suspicion: nothing is allocated on a file's word, nothing in it is ever executed.
 
 An archive is trusted as far as its size: every entry is stored as it is, so all together cannot be larger than the file
 (no zip bombs); an array's header must claim exactly the bytes that are there; objects, which would be pickles, are
@@ -9,6 +9,7 @@ import io
 import math
 import zipfile
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,22 @@ _KINDS = "fiuU"  # of dtypes: numbers, and text for the meta data
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def read_archive(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file, read-only. Raises CheckpointError that says what is wrong with it."""
+class Archive(NamedTuple):
+    """The arrays of a file by their names, read-only, and the CRC-32 of each as it is stored, its header included."""
+
+    arrays: dict[str, np.ndarray]
+    checksums: dict[str, int]
+
+
+def write_array(archive: zipfile.ZipFile, name: str, array: np.ndarray) -> int:
+    """Append an array to an archive opened for writing, as np.savez does. Return its CRC-32."""
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+        np.lib.format.write_array(entry, array, allow_pickle=False)
+    return archive.getinfo(f"{name}.npy").CRC
+
+
+def read_archive(path: Path) -> Archive:
+    """Read an .npz file. Raises CheckpointError that says what is wrong with it."""
     if path.exists() and not path.is_file():
         raise CheckpointError(f"{path}: not a regular file")
     try:
@@ -28,7 +43,9 @@ def read_archive(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as file:
             entries = file.infolist()
             _check(entries, size)
-            return {entry.filename.removesuffix(".npy"): _array(file, entry) for entry in entries}
+            named = {entry.filename.removesuffix(".npy"): entry for entry in entries}
+            arrays = {name: _array(file, entry) for name, entry in named.items()}
+            return Archive(arrays, {name: entry.CRC for name, entry in named.items()})
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except Exception as error:  # noqa: BLE001  whatever a damaged file makes a parser raise

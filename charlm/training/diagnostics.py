@@ -7,6 +7,7 @@ import numpy as np
 
 from ..events import Alarm
 from ..nn.parameters import Parameters
+from ..tree import StateDict, take_list
 
 _SATURATED = 0.05  # a gate within this distance of 0 or 1 hardly learns: its slope is below a fifth of the largest
 _RECENT = 20  # stretches that a norm is compared with
@@ -37,6 +38,19 @@ class Diagnostics:
         self._clip, self._guessing = clip, math.log(vocabulary)
         self._norms: deque[float] = deque(maxlen=_RECENT)
         self._told: set[str] = set()
+
+    def state_dict(self) -> StateDict:
+        """Return recent norms of the gradient, and which warnings were given."""
+        return {"norms": list(self._norms), "told": sorted(self._told)}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError.
+
+        Warnings already given stay given: a run that returns to an earlier state does not repeat them.
+        """
+        norms = take_list(state, "norms", float, "numbers")
+        self._told |= set(take_list(state, "told", str, "kinds of warnings"))
+        self._norms = deque(norms, maxlen=_RECENT)
 
     def look(
         self, updates: int, nats: float, norms: np.ndarray, layers: dict[str, float], gates: list[list[float]]

@@ -1,23 +1,23 @@
-"""Where a run stands: what is counted and remembered between updates, and kept in checkpoints."""
+"""The place a run has reached: what the trainer counts and remembers between updates."""
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
 
 from ..tbptt.plan import Position
-
-_COUNTS = ("updates", "epoch", "step", "epoch_base", "timed_chars", "rollbacks")
+from ..tree import StateDict, take_count, take_number
 
 
 @dataclass
 class TrainerState:
-    """seconds, timed_chars: of training alone. chars, nats: of all updates, each before its update.
+    """Counters and losses of a run.
 
-    val_nats: of the last validation; best_val_nats: of the best. validated_at: the update of the last one; validations:
-    how many were due by then where time decides; worse: how many in a row were no better. sampled: characters that each
-    reads, 0 until that is decided. rollbacks: returns from divergence.
+    epoch_steps: steps of an epoch. seconds, timed_chars: of training alone. chars, nats: of all updates, each loss measured
+    before its update. val_nats: loss of the last validation; best_val_nats: of the best. validated_at: the update of the
+    last one; validations: how many were due by then if time decides; worse: how many in a row were no better. sampled:
+    characters that each reads, 0 until that is decided. rollbacks: returns from divergence.
     """
 
+    epoch_steps: int
     at: Position = field(default_factory=Position)
     seconds: float = 0.0
     timed_chars: int = 0
@@ -33,57 +33,51 @@ class TrainerState:
 
     @property
     def chars_per_second(self) -> float:
-        """Characters trained a second: training alone, without start-up, compilation, validation and saving."""
+        """Characters trained per second, without start-up, compilation, validation and saving."""
         return self.timed_chars / self.seconds if self.seconds > 0 else 0.0
 
     def trained(self, chars: list[int], nats: list[float], seconds: float | None) -> None:
-        """Takes note of updates: the characters and the loss of each, and the time of all where it is to count."""
+        """Count updates: the characters and the loss of each, and the seconds of all, if they are to count."""
         for n, loss in zip(chars, nats, strict=True):
             self.chars, self.nats = self.chars + n, self.nats + loss
         if seconds is not None:
             self.seconds += seconds
             self.timed_chars += sum(chars)
 
-    def to_json(self) -> dict[str, Any]:
-        """What from_json turns back, but for what a run's results have."""
+    def state_dict(self) -> StateDict:
+        """Return every number by its name; None for one that is not known yet."""
         return {
-            "epoch": self.at.epoch,
-            "step": self.at.step,
-            "epoch_base": self.at.epoch_base,
+            **asdict(self.at),
+            "seconds": self.seconds,
             "timed_chars": self.timed_chars,
-            "coded": [self.chars, self.nats],
+            "chars": self.chars,
+            "nats": self.nats,
+            "val_nats": finite_or_none(self.val_nats),
+            "best_val_nats": finite_or_none(self.best_val_nats),
+            "validations": self.validations,
+            "worse": self.worse,
+            "validated_at": self.validated_at,
             "rollbacks": self.rollbacks,
-            "validations": [self.validations, self.worse, self.validated_at],
             "sampled": self.sampled,
         }
 
-    @classmethod
-    def from_json(cls, p: dict[str, Any], steps: int) -> "TrainerState":
-        """From to_json's and the results' values together; raises KeyError, TypeError or ValueError for impossible ones.
-
-        steps: of an epoch.
-        """
-        wrong = [name for name in _COUNTS if not _is_count(p[name])]
-        chars, nats = p["coded"]
-        counts = chars, p.get("sampled", 0)
-        if wrong or p["step"] >= steps or not all(map(_is_count, counts)) or not math.isfinite(nats):
-            raise ValueError(", ".join(wrong) or "step or coded")
-        validations, worse, validated_at = map(int, p["validations"])
-        return cls(
-            Position(p["updates"], p["epoch"], p["step"], p["epoch_base"]),
-            float(p["seconds"]),
-            p["timed_chars"],
-            chars,
-            nats,
-            math.nan if p["val_nats"] is None else float(p["val_nats"]),
-            math.inf if p["best_val_nats"] is None else float(p["best_val_nats"]),
-            validations,
-            worse,
-            validated_at,
-            p["rollbacks"],
-            p.get("sampled", 0),
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError."""
+        self.at = Position(
+            updates=take_count(state, "updates"),
+            epoch=take_count(state, "epoch"),
+            step=take_count(state, "step", most=self.epoch_steps - 1),
+            epoch_base=take_count(state, "epoch_base"),
         )
+        self.seconds, self.timed_chars = take_number(state, "seconds"), take_count(state, "timed_chars")
+        self.chars, self.nats = take_count(state, "chars"), take_number(state, "nats")
+        self.val_nats = take_number(state, "val_nats", missing=math.nan)
+        self.best_val_nats = take_number(state, "best_val_nats", missing=math.inf)
+        self.validations, self.worse = take_count(state, "validations"), take_count(state, "worse")
+        self.validated_at = take_count(state, "validated_at", least=-1)
+        self.rollbacks, self.sampled = take_count(state, "rollbacks"), take_count(state, "sampled")
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and 0 <= value < 1 << 62
+def finite_or_none(number: float) -> float | None:
+    """Return a number as JSON can hold it."""
+    return number if math.isfinite(number) else None

@@ -29,9 +29,12 @@ from ..tbptt.method import make_method
 from ..tbptt.plan import Position, make_plan
 from ..tbptt.resets import Resets, opening, opening_id
 from ..tbptt.streams import Streams
-from .checkpointer import Checkpointer, Parts
+from ..tree import LeafError, Stateful, gather_state, load_state
+from .carried import Carried
+from .checkpointer import Checkpointer
+from .diagnostics import Diagnostics
 from .metrics_log import MetricsLog
-from .state import TrainerState
+from .state import TrainerState, finite_or_none
 from .validation import Validator, affordable_times, sample_size
 from .validation import cost as validation_cost
 
@@ -85,24 +88,20 @@ class Trainer:
         self.optimizer = Optimizer(config.optimizer, self.parameters, self.network.gradients)
         self.schedule = Schedule(config.schedule, config.optimizer.learning_rate)
         self.resets = Resets.of_run(config, corpus.vocabulary)
-        self._now, self._seconds_per_update = TrainerState(), 0.0
+        self._now, self._seconds_per_update = TrainerState(self.streams.steps), 0.0
         self._chars_per_update = self.streams.count * self.streams.steps / self.updates_per_epoch
-        self._metrics_log = MetricsLog(
-            run, self._chars_per_update, config.optimizer.clip, len(corpus.vocabulary), self.ranks
-        )
-        parts = Parts(
-            config,
-            corpus,
-            self.streams,
-            self.parameters,
-            self.network,
-            self.optimizer,
-            self.schedule,
-            cut,
-            self._metrics_log,
-            self.ranks,
-        )
-        self._checkpointer = Checkpointer(run, saving, parts)
+        diagnostics = Diagnostics(config.optimizer.clip, len(corpus.vocabulary))
+        self._metrics_log = MetricsLog(run, self._chars_per_update, config.optimizer.clip, diagnostics, self.ranks)
+        self._parts: dict[str, Stateful] = {  # the branches of the state tree; the network's depends on the trainer's
+            "trainer": self._now,
+            "schedule": self.schedule,
+            "truncation": cut,
+            "optimizer": self.optimizer,
+            "network": Carried(self.network, cut, self.streams, self.ranks, self._now),
+            "metrics_log": self._metrics_log,
+            "diagnostics": diagnostics,
+        }
+        self._checkpointer = Checkpointer(run, saving, config, corpus.vocabulary, self.ranks)
         self._healthy = True  # whether the last losses are such that their parameters are worth keeping
         self._asked_to_stop = False  # here, which the other ranks have to hear of
         self._stop = self._out_of_patience = False
@@ -496,15 +495,14 @@ class Trainer:
 
     def _results(self) -> dict[str, Any]:
         """Those that checkpoints keep too: they are the same however often the run was resumed."""
-        known = lambda x: x if math.isfinite(x) else None  # noqa: E731
-        best = known(self._now.best_val_nats)
+        best = finite_or_none(self._now.best_val_nats)
         return {
             "updates": self.updates,
             "epochs": self.epochs,
             "seconds": self._now.seconds,
             "chars_per_second": self.chars_per_second,
-            "train_nats": known(self._metrics_log.train_nats),
-            "val_nats": known(self._now.val_nats),
+            "train_nats": finite_or_none(self._metrics_log.train_nats),
+            "val_nats": finite_or_none(self._now.val_nats),
             "best_val_nats": best,
             "best_val_bits": None if best is None else best / math.log(2),
             "run": str(self.run),
@@ -527,17 +525,33 @@ class Trainer:
     # --- checkpoints -------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes last.npz: everything that exact continuation needs. Raises CheckpointError."""
-        self._checkpointer.save_last(self._now, self._results())
+        """Write last.npz, which exact continuation needs. Raises CheckpointError."""
+        self._metrics_log.flush(to_disk=True)
+        self._checkpointer.save_last(self.parameters, self._progress(), gather_state(self._parts))
 
     def _save_best(self) -> None:
-        self._checkpointer.save_best(self._now, self._results())
+        self._checkpointer.save_best(self.parameters, self._progress())
+
+    def _progress(self) -> dict[str, Any]:
+        return {**self._results(), "corpus_digest": self.corpus.digest}
 
     def restore(self, saved: Checkpoint) -> None:
-        """Brings a new trainer to where `saved` (last.npz of the same run) stopped; raises CheckpointError."""
+        """Return to where `saved`, last.npz of the same run, was written. Raises CheckpointError."""
         try:
-            self._now, self._apart = self._checkpointer.restore(saved), False
-            if self._validator is not None and self.total_updates is None:  # it may be longer now, with more to come
-                self._now.validations = min(self._now.validations, self._validations_due())
+            self._load(saved)
+        except LeafError as error:
+            raise self.ranks.joint(CheckpointError(f"{saved.path}: cannot be resumed: state/{error}")) from None
         except CheckpointError as error:
             raise self.ranks.joint(error) from None
+        self._apart = self._checkpointer.dirty = False
+        if self._validator is not None and self.total_updates is None:  # it may be longer now, with more to come
+            self._now.validations = min(self._now.validations, self._validations_due())
+
+    def _load(self, saved: Checkpoint) -> None:
+        if saved.vocabulary != self.corpus.vocabulary:
+            raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
+        if not saved.state:
+            raise CheckpointError(f"{saved.path}: cannot be resumed: it holds a model alone; only last.npz can be resumed")
+        self.parameters.flat[...] = saved.parameters.flat
+        load_state(self._parts, saved.state)
+        self._metrics_log.remove_later_lines()

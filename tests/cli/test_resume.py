@@ -56,10 +56,12 @@ def contents(run: str) -> dict[str, np.ndarray]:
         with np.load(Path(run) / f"{name}.npz", allow_pickle=False) as file:
             for key in file.files:
                 found[f"{name}/{key}"] = file[key]
-        progress = json.loads(str(found.pop(f"{name}/meta")[()]))["progress"]
-        for clock in ("seconds", "chars_per_second", "timed_chars", "run"):
-            progress.pop(clock)
-        found[f"{name}/progress"] = np.array(json.dumps(progress))
+        meta = json.loads(str(found.pop(f"{name}/meta")[()]))
+        for clock in ("seconds", "chars_per_second", "run"):
+            meta["progress"].pop(clock)
+        for clock in ("seconds", "timed_chars") if name == "last" else ():
+            meta["state"]["trainer"].pop(clock)
+        found[f"{name}/meta"] = np.array(json.dumps(meta))
     lines = [json.loads(line) for line in (Path(run) / "metrics.jsonl").read_text().splitlines()]
     found["metrics"] = np.array(json.dumps([line | {"seconds": 0} for line in lines]))
     return found

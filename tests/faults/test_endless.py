@@ -201,7 +201,7 @@ def test_what_a_killed_process_left_is_removed_and_what_is_in_use_is_not(folder:
 
 def renamed(checkpoint: Path, **settings: Any) -> Path:  # noqa: F811
     """The checkpoint with other settings in it."""
-    meta = json.loads(str(read_archive(checkpoint)["meta"][()]))
+    meta = json.loads(str(read_archive(checkpoint).arrays["meta"][()]))
     meta["config"] |= settings
     return rewritten(checkpoint, Path("renamed.npz"), {"meta": np.array(json.dumps(meta))})
 
@@ -260,7 +260,7 @@ def test_a_runs_own_corpus_that_is_gone(checkpoint: Path, run: Run) -> None:  # 
 
 def test_a_vocabulary_that_is_not_the_corpus_s(checkpoint: Path, run: Run) -> None:  # noqa: F811
     """The digest is right, the characters are not: ids would lie outside the model's arrays."""
-    arrays = read_archive(checkpoint)
+    arrays = read_archive(checkpoint).arrays
     meta = json.loads(str(arrays["meta"][()]))
     meta["vocabulary"] = meta["vocabulary"][:-1]
     rewritten(
@@ -282,7 +282,7 @@ def test_a_vocabulary_that_is_not_the_corpus_s(checkpoint: Path, run: Run) -> No
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_numbers_that_are_not_finite(checkpoint: Path, run: Run, bad: float) -> None:  # noqa: F811
     """Refused wherever they are, by everything that reads them: no gate is passed by a NaN."""
-    arrays = read_archive(checkpoint)
+    arrays = read_archive(checkpoint).arrays
     for name in (n for n in arrays if n.startswith("param/")):
         spoiled = arrays[name].copy()
         spoiled.reshape(-1)[-1] = bad
@@ -290,17 +290,17 @@ def test_numbers_that_are_not_finite(checkpoint: Path, run: Run, bad: float) -> 
         for command in (("eval", "bad.npz", "corpus.txt", "--fail-above", 1), ("sample", "bad.npz"), ("info", "bad.npz")):
             result = run(*command)
             assert (result.code, result.out) == (1, ""), (name, command)
-            assert f"array {name.removeprefix('param/')} holds numbers that are not finite" in result.err
-    state = arrays["resume/state_h"].copy()
+            assert f"{name.removeprefix('param/')}: expected finite numbers, found {bad}" in result.err
+    state = arrays["state/network/state_h"].copy()
     state.reshape(-1)[0] = bad
-    rewritten(checkpoint, Path("runs/corpus/last.npz"), {"resume/state_h": state})
+    rewritten(checkpoint, Path("runs/corpus/last.npz"), {"state/network/state_h": state})
     resumed = run("train", "corpus.txt", "--resume", "--updates", 30, "-q")
-    assert (resumed.code, "resume/state_h holds numbers that are not finite" in resumed.err) == (1, True)
+    assert (resumed.code, f"state/network/state_h: expected finite numbers, found {bad}" in resumed.err) == (1, True)
 
 
 def test_meta_data_that_is_not_finite(checkpoint: Path, run: Run) -> None:  # noqa: F811
     """JSON knows no NaN; Python's reader does, and what was read would be printed."""
-    text = str(read_archive(checkpoint)["meta"][()])
+    text = str(read_archive(checkpoint).arrays["meta"][()])
     for word in ("NaN", "Infinity", "-Infinity"):
         for name in ("val_nats", "seconds", "window_bytes"):
             spoiled = text.replace('"progress": {', f'"progress": {{"{name}": {word}, ', 1)
@@ -315,9 +315,9 @@ def test_meta_data_that_is_not_finite(checkpoint: Path, run: Run) -> None:  # no
 
 def test_losses_that_are_not_finite(checkpoint: Path, run: Run) -> None:  # noqa: F811
     """Finite parameters whose arithmetic overflows: no result, no row, no gate passed."""
-    huge = np.full_like(read_archive(checkpoint)["param/out.bias"], 3e38)
+    huge = np.full_like(read_archive(checkpoint).arrays["param/out.bias"], 3e38)
     huge[::2] = -3e38
-    weights = np.full_like(read_archive(checkpoint)["param/out.weight"], 3e38)
+    weights = np.full_like(read_archive(checkpoint).arrays["param/out.weight"], 3e38)
     rewritten(checkpoint, Path("huge.npz"), {"param/out.bias": huge, "param/out.weight": weights})
     for more in ((), ("--json",), ("--by", "line"), ("--by", "char", "--json"), ("--fail-above", 99), ("--dynamic",)):
         result = run("eval", "huge.npz", "corpus.txt", "-q", *more)

@@ -178,7 +178,7 @@ def test_divergence_returns_to_the_last_good_state(
     for name in ("last.npz", "best.npz"):
         assert np.isfinite(load(Path("runs/x") / name).parameters.flat).all()
     saved = load(Path("runs/x/last.npz"))
-    assert (saved.progress["rollbacks"], saved.progress["schedule"][0]) == (len(returns), returns[-1][2])
+    assert (saved.state["trainer"]["rollbacks"], saved.state["schedule"]["factor"]) == (len(returns), returns[-1][2])
     lines = [json.loads(line) for line in Path("runs/x/metrics.jsonl").read_text().splitlines()]
     validated = {line["updates"]: line["val_nats"] for line in lines if "val_nats" in line}
     assert [line["updates"] for line in lines if "val_nats" in line] == [*range(3, 61, 3)], "what was given up left no lines"

@@ -6,6 +6,7 @@ import pickle
 import random
 import resource
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -86,14 +87,14 @@ def test_a_damaged_checkpoint_is_no_text(checkpoint: Path, run: Run) -> None:
 def test_flipped_bits_are_noticed_or_do_not_matter(checkpoint: Path, tmp_path: Path) -> None:
     """What is read in spite of one is what was written."""
     path, original = tmp_path / "flipped.npz", checkpoint.read_bytes()
-    arrays, unnoticed = read_archive(checkpoint), 0
+    arrays, unnoticed = read_archive(checkpoint).arrays, 0
     for data in flipped(original, random.Random(2), 1000):
         path.write_bytes(data)
         if not refused(path):
             unnoticed += 1
-            found = read_archive(path)
-            assert all(np.array_equal(array, found[name]) for name, array in arrays.items() if name in found)
-            assert {name for name in arrays if not name.startswith("resume/")} <= found.keys()
+            found = read_archive(path).arrays
+            assert arrays.keys() == found.keys()
+            assert all(np.array_equal(array, found[name]) for name, array in arrays.items())
     assert unnoticed < 50, "most of a file is numbers, and each is watched"
 
 
@@ -104,16 +105,21 @@ def entry(array: Any, allow_pickle: bool = False) -> bytes:
 
 
 def rewritten(checkpoint: Path, path: Path, changes: dict[str, Any], compression: int = zipfile.ZIP_STORED) -> Path:
-    """The checkpoint with some entries replaced, by arrays or bytes; None leaves one out."""
-    arrays: dict[str, Any] = {**read_archive(checkpoint), **changes}
+    """The checkpoint with some entries replaced, by arrays or bytes; None leaves one out. Checksums follow the changes."""
+    arrays: dict[str, Any] = {**read_archive(checkpoint).arrays, **changes}
+    entries = {n: value if isinstance(value, bytes) else entry(value) for n, value in arrays.items() if value is not None}
+    if changes.keys() - {"meta"} and isinstance(arrays["meta"], np.ndarray):
+        meta = json.loads(str(arrays["meta"][()]))
+        meta["arrays"] = {name: f"{zlib.crc32(data):08x}" for name, data in entries.items() if name != "meta"}
+        entries["meta"] = entry(np.array(json.dumps(meta)))
     with zipfile.ZipFile(path, "w", compression) as file:
-        for name, value in arrays.items():
-            if value is not None:
-                file.writestr(f"{name}.npy", value if isinstance(value, bytes) else entry(value))
+        for name, data in entries.items():
+            file.writestr(f"{name}.npy", data)
     return path
 
 
-_SHAPES = ("should be float32 (96, 24), the file has float32 (3, 3)", "should be float32 (96, 24), the file has float64")
+_SHAPES = ("expected float32 (96, 24), found float32 (3, 3)", "expected float32 (96, 24), found float64")
+_MISSING = "rnn.weight_hh_l0: expected float32 (96, 24), found nothing"
 
 
 class Harm:
@@ -144,14 +150,14 @@ def test_files_that_were_made_to_do_harm(checkpoint: Path, run: Run, tmp_path: P
         ({name: claim((4,), "|V4")}, "holds"),
         ({name: np.zeros((3, 3), np.float32)}, _SHAPES[0]),
         ({name: np.zeros((96, 24), np.float64)}, _SHAPES[1]),
-        ({name: None}, "is missing"),
+        ({name: None}, _MISSING),
         ({"meta": None}, "not a charlm checkpoint"),
         ({"meta": np.array("[" * 100_000)}, "not a charlm checkpoint"),
         ({"meta": np.zeros(3)}, "not a charlm checkpoint"),
     ):
         rewritten(checkpoint, path, changes)
         for command in COMMANDS:
-            if command == ("info",) and message in ("is missing", *_SHAPES):
+            if command == ("info",) and message in (_MISSING, *_SHAPES):
                 continue  # it tells what the meta data says, and reads no parameters
             result = run(command[0], path, *command[2:])
             assert (result.code, result.out) == (1, ""), (changes, command)
@@ -182,7 +188,7 @@ def test_zip_bombs_and_odd_zips(checkpoint: Path) -> None:
 
 
 def changed_meta(checkpoint: Path, path: Path, change: Callable[[dict], None]) -> Path:
-    meta = json.loads(str(read_archive(checkpoint)["meta"][()]))
+    meta = json.loads(str(read_archive(checkpoint).arrays["meta"][()]))
     change(meta)
     return rewritten(checkpoint, path, {"meta": np.array(json.dumps(meta))})
 
@@ -190,12 +196,14 @@ def changed_meta(checkpoint: Path, path: Path, change: Callable[[dict], None]) -
 def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
     path = Path("meta.npz")
     for change, message in (
-        (lambda m: m.update(format=2), "checkpoint format 2, this charlm reads 1"),
-        (lambda m: m.update(format=0), "checkpoint format 0, this charlm reads 1"),
+        (lambda m: m.update(format=3), "checkpoint format 3, this charlm reads 1 to 2"),
+        (lambda m: m.update(format=0), "checkpoint format 0, this charlm reads 1 to 2"),
+        (lambda m: m.update(format=True), "checkpoint format True, this charlm reads 1 to 2"),
+        (lambda m: m.update(format=1.0), "checkpoint format 1.0, this charlm reads 1 to 2"),
         (lambda m: m["config"]["model"].update(hidden=1 << 40), "--hidden 1099511627776: must be between 1 and 65,536"),
         (lambda m: m["config"]["model"].update(layers=1 << 40), "--layers 1099511627776: must be between 1 and 1,000"),
         (lambda m: m["config"]["model"].update(layers=999), "too few for"),
-        (lambda m: m["config"]["model"].update(hidden=60_000), "should be"),
+        (lambda m: m["config"]["model"].update(hidden=60_000), "expected float32 ("),
         (lambda m: m["config"]["model"].update(hidden="many"), "not understood"),
         (lambda m: m["config"]["model"].update(surprise=1), "not understood"),
         (lambda m: m.update(vocabulary=["ab"]), "not understood"),
@@ -205,6 +213,9 @@ def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
         (lambda m: m["progress"].update(updates="x"), "not understood"),
         (lambda m: m["progress"].update(seconds=-1), "not understood"),
         (lambda m: m["progress"].update(best_val_nats=[]), "not understood"),
+        (lambda m: m.pop("state"), "not understood"),
+        (lambda m: m["state"].update(optimizer=3), "state/optimizer: expected named leaves, found 3"),
+        (lambda m: m["state"]["optimizer"].update(slots=3), "state/optimizer/slots: expected one leaf, found several"),
     ):
         changed_meta(checkpoint, path, change)
         result = run("eval", path, "corpus.txt")
@@ -215,25 +226,37 @@ def test_versions_and_meta_data(checkpoint: Path, run: Run) -> None:
 
 def test_a_place_that_cannot_be_is_not_resumed(checkpoint: Path, run: Run) -> None:
     good = checkpoint.read_bytes()
-    for name, value in (
-        ("step", 10**9),
-        ("step", -1),
-        ("epoch", "x"),
-        ("k2", 0),
-        ("k2", 1 << 50),
-        ("schedule", 3),
-        ("coded", None),
-        ("validations", [1]),
-        ("journal", {}),
-        ("rollbacks", 1.5),
-        ("updates", 1 << 70),
+    for branch, name, value in (
+        ("trainer", "step", 10**9),
+        ("trainer", "step", -1),
+        ("trainer", "step", True),
+        ("trainer", "epoch", "x"),
+        ("truncation", "k2", 0),
+        ("truncation", "k2", 1 << 50),
+        ("", "schedule", 3),
+        ("schedule", "factor", None),
+        ("trainer", "chars", None),
+        ("trainer", "nats", "x"),
+        ("trainer", "validations", [1]),
+        ("", "metrics_log", {}),
+        ("metrics_log", "tally", [1, 2]),
+        ("metrics_log", "waiting", [1]),
+        ("diagnostics", "norms", ["x"]),
+        ("trainer", "rollbacks", 1.5),
+        ("trainer", "updates", 1 << 70),
     ):
+
+        def spoil(meta: dict, branch: str = branch, name: str = name, value: Any = value) -> None:
+            (meta["state"][branch] if branch else meta["state"])[name] = value
+
         checkpoint.write_bytes(good)
-        changed_meta(checkpoint, Path("place.npz"), lambda m, n=name, v=value: m["progress"].update({n: v}))  # type: ignore[misc]
+        changed_meta(checkpoint, Path("place.npz"), spoil)
         Path("place.npz").replace(checkpoint)
         result = run("train", "corpus.txt", "--resume", "-q")
         assert (result.code, result.out) == (1, ""), name
-        assert "cannot be resumed" in result.err or "not understood" in result.err, (name, result.err)
+        path = "/".join(filter(None, ("state", branch, name)))
+        assert f"cannot be resumed: {path}" in result.err, (name, result.err)
+        assert ": expected " in result.err
     checkpoint.write_bytes(good)
     assert run("train", "corpus.txt", "--resume", "-q", "--updates", 25).code == 0
 
@@ -246,8 +269,8 @@ _ANYTHING = st.recursive(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(_ANYTHING, st.sampled_from(("", *_NAMES[1:])))
-def test_meta_data_of_any_shape(tmp_path_factory: pytest.TempPathFactory, value: Any, where: str) -> None:
+@given(_ANYTHING, st.sampled_from(("", *_NAMES[1:], "state", "arrays")), st.sampled_from((1, 2)))
+def test_meta_data_of_any_shape(tmp_path_factory: pytest.TempPathFactory, value: Any, where: str, version: int) -> None:
     """Whatever JSON there is, it is a checkpoint or an error."""
     path = tmp_path_factory.getbasetemp() / "any.npz"
     config: dict[str, Any] = {
@@ -258,7 +281,7 @@ def test_meta_data_of_any_shape(tmp_path_factory: pytest.TempPathFactory, value:
         "schedule": {"minutes": 1},
         "corpus": [],
     }
-    meta: Any = {"format": 1, "config": config, "vocabulary": ["a", "b"], "progress": {}}
+    meta: Any = {"format": version, "config": config, "vocabulary": ["a", "b"], "progress": {}, "state": {}, "arrays": {}}
     if where in config:
         config[where] = value
     elif where:

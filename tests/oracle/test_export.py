@@ -157,8 +157,8 @@ def test_meta_data_that_is_not_to_be_believed(tmp_path: Path) -> None:
         ("[" * 99_999, "not understood"),
         ("3", "not understood"),
         (json.dumps({**good, "vocabulary": 3}), "not understood"),
-        (json.dumps(huge), "should be"),
-        (json.dumps({**good, "vocabulary": ["a"]}), "should be"),
+        (json.dumps(huge), "expected float32"),
+        (json.dumps({**good, "vocabulary": ["a"]}), "expected float32"),
     ):
         save_file(arrays, path, {"charlm": meta})
         with pytest.raises(CheckpointError, match=message):

@@ -77,7 +77,7 @@ def test_a_large_held_out_text_is_sampled(folder: Path, run: Run, monkeypatch: p
     assert result.err.count(f"validations read 26,214 of the {n:,} held-out characters") == 1
     (chars,) = read
     assert 26_214 <= chars < 26_214 + 32
-    assert load(Path("runs/corpus/last.npz")).progress["sampled"] == 26_214
+    assert load(Path("runs/corpus/last.npz")).state["trainer"]["sampled"] == 26_214
     assert run(*train, "--resume", "--updates", 3000).code == 0
     assert set(read) == {chars}
     assert len(read) == 1 + affordable_times(26_214, 3 * 3000 * 48), "a longer run has more of them"
@@ -133,8 +133,8 @@ def test_the_training_loss_beside_a_validation_is_of_the_updates_since_the_last(
     assert seen < 2.9
     stopped = begin(Request(("corpus.txt",), folder / "r", {"updates": 63}, resume=True))
     stopped.save()
-    state = load(folder / "r" / "last.npz").progress["journal"]
-    assert state["unvalidated"] == [0.0, 0]
+    state = load(folder / "r" / "last.npz").state["metrics_log"]
+    assert state["unvalidated"] == {"nats": 0.0, "chars": 0}
 
 
 def test_the_estimate_includes_validations() -> None:
