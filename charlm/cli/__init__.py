@@ -36,6 +36,7 @@ COMMANDS = {
     "lags": "Show how far gradients reach, and the k2 that follows.",
     "export": "Write a model for other programs.",
     "import": "Make a run of a PyTorch model.",
+    "guide": "Read the handbook.",
     "completion": "Print a script that completes commands in your shell.",
     "info": "Show what a run or checkpoint is.",
     "bench": "Measure speed on this machine.",
