@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from charlm.storage.checkpoint import load
 from charlm.tbptt.method import make_method
 from charlm.tbptt.streams import Streams
 from tests.mpiexec import Mpi, environment
+from tests.warm import warm_charlm
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {"README": ROOT / "README.md", **pages()}
@@ -55,28 +57,38 @@ def shortened(script: str) -> str:
     return "\n".join(lines)
 
 
-def run(script: str, folder: Path) -> str:
-    """Run a shell script with the installed charlm and small networks. Return what it printed."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+def run(script: str, folder: Path, programs: Path | None = None) -> str:
+    """Run a shell script with small networks. Return what it printed.
+
+    programs: directory of another charlm than the installed one.
+    """
+    folders = [*([str(programs)] if programs else []), str(Path(sys.executable).parent), os.environ["PATH"]]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        env={**environment(), "PATH": path, **SMALL},
+        env={**environment(), "PATH": os.pathsep.join(folders), **SMALL},
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
-def run_python(script: str, folder: Path) -> str:
+def run_python(script: str, folder: Path, programs: Path | None = None) -> str:
     """Run a Python example. Return what it printed."""
-    return run(f"python - <<'EOF'\n{script}\nEOF", folder)
+    return run(f"python - <<'EOF'\n{script}\nEOF", folder, programs)
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def warm() -> Iterator[Path]:
+    """Yield the directory of a charlm that starts at once."""
+    with tempfile.TemporaryDirectory() as folder, warm_charlm(Path(folder)) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """A folder with the texts and the runs that the examples speak of."""
     folder = tmp_path_factory.mktemp("documents")
     for name in (
@@ -93,7 +105,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = "".join(f"{a}{b}{c}\n" for a in "BDGLMNRT" for b in ("ar", "el", "io", "un") for c in ("a", "en", "ith", "o"))
     (folder / "names.txt").write_text(names, encoding="utf-8")
     (folder / "german.txt").write_text("Es war ein Tag wie jeder, und Regen fiel auf Dächer.\n" * 200, encoding="utf-8")
-    run("charlm train names.txt --reset line --updates 20; charlm train corpus.txt --updates 20", folder)
+    run("charlm train names.txt --reset line --updates 20; charlm train corpus.txt --updates 20", folder, warm)
     return folder
 
 
@@ -109,11 +121,12 @@ def test_there_are_examples() -> None:
 
 
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if plain_blocks(name)])
-def test_examples_run_in_order(document: str, folder: Path) -> None:
-    if document == "README":  # its first example makes the run
-        shutil.rmtree(folder / "runs")
+def test_examples_run_in_order(document: str, folder: Path, warm: Path) -> None:
+    made = re.findall(r"--run (runs/\w+)", DOCUMENTS[document]) + ["runs/corpus"] * (document == "README")
+    for name in made:  # by the page itself
+        shutil.rmtree(folder / name, ignore_errors=True)
     for script in plain_blocks(document):
-        assert run(shortened(script), folder)
+        assert run(shortened(script), folder, warm)
     for name in re.findall(r"^\| `([\w.]+\.(?:npz|jsonl|json))`", DOCUMENTS[document], re.MULTILINE):
         assert (folder / "runs" / "corpus" / name).exists(), name
 
@@ -126,7 +139,7 @@ def test_tables_name_the_files_of_a_run() -> None:
 
 def test_examples_of_ranks(mpi: Mpi, tmp_path: Path) -> None:
     (script,) = (script for script in blocks("clusters", "sh") if "mpiexec" in script)
-    lines = [f"{i} fell on roof number {i * i}.\n" for i in range(2000)]
+    lines = [f"{i} fell on roof number {i * i}.\n" for i in range(500)]
     for name in ("corpus.txt", "big.txt"):
         (tmp_path / name).write_text("".join(lines), encoding="utf-8")
     script = re.sub(r"-n \d ", "-n 2 ", shortened(script)).replace("--resume --updates 26", "--resume --updates 30")
@@ -135,34 +148,34 @@ def test_examples_of_ranks(mpi: Mpi, tmp_path: Path) -> None:
         assert load(tmp_path / "runs" / run_directory / "last.npz").progress["updates"] == updates
 
 
-def test_sweep_by_parallel(folder: Path) -> None:
+def test_sweep_by_parallel(folder: Path, warm: Path) -> None:
     (script,) = (script for script in blocks("sweeps", "sh") if "parallel" in script)
     version = shutil.which("parallel") and subprocess.run(["parallel", "--version"], capture_output=True, check=False).stdout
     if not version or b"GNU" not in version:
         pytest.skip("GNU parallel is not installed: apt install parallel")
-    best = run(script.replace("--minutes 1 ", "--updates 5 "), folder).splitlines()
+    best = run(script.replace("--minutes 1 ", "--updates 5 "), folder, warm).splitlines()
     assert len(best) == 3
     assert best == sorted(best)
     names = {path.name for path in (folder / "runs").glob("*-0.0*")}
     assert names == {f"{cell}-{lr}" for cell in ("lstm", "gru") for lr in ("0.003", "0.006", "0.012")}
 
 
-def test_sweep_by_slurm(folder: Path) -> None:
+def test_sweep_by_slurm(folder: Path, warm: Path) -> None:
     """Slurm gives the script its job's number in the environment. A loop does so here, and starts one job twice."""
     (script,) = blocks("sweeps", "bash")
     (folder / "array.sh").write_text(script.replace("--minutes 30", "--updates 5"), encoding="utf-8")
     for job in (0, 4, 4):
-        run(f"SLURM_ARRAY_TASK_ID={job} bash -e array.sh", folder)
+        run(f"SLURM_ARRAY_TASK_ID={job} bash -e array.sh", folder, warm)
         assert json.loads((folder / f"array-{job}.json").read_text())["updates"] == 5
     made = load(folder / "runs" / "array-4" / "last.npz").config
     assert (made.model.cell, made.optimizer.learning_rate) == ("gru", 0.006)
 
 
-def test_sweep_by_optuna(folder: Path) -> None:
+def test_sweep_by_optuna(folder: Path, warm: Path) -> None:
     pytest.importorskip("optuna", reason="optuna is not installed: pip install optuna")
     (script,) = blocks("sweeps", "python")
     script = script.replace('"--minutes", "1"', '"--updates", "5"').replace("n_trials=20", "n_trials=3")
-    best, parameters = run_python(script, folder).split(" ", 1)
+    best, parameters = run_python(script, folder, warm).split(" ", 1)
     assert set(ast.literal_eval(parameters)) == {"lr", "dropout"}
     assert 0 < float(best) < 5
     assert len(list((folder / "runs").glob("trial-*"))) == 3
@@ -195,11 +208,11 @@ def recipe(target: str) -> Iterator[str]:
             yield re.sub(r"\.venv/bin/", "", line)
 
 
-def test_make_train_trains_and_samples(tmp_path: Path) -> None:
+def test_make_train_trains_and_samples(tmp_path: Path, warm: Path) -> None:
     (tmp_path / "data").symlink_to(ROOT / "data")
     lines = [line.replace("data/python.txt", "python.txt") for line in recipe("train")]
     assert len(lines) == 3
-    out = run(shortened("\n".join(lines)), tmp_path)
+    out = run(shortened("\n".join(lines)), tmp_path, warm)
     assert "validation" in out
     assert len(out.splitlines()) > 3
 
