@@ -72,6 +72,8 @@ def test_a_record_is_described_whole() -> None:
     ("hint", "name"),
     [
         (list[float], "array of number"),
+        (list[float | None], "array of (number or null)"),
+        (list[bool], "array of true or false"),
         (tuple[int, ...], "array of integer"),
         (dict[str, list[str]], "object of array of text"),
         (Literal["a", "b"] | None, '"a" or "b" or null'),

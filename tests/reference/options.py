@@ -73,10 +73,10 @@ def describe(option: click.Option) -> str:
         f"Environment: {', '.join(f'`{name}`' for name in _variables(option))}.",
     ]
     shown = f"{names} {value(option)}".rstrip()
-    return _item(f"- `{shown}`: {option.help}") + _item(f"  {' '.join(facts)}")
+    return item(f"- `{shown}`: {option.help}") + item(f"  {' '.join(facts)}")
 
 
-def _item(text: str) -> str:
+def item(text: str) -> str:
     """Return a line of a list, wrapped for a terminal."""
     return textwrap.fill(text, 100, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False) + "\n"
 

@@ -11,6 +11,8 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from .options import item
+
 INTRODUCTION = """# Records: JSON results, metrics.jsonl and events
 
 This page is generated from the declared records by `make reference`.
@@ -39,8 +41,12 @@ def schemas() -> str:
 def declared(module: str) -> Iterator[type]:
     """Yield the public dataclasses that a module defines, in the order of their definition."""
     for name, kind in vars(importlib.import_module(module)).items():
-        own = inspect.isclass(kind) and kind.__module__ == module and not name.startswith("_")
-        if own and dataclasses.is_dataclass(kind):
+        if (
+            isinstance(kind, type)
+            and kind.__module__ == module
+            and not name.startswith("_")
+            and dataclasses.is_dataclass(kind)
+        ):
             yield kind
 
 
@@ -50,8 +56,8 @@ def record(kind: type) -> str:
     lines = []
     for field in dataclasses.fields(kind):
         about = field.metadata.get("help", "")
-        lines.append(f"- `{field.name}` ({json_type(hints[field.name])})" + (f": {about}" if about else ""))
-    return f"### {kind.__name__}\n\n{inspect.getdoc(kind)}\n\n" + "\n".join(lines) + "\n"
+        lines.append(item(f"- `{field.name}` ({json_type(hints[field.name])})" + (f": {about}" if about else "")))
+    return f"### {kind.__name__}\n\n{inspect.getdoc(kind)}\n\n" + "".join(lines)
 
 
 def json_type(hint: Any) -> str:
@@ -66,7 +72,15 @@ def json_type(hint: Any) -> str:
     if origin is typing.Literal:
         return " or ".join(f'"{each}"' for each in inside)
     if origin in (list, tuple):
-        return f"array of {' and '.join(json_type(each) for each in inside if each is not ...)}"
+        return f"array of {' and '.join(_inner(each) for each in inside if each is not ...)}"
     if origin is dict:
-        return f"object of {json_type(inside[1])}"
+        return f"object of {_inner(inside[1])}"
     return _NAMES.get(hint) or {list: "array", tuple: "array", dict: "object"}.get(hint) or hint.__name__
+
+
+def _inner(hint: Any) -> str:
+    """Return the type of what an array or object holds, in parentheses if it is a choice of types."""
+    name = json_type(hint)
+    return (
+        f"({name})" if " or " in name and typing.get_origin(hint) not in (list, tuple, dict) and hint is not bool else name
+    )
