@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
 
-.PHONY: train test lint bench bench-quick costs growth scaling study torture peers clean
+.PHONY: train test lint bench bench-quick costs growth scaling study torture peers reference clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -55,6 +55,10 @@ torture: $(VENV)/tested
 peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0
 	$(BIN)/pip install jax jaxlib
+
+# The guide's generated pages: every option, and the fields of all records.
+reference: $(VENV)/tested
+	$(BIN)/python -m tests.reference
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)

@@ -36,6 +36,7 @@ COMMANDS = {
     "lags": "Show how far gradients reach, and recommend a k2.",
     "export": "Write a model for other programs.",
     "import": "Make a run from a PyTorch model.",
+    "guide": "Read the handbook.",
     "completion": "Print a script that completes commands in a shell.",
     "info": "Describe a run or checkpoint.",
     "bench": "Measure the speed of this machine.",

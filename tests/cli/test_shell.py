@@ -292,7 +292,7 @@ def test_completion_in_bash(folder: Path) -> None:
     )
     for command in ("sample", "eval", "plot"):
         assert {"runs/corpus", "runs/imported"} <= set(complete_in_bash(f"charlm {command} runs/", folder))
-    for command in ("train", "sample", "eval", "plot", "lags", "export", "import", "info", "bench", "completion"):
+    for command in ("train", "sample", "eval", "plot", "lags", "export", "import", "info", "bench", "completion", "guide"):
         assert command in complete_in_bash("charlm ", folder)
 
 

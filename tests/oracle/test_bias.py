@@ -38,7 +38,7 @@ def trained(corpus: Corpus, folder: Path) -> Parameters:
 @pytest.mark.parametrize("text", ["again", "prose"])
 def test_mean_of_many_draws(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "cache"))
-    prose = (ROOT / "README.md").read_text(encoding="utf-8")
+    prose = "".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "charlm" / "guide").glob("[!rs]*.md")))
     (tmp_path / "text").write_text(write(Again(DISTANCE), 200_000, 0) if text == "again" else prose, encoding="utf-8")
     corpus = read_corpus((str(tmp_path / "text"),), val_fraction=0.0)
     errors = compare(trained(corpus, tmp_path), np.asarray(corpus.ids[:1001]), 4, LENGTH, 6.0, draws=1200)

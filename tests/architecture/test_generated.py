@@ -1,0 +1,86 @@
+"""The guide's generated pages are current, and complete."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import click
+import pytest
+
+from charlm.cli import COMMANDS, group
+from charlm.cli.guide_command import pages
+from tests.reference.__main__ import PAGES
+from tests.reference.options import describe
+from tests.reference.schemas import json_type, record
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_generated_page_is_current(page: str) -> None:
+    assert pages()[page].read_text(encoding="utf-8") == PAGES[page](), "run `make reference`"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_reference_has_every_fact_of_every_option(name: str) -> None:
+    command = group.get_command(click.Context(group), name)
+    assert command is not None
+    section = PAGES["reference"]().split(f"\n## charlm {name}\n")[1].split("\n## ")[0]
+    words = " ".join(section.split())
+    for option in command.params:
+        if isinstance(option, click.Option):
+            assert re.search(rf"`{re.escape(', '.join(option.opts))}[ `]", words), option.name
+            assert option.help, f"{name} {option.name}: say in its help what it does"
+            for fact in (" ".join(option.help.split()), *(f"`{variable}`" for variable in option.envvar or ())):
+                assert fact in words
+
+
+class Bounded(click.ParamType):
+    """A number from 1 to 2,000, except 2,000."""
+
+    name, low, high, excluded = "integer", 1, 2000, (2000,)
+
+
+def test_an_option_is_described_whole() -> None:
+    option = click.Option(["-p", "--pears"], type=Bounded(), default=3, show_default=True, help="Pears.", envvar=["PEARS"])
+    assert describe(option) == (
+        "- `-p, --pears INTEGER`: Pears.\n  Default: 3. Bounds: 1 to 2,000, 2000 excluded. Environment: `PEARS`.\n"
+    )
+    choice = click.Option(["--sort"], type=click.Choice(["a", "b"]), show_default="a, or b on Sundays", help="Sort.")
+    assert describe(choice).startswith("- `--sort a|b`: Sort.\n  Default: a, or b on Sundays. ")
+
+
+@dataclass
+class Basket:
+    """Fruit that was bought."""
+
+    pears: int = field(metadata={"help": "Their number."})
+    price: float | None = None
+
+
+def test_a_record_is_described_whole() -> None:
+    lines = [
+        "### Basket",
+        "",
+        "Fruit that was bought.",
+        "",
+        "- `pears` (integer): Their number.",
+        "- `price` (number or null)",
+    ]
+    assert record(Basket) == "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("hint", "name"),
+    [
+        (list[float], "array of number"),
+        (list[float | None], "array of (number or null)"),
+        (list[bool], "array of true or false"),
+        (tuple[int, ...], "array of integer"),
+        (dict[str, list[str]], "object of array of text"),
+        (Literal["a", "b"] | None, '"a" or "b" or null'),
+        (dict, "object"),
+        (Any, "any value"),
+        (Basket, "Basket"),
+    ],
+)
+def test_types_are_named_as_readers_of_json_do(hint: Any, name: str) -> None:
+    assert json_type(hint) == name
