@@ -1,30 +1,43 @@
 """The peers do charlm's work: from the same parameters, on the same text, their updates have the same losses."""
 
+import functools
 import importlib
 import importlib.util
 import json
 import py_compile
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 
+import charlm
 from charlm.analysis.speed import ROWS
 
-from .peers.work import MODES, Text, Work, next_block
-from .rows import PEERS, charlm_train, programs
+from .peers.work import MODES, Peer, Text, Work, next_block
+from .rows import PEERS, programs
 
 FOLDER = Path(__file__).parent / "peers"
 UPDATES = 12
-K1 = 10
+K1, HIDDEN, RATE, CLIP = 10, 12, 0.01, 0.2
 SMALL = {  # work that each program can do
     "numpy": [("rnn", 1, 1), ("lstm", 1, 1)],
     "torch": [("rnn", 1, 3), ("lstm", 2, 3), ("gru", 2, 3)],
     "jax": [("rnn", 1, 3), ("lstm", 2, 3), ("gru", 2, 3)],
 }
 CASES = [(name, *work) for name, works in SMALL.items() for work in works]
+
+
+def peer_of(name: str) -> Callable[[Work, Text], Peer]:
+    """Return the class of a program; skip the test when its library is not installed."""
+    pytest.importorskip(name, reason=f"{name} is not installed: make peers")
+    program = importlib.import_module(f"tests.bench.peers.{name}_charrnn")
+    found: Callable[[Work, Text], Peer] = getattr(program, f"{name.capitalize()}Peer")
+    return found
 
 
 def write_text(path: Path, streams: int) -> Path:
@@ -34,28 +47,44 @@ def write_text(path: Path, streams: int) -> Path:
     return path
 
 
-def loss_of_charlm(work: Work, run: Path) -> float:
-    """Return charlm's mean loss over UPDATES updates, and leave its initial parameters in run/last.npz."""
-    same = {"cell": work.cell, "hidden": work.hidden, "layers": work.layers, "streams": work.streams, "k1": K1}
-    found = float("nan")
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for charlm's runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@functools.cache
+def trained_by_charlm(cell: str, layers: int, streams: int, folder: Path) -> tuple[float, Path]:
+    """Return charlm's mean loss over UPDATES updates, and a checkpoint of the parameters that they started from."""
+    text, losses = write_text(folder / "text.txt", streams), []
+
+    def listen(event: charlm.Event) -> None:
+        if isinstance(event, charlm.Validation):
+            losses.append(event.train_nats)
+
+    shape = {"cell": cell, "layers": layers, "hidden": HIDDEN, "dropout": 0.0, "streams": streams, "k1": K1}
+    rest = {
+        "optimizer": "adam",
+        "lr": RATE,
+        "clip": CLIP,
+        "schedule": "constant",
+        "eval_every": UPDATES,
+        "val_file": str(text),
+    }
+    settings = cast(charlm.Settings, shape | rest)
     for updates in (UPDATES, 0):
-        options = {**same, "dropout": 0, "optimizer": "adam", "lr": work.learning_rate, "clip": work.clip}
-        command = charlm_train(work.corpus, run, schedule="constant", val_fraction=0, updates=updates, **options)
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        found = json.loads(done.stdout)["train_nats"] if updates else found
-    return found
+        run, settings["updates"] = folder / f"{cell} {layers} {streams} {updates}", updates
+        charlm.train(text, run, on_event=listen, **settings)
+    return losses[0], run / "last.npz"
 
 
 @pytest.mark.parametrize(("name", "cell", "layers", "streams"), CASES)
-def test_updates_have_the_losses_of_charlm(name: str, cell: str, layers: int, streams: int, tmp_path: Path) -> None:
-    pytest.importorskip(name, reason=f"{name} is not installed: make peers")
-    text = write_text(tmp_path / "text.txt", streams)
-    run = tmp_path / "run"
-    shape = {"cell": cell, "hidden": 12, "layers": layers, "streams": streams, "k1": K1, "k2": K1, "threads": 1}
-    work = Work("train", text, learning_rate=0.01, clip=0.2, init=run / "last.npz", **shape)  # type: ignore[arg-type]
-    expected = loss_of_charlm(work, run)
-    program = importlib.import_module(f"tests.bench.peers.{name}_charrnn")
-    peer = next(getattr(program, found) for found in vars(program) if found.lower() == f"{name}peer")(work, Text.read(text))
+def test_updates_have_the_losses_of_charlm(name: str, cell: str, layers: int, streams: int, runs: Path) -> None:
+    make = peer_of(name)
+    expected, init = trained_by_charlm(cell, layers, streams, runs)
+    shape = Work("train", runs / "text.txt", cell, HIDDEN, layers, streams, K1, K1, threads=1)
+    work = replace(shape, learning_rate=RATE, clip=CLIP, init=init)
+    peer = make(work, Text.read(write_text(work.corpus, streams)))
     while len(peer.losses) < UPDATES:
         peer.train()
     assert np.mean(peer.losses) == pytest.approx(expected, rel=1e-4)
@@ -84,23 +113,20 @@ def test_the_numpy_program_prints_its_rate(mode: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_programs_sample_and_evaluate(name: str, tmp_path: Path) -> None:
-    pytest.importorskip(name, reason=f"{name} is not installed: make peers")
+    make = peer_of(name)
     text = write_text(tmp_path / "text.txt", 20)
-    program = importlib.import_module(f"tests.bench.peers.{name}_charrnn")
-    make = {"torch": "TorchPeer", "jax": "JaxPeer"}[name]
     for mode in ("sample", "eval"):
-        peer = getattr(program, make)(Work(mode, text, hidden=8, streams=2, threads=1), Text.read(text))
+        peer = make(Work(mode, text, hidden=8, streams=2, threads=1), Text.read(text))
         assert (peer.sample() if mode == "sample" else peer.evaluate()) % 2 == 0
 
 
 def test_torch_computes_longer_windows_again(tmp_path: Path) -> None:
     """With k2 = 2 k1 the first update is that of k2 = k1; later ones read their window with the newest parameters."""
-    pytest.importorskip("torch", reason="torch is not installed: make peers")
-    program = importlib.import_module("tests.bench.peers.torch_charrnn")
+    make = peer_of("torch")
     text = Text.read(write_text(tmp_path / "text.txt", 2))
     losses = []
     for k2 in (K1, 2 * K1):
-        peer = program.TorchPeer(Work("train", tmp_path, hidden=8, streams=2, k1=K1, k2=k2, threads=1), text)
+        peer = make(Work("train", tmp_path, hidden=8, streams=2, k1=K1, k2=k2, threads=1), text)
         while len(peer.losses) < 4:
             peer.train()
         losses.append(peer.losses)

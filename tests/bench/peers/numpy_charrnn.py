@@ -67,15 +67,18 @@ class Lstm:
         return dz.reshape(-1), dc * f
 
 
+CELLS: dict[str, type[Rnn] | type[Lstm]] = {"rnn": Rnn, "lstm": Lstm}
+
+
 class NumpyPeer:
     """Training, sampling and evaluation of one layer on one stream."""
 
     def __init__(self, work: Work, text: Text) -> None:
-        if work.cell == "gru" or work.layers > 1 or work.streams > 1 or (work.mode == "train" and work.k1 != work.k2):
+        if work.cell not in CELLS or work.layers > 1 or work.streams > 1 or (work.mode == "train" and work.k1 != work.k2):
             raise ValueError("the NumPy program knows rnn and lstm with one layer, one stream and k1 = k2")
         self.losses: list[float] = []
         self._work = work
-        self._cell = {"rnn": Rnn, "lstm": Lstm}[work.cell]
+        self._cell = CELLS[work.cell]
         self._parameters = initial_parameters(work, text.vocabulary)
         self._parameters["rnn.weight_ih_l0"] = np.ascontiguousarray(self._parameters["rnn.weight_ih_l0"].T)  # (V, G*H)
         self._moments = [{name: np.zeros_like(p) for name, p in self._parameters.items()} for _ in range(2)]

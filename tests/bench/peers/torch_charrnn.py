@@ -53,7 +53,8 @@ class TorchPeer:
         read = text.validation if work.mode == "eval" else text
         inputs, targets = read.side_by_side(work.streams)
         self._inputs, self._targets = (torch.from_numpy(ids.astype(np.int64)) for ids in (inputs, targets))
-        self._at, self._state = 0, None
+        self._at = 0
+        self._state: Any = None
         self._kept: deque[tuple[int, Any]] = deque(maxlen=work.k2 // work.k1)  # first step and state of recent blocks
         self._drawn = torch.zeros(1, work.streams, dtype=torch.long)
 
