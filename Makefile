@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 MINUTES ?= 2
 
-.PHONY: train test lint bench bench-quick costs growth scaling study torture peers reference clean
+.PHONY: train test lint bench bench-quick costs growth scaling study torture peers reference test-oldest dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -21,11 +22,11 @@ lint: $(VENV)/tested
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# Speed beside PyTorch and JAX where they are installed (make peers). Not a test.
+# Speed beside NumPy, and beside PyTorch and JAX if they are installed (make peers). BENCH="--rows lstm" for some rows.
 bench: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench $(BENCH)
 
-# The same on a few rows, in two minutes.
+# A few rows, in two minutes.
 bench-quick: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench --quick
 
@@ -52,6 +53,7 @@ torture: $(VENV)/tested
 	$(BIN)/pip install --quiet atheris || true
 	$(BIN)/python -m tests.faults
 
+# The libraries of the programs in tests/bench/peers.
 peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0
 	$(BIN)/pip install jax jaxlib
@@ -59,6 +61,20 @@ peers: $(VENV)/tested
 # The guide's generated pages: every option, and the fields of all records.
 reference: $(VENV)/tested
 	$(BIN)/python -m tests.reference
+
+# Kernels and mathematics with the oldest versions that pyproject.toml allows; the first run compiles for minutes.
+test-oldest: $(OLDEST)/installed
+	$(OLDEST)/bin/python -m pytest tests/kernels tests/oracle
+
+# The source distribution, and the wheel made from it, in dist/.
+dist: $(VENV)/tested
+	$(BIN)/python -m build
+
+$(OLDEST)/installed: pyproject.toml
+	$(PYTHON) -m venv --clear $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet $$($(PYTHON) -m tests.packaging.oldest)
+	$(OLDEST)/bin/pip install --quiet --no-deps --editable .
+	touch $@
 
 $(VENV)/bin/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -72,4 +88,4 @@ $(VENV)/tested: $(VENV)/bin/pip pyproject.toml
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) .cache build *.egg-info
+	rm -rf $(VENV) $(OLDEST) .cache build dist *.egg-info

@@ -1,1 +1,1 @@
-"""Speed of charlm beside PyTorch and JAX on the same work in the same run: python -m tests.bench --help. Not a test."""
+"""Speed of charlm beside its peers on the same work in the same run: python -m tests.bench --help. Not a test."""

@@ -1,6 +1,5 @@
-"""python -m tests.bench: charlm beside its peers, row by row, the programs taking turns within each row."""
+"""python -m tests.bench: a table of charlm's speed beside its peers'. Within each row the programs take turns."""
 
-import importlib.util
 import json
 import platform
 import statistics
@@ -12,36 +11,23 @@ import click
 
 from charlm.analysis.speed import QUICK, ROWS, Row, peak
 
-from .rows import PEERS, Command, ours
+from .rows import PEERS, Command, programs
 
-_SHAKESPEARE = Path("../shared/data/tinyshakespeare.txt")
-_OWN_TEXT = Path("data/python.txt")
-_HEAD = ["work", "charlm", "spread", "Gflop/s", "of peak", "PyTorch", "charlm / PyTorch", "JAX", "charlm / JAX"]
+_TEXTS = (Path("data/tinyshakespeare.txt"), Path("data/python.txt"))  # the first that exists is the default
+_HEAD = ["work", "charlm", "spread", "Gflop/s", "of peak"]
 
 
 def rate(command: Command) -> float:
-    """Characters a second that a program reports in its last line; NaN, and its error, where it fails."""
+    """Return the characters per second of a program's last line; NaN when it fails, with its error on stderr."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         click.echo(f"{' '.join(command)}: {done.stderr.strip().splitlines()[-1:]}", err=True)
         return float("nan")
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    return float(found.get("chars_per_second", found.get("chars_per_s")))
-
-
-def programs(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path, peers: Path | None) -> dict[str, Command]:
-    """The commands that can be run for this row, by name."""
-    found = {"charlm": ours(row, corpus, seconds, threads, scratch)}
-    for name, make in PEERS.items():
-        if peers is not None and importlib.util.find_spec(name) and (peers / f"{name}_charrnn.py").exists():
-            command = make(row, corpus, seconds, threads, peers)
-            if command:
-                found[name] = command
-    return found
+    return float(json.loads(done.stdout.strip().splitlines()[-1])["chars_per_second"])
 
 
 def measure(commands: dict[str, Command], rounds: int, threads: int) -> tuple[dict[str, list[float]], list[float]]:
-    """Rates of every program, (rounds,) each, and the machine's peak; in a round each is measured once, in turn."""
+    """Return the rates of every program, (rounds,) each, and the machine's peaks. A round measures each once, in turn."""
     rates: dict[str, list[float]] = {name: [] for name in commands}
     peaks = []
     for _ in range(rounds):
@@ -52,16 +38,17 @@ def measure(commands: dict[str, Command], rounds: int, threads: int) -> tuple[di
 
 
 def line(row: Row, rates: dict[str, list[float]], peaks: list[float]) -> str:
-    """A row of the table: medians over the rounds, of rates and of ratios within a round."""
+    """Return a row of the table: medians over the rounds of rates, and of the ratios within a round."""
     own = rates["charlm"]
     median = statistics.median(own)
     share = statistics.median(a * row.flops / most for a, most in zip(own, peaks, strict=True))
     spread = (max(own) - min(own)) / median
     cells = [row.name, f"{median:,.0f}", f"{spread:.0%}", f"{median * row.flops / 1e9:,.0f}", f"{share:.0%}"]
-    for name in PEERS:
-        if name in rates:
-            ratio = statistics.median(a / b for a, b in zip(own, rates[name], strict=True))
-            cells += [f"{statistics.median(rates[name]):,.0f}", f"{ratio:.2f}"]
+    for peer in PEERS:
+        if peer.package in rates:
+            theirs = rates[peer.package]
+            ratio = statistics.median(a / b for a, b in zip(own, theirs, strict=True))
+            cells += [f"{statistics.median(theirs):,.0f}", f"{ratio:.2f}"]
         else:
             cells += ["-", "-"]
     return "| " + " | ".join(cells) + " |"
@@ -69,25 +56,27 @@ def line(row: Row, rates: dict[str, list[float]], peaks: list[float]) -> str:
 
 @click.command()
 @click.option("--rows", default="", help="Only rows whose name contains this text.")
-@click.option("--quick", is_flag=True, help="A few rows, two short rounds: two minutes in all.")
-@click.option("--rounds", default=5, show_default=True, help="Times that every program runs.")
+@click.option("--quick", is_flag=True, help="A few rows in two short rounds: about two minutes.")
+@click.option("--rounds", default=5, show_default=True, help="Measurements of every program.")
 @click.option("--seconds", default=2.0, show_default=True, help="Length of a measurement.")
 @click.option("--threads", default=2, show_default=True, help="Threads of charlm and PyTorch.")
 @click.option(
     "--peers",
-    type=click.Path(path_type=Path),
-    default=Path("../shared/peers"),
+    default=",".join(peer.package for peer in PEERS),
     show_default=True,
-    help="Folder with torch_charrnn.py and jax_charrnn.py; without it charlm is measured alone.",
+    help="Packages to compare with if they are installed; empty to measure charlm alone.",
 )
-@click.option("--corpus", type=click.Path(path_type=Path), default=None, help="Text to train on.")
-def main(rows: str, quick: bool, rounds: int, seconds: float, threads: int, peers: Path, corpus: Path | None) -> None:
-    """Characters per second of charlm, PyTorch and JAX (where installed), and charlm's ratio to each.
+@click.option("--corpus", type=click.Path(exists=True, path_type=Path), default=None, help="Text to train on.")
+def main(rows: str, quick: bool, rounds: int, seconds: float, threads: int, peers: str, corpus: Path | None) -> None:
+    """Print characters per second of charlm, PyTorch, JAX and NumPy, and charlm's ratio to each.
 
-    The spread is the largest minus the smallest rate of charlm, per cent of the median. The peak is a loop of nothing
-    but multiply-adds in registers, on as many threads, measured in each round.
+    The corpus is data/tinyshakespeare.txt if it exists, else data/python.txt. The spread is charlm's largest rate minus its
+    smallest, as a percentage of the median. The peak is a loop of multiply-adds in registers on the same number of
+    threads, measured in every round.
     """
-    text = corpus or (_SHAKESPEARE if _SHAKESPEARE.exists() else _OWN_TEXT)
+    text = corpus or next((path for path in _TEXTS if path.exists()), None)
+    if text is None:
+        raise click.UsageError(f"no corpus: name one with --corpus, or make {_TEXTS[-1]} with data/make.py")
     if quick:
         rounds, seconds = 2, 1.0
     click.echo(
@@ -95,11 +84,12 @@ def main(rows: str, quick: bool, rounds: int, seconds: float, threads: int, peer
         f"median of {rounds} rounds of {seconds:g} s, taking turns; rates in characters/s; "
         f"peak {peak(1) / 1e9:,.0f} Gflop/s on one thread, {peak(threads) / 1e9:,.0f} on {threads}\n"
     )
-    click.echo("| " + " | ".join(_HEAD) + " |\n| " + " | ".join("---" for _ in _HEAD) + " |")
+    head = _HEAD + [cell for peer in PEERS for cell in (peer.title, f"charlm / {peer.title}")]
+    click.echo("| " + " | ".join(head) + " |\n| " + " | ".join("---" for _ in head) + " |")
     with tempfile.TemporaryDirectory() as scratch:
         for row in QUICK if quick else ROWS:
             if rows in row.name:
-                commands = programs(row, text, seconds, threads, Path(scratch), peers if peers.is_dir() else None)
+                commands = programs(row, text, seconds, threads, Path(scratch), peers.split(","))
                 rate(commands["charlm"])  # compiles what is not in the cache yet
                 click.echo(line(row, *measure(commands, rounds, row.threads or threads)))
 

@@ -1,4 +1,4 @@
-"""Run by mpiexec: seconds that summing gradients of several sizes takes. Prints lines of "bytes seconds", the medians."""
+"""Program for mpiexec: measures Allreduce of gradients of several sizes. Prints lines "bytes seconds" (medians)."""
 
 import statistics
 import sys
@@ -11,7 +11,7 @@ from charlm.distributed.mpi import MPIRanks
 
 
 def main(sizes: list[int], seconds: float) -> None:
-    """Each size is summed for about so many seconds, at least three times, as training does it."""
+    """Sum each size as training does, for about `seconds` and at least three times."""
     ranks = join()
     assert isinstance(ranks, MPIRanks)
     in_place, world = ranks._mpi.IN_PLACE, ranks._world

@@ -1,7 +1,7 @@
-"""Network namespaces on one machine that stand in for hosts on a network of limited bandwidth and some delay.
+"""Network namespaces of one machine that act as hosts on a network of limited bandwidth and some delay.
 
-For a kernel without netem: each namespace has a TUN device, and a process of ours is the switch. A packet leaves its host
-when those before it have left at the link's rate, arrives after the delay, and waits for those that arrive before it.
+It works on kernels without netem: each namespace has a TUN device, and a process of this module is the switch. A packet
+leaves its host after those before it, at the link's rate. It arrives after the delay, and after those that arrive before it.
 """
 
 import contextlib
@@ -18,31 +18,31 @@ from dataclasses import dataclass
 
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 _MTU = 9000  # bytes
-_SPIN_SECONDS = 1e-4  # before a packet is due the switch looks at the clock; a sleep may take that long
+_SPIN_SECONDS = 1e-4  # the switch polls the clock this long before a packet is due: a sleep may overrun
 
 
 @dataclass(frozen=True)
 class Link:
-    """What joins each host to the switch, both ways: bits a second, and seconds from host to host."""
+    """Connection of each host to the switch, in both directions: bits per second, and seconds from host to host."""
 
     rate: float
     delay: float
 
 
 def address(host: int) -> str:
-    """Of a host, from 0."""
+    """Return the IP address of a host, counted from 0."""
     return f"10.99.0.{host + 1}"
 
 
 def on_host(host: int | str) -> list[str]:
-    """What to put before a command, which then finds that host's name and network."""
+    """Return a prefix that runs a command on a host, with its name and its network."""
     named = 'hostname "$0" && exec "$@"'
     return ["ip", "netns", "exec", f"charlm{host}", "unshare", "--uts", "sh", "-c", named, f"charlm{host}"]
 
 
 @contextlib.contextmanager
 def network(hosts: int, link: Link) -> Iterator[None]:
-    """So many hosts while it lasts. Needs root and /dev/net/tun."""
+    """Set up hosts for the duration of a `with` block. Needs root and /dev/net/tun."""
     taps = [_tun(f"charlm{host}") for host in range(hosts)]
     switch = multiprocessing.get_context("fork").Process(target=_switch, args=(taps, link), daemon=True)
     try:
@@ -76,8 +76,8 @@ def _tun(name: str) -> int:
 
 
 def _switch(taps: list[int], link: Link) -> None:
-    """Takes packets in and hands them out when they are due, forever."""
-    sent, received = [0.0] * len(taps), [0.0] * len(taps)  # when each host's link is free again
+    """Receive packets and deliver them when they are due, forever."""
+    sent, received = [0.0] * len(taps), [0.0] * len(taps)  # when each link is free again
     due: list[tuple[float, int, bytes]] = []
     number = 0
     while True:
@@ -85,7 +85,7 @@ def _switch(taps: list[int], link: Link) -> None:
         for tap in select.select(taps, [], [], wait)[0]:
             packet = os.read(tap, _MTU)
             if packet[0] >> 4 != 4 or not 0 < packet[19] <= len(taps):
-                continue  # what is no IPv4 to one of us
+                continue  # not IPv4, or not for one of the hosts
             source, target, seconds = taps.index(tap), packet[19] - 1, 8 * len(packet) / link.rate
             sent[source] = max(time.monotonic(), sent[source]) + seconds
             received[target] = max(sent[source] + link.delay, received[target] + seconds)
@@ -93,5 +93,5 @@ def _switch(taps: list[int], link: Link) -> None:
             heapq.heappush(due, (received[target], number, packet))
         while due and due[0][0] <= time.monotonic():
             packet = heapq.heappop(due)[2]
-            with contextlib.suppress(OSError):  # a host that has gone
+            with contextlib.suppress(OSError):  # the host is gone
                 os.write(taps[packet[19] - 1], packet)

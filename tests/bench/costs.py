@@ -1,16 +1,15 @@
-"""python -m tests.bench.costs: what k1 and k2 cost in time and memory, as the README's table shows it."""
+"""python -m tests.bench.costs: a table of what k1 and k2 cost in time and memory, as the guide shows it."""
 
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import click
 
 from .__main__ import rate
-from .rows import Command
+from .rows import Command, Option, charlm_train
 
 CUTS = [
     ("newest", 64, 16),
@@ -23,35 +22,14 @@ CUTS = [
 ]
 
 
-def command(corpus: Path, cut: tuple[str, int, int], run: Path, *more: str) -> Command:
-    """`charlm train` with everything at its default but the truncation."""
+def command(corpus: Path, cut: tuple[str, int, int], run: Path, **options: Option) -> Command:
+    """Return `charlm train` with all defaults except the truncation."""
     kind, k1, k2 = cut
-    return [
-        sys.executable,
-        "-m",
-        "charlm",
-        "train",
-        str(corpus),
-        "--k1",
-        str(k1),
-        "--k2",
-        str(k2),
-        "--truncation",
-        kind,
-        "--save-every",
-        "0",
-        "--val-fraction",
-        "0",
-        "--run",
-        str(run),
-        "--force",
-        "--json",
-        *more,
-    ]
+    return charlm_train(corpus, run, truncation=kind, k1=k1, k2=k2, val_fraction=0, **options)
 
 
-def promises(arguments: Command) -> tuple[float, float]:
-    """(relative cost, MiB) that charlm announces before it trains."""
+def announced_costs(arguments: Command) -> tuple[float, float]:
+    """Return (relative cost, MiB) as charlm announces them before it trains."""
     said = subprocess.run(arguments, capture_output=True, text=True, check=True).stderr
     cost, memory = re.search(r"all ([\d.]+)x", said), re.search(r"window ([\d.]+) MiB", said)
     assert cost and memory, said
@@ -59,15 +37,15 @@ def promises(arguments: Command) -> tuple[float, float]:
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, help="Times that every setting runs, taking turns.")
+@click.option("--rounds", default=5, show_default=True, help="Measurements of every setting, taking turns.")
 @click.option("--seconds", default=3.0, show_default=True, help="Length of a measurement.")
 @click.option("--corpus", type=click.Path(path_type=Path), default=Path("data/python.txt"), show_default=True)
 def main(rounds: int, seconds: float, corpus: Path) -> None:
-    """Characters a second and the window's memory for a number of k1 and k2."""
+    """Print characters per second and the window's memory for several k1 and k2."""
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
-        announced = [promises(command(corpus, cut, run, "--updates", "0")) for cut in CUTS]
-        timed = [command(corpus, cut, run, "--quiet", "--minutes", str(seconds / 60)) for cut in CUTS]
+        announced = [announced_costs(command(corpus, cut, run, updates=0)) for cut in CUTS]
+        timed = [command(corpus, cut, run, quiet=True, minutes=seconds / 60) for cut in CUTS]
         rates = [[rate(arguments) for arguments in timed] for _ in range(rounds)]
     base = CUTS.index(("newest", 64, 64))
     click.echo("| truncation | time per character, measured | by the rule above | window | characters/s |")

@@ -1,8 +1,7 @@
-"""python -m tests.bench.growth: how the cost of a character grows with each size, as the picture in the README shows it."""
+"""python -m tests.bench.growth: a picture of how the cost of a character grows with each size."""
 
 import resource
 import statistics
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +11,12 @@ import click
 from charlm.analysis.speed import Job, Row
 
 from .__main__ import rate
+from .rows import charlm_train
 
 _BASE = Row("lstm", 128, 1, 32, 32, 32)
 _SHORT = replace(_BASE, k1=16, k2=16)
 
-# Panels: what is varied, the values, and the row for a value.
+# A panel of the picture: the size that varies, its values, and the row for a value.
 PANELS = {
     "k2 / k1": ([1, 2, 3, 5, 8, 12, 20], lambda n: replace(_SHORT, k2=16 * n)),
     "hidden units H": ([32, 64, 128, 256, 512, 1024, 2048], lambda n: replace(_BASE, hidden=n)),
@@ -26,11 +26,11 @@ PANELS = {
 }
 _MEGABYTES = [1, 10, 100, 1000]
 
-Point = tuple[float, float, float]  # value, microseconds a character, the same by counting
+Point = tuple[float, float, float]  # value, microseconds per character measured, and predicted by counting
 
 
 def measure(rounds: int, seconds: float, threads: int) -> dict[str, list[Point]]:
-    """Every panel's points; in a round each is measured once. Counting is scaled to meet each panel's largest value."""
+    """Measure every panel's points, each once a round. Scale the counts to meet the largest value of their panel."""
     rows = [(panel, value, make(value)) for panel, (values, make) in PANELS.items() for value in values]
     costs: list[list[float]] = [[] for _ in rows]
     for i in range(rounds):
@@ -38,7 +38,7 @@ def measure(rounds: int, seconds: float, threads: int) -> dict[str, list[Point]]
             job = Job(row, threads)
             job.once()
             found.append(1e6 / job.rate(seconds))
-            click.echo(f"round {i + 1}: {panel} = {value}: {found[-1]:.3f} microseconds a character", err=True)
+            click.echo(f"round {i + 1}: {panel} = {value}: {found[-1]:.3f} microseconds per character", err=True)
     points: dict[str, list[Point]] = {}
     for panel in PANELS:
         mine = [
@@ -50,7 +50,7 @@ def measure(rounds: int, seconds: float, threads: int) -> dict[str, list[Point]]
 
 
 def by_corpus(text: Path, seconds: float, threads: int) -> list[tuple[float, float, float]]:
-    """(MB, microseconds a character, peak memory in MiB) of `charlm train` on the text repeated to that size."""
+    """Return (MB, microseconds per character, peak memory in MiB) of `charlm train` on the text repeated to each size."""
     piece, found = text.read_bytes(), []
     with tempfile.TemporaryDirectory() as scratch:
         for megabytes in _MEGABYTES:
@@ -58,46 +58,22 @@ def by_corpus(text: Path, seconds: float, threads: int) -> list[tuple[float, flo
             with corpus.open("wb") as file:
                 for _ in range(max(1, round(megabytes * 1e6 / len(piece)))):
                     file.write(piece)
-            command = [
-                sys.executable,
-                "-m",
-                "charlm",
-                "train",
-                str(corpus),
-                "--hidden",
-                "256",
-                "--layers",
-                "1",
-                "--streams",
-                "32",
-                "--k1",
-                "64",
-                "--k2",
-                "256",
-                "--minutes",
-                str(seconds / 60),
-                "--save-every",
-                "0",
-                "--threads",
-                str(threads),
-                "--run",
-                f"{scratch}/run",
-                "--force",
-                "--json",
-                "--quiet",
-            ]
+            cut = {"streams": 32, "k1": 64, "k2": 256, "threads": threads}
+            command = charlm_train(
+                corpus, Path(scratch) / "run", hidden=256, layers=1, minutes=seconds / 60, quiet=True, **cut
+            )
             click.echo(f"corpus of {megabytes} MB", err=True)
             found.append((float(megabytes), 1e6 / rate(command), _largest_memory()))
     return found
 
 
 def _largest_memory() -> float:
-    """MiB that the largest program started so far has held; the corpora grow, so it is the last one's."""
+    """Return the largest peak memory, in MiB, of the programs run so far: the last one's, since the corpora grow."""
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float]], path: Path) -> None:
-    """The picture, as SVG."""
+    """Write the picture as SVG."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -108,7 +84,7 @@ def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), layout="constrained")
     for axis, (panel, mine) in zip(axes.flat, points.items(), strict=False):
         values, costs, counted = zip(*mine, strict=True)
-        axis.loglog(values, counted, "--", color="0.6", label="by counting multiply-adds")
+        axis.loglog(values, counted, "--", color="0.6", label="predicted by counting multiply-adds")
         axis.loglog(values, costs, "o-", color="tab:blue", label="measured")
         axis.set_xlabel(panel)
         axis.set_xticks(values, [f"{value / 1000:g}k" if value % 500 == 0 else str(value) for value in values])
@@ -125,7 +101,7 @@ def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float
     twin.set_ylim(0, 3 * max(memory))
     twin.set_ylabel("peak memory, MiB", color="tab:orange")
     for axis in axes[:, 0]:
-        axis.set_ylabel("microseconds a character")
+        axis.set_ylabel("microseconds per character")
     for axis in axes.flat:
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
@@ -141,7 +117,7 @@ def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float
 @click.option("--corpus", type=click.Path(path_type=Path), default=Path("data/python.txt"), show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("tests/bench/growth.svg"), show_default=True)
 def main(rounds: int, seconds: float, threads: int, corpus: Path, output: Path) -> None:
-    """Measure the time of a character against each size, and draw it; a table goes to stdout."""
+    """Measure and draw the time of a character against each size. Print the numbers."""
     corpora = by_corpus(corpus, 3 * seconds, threads)
     points = measure(rounds, seconds, threads)
     for panel, mine in points.items():

@@ -1,8 +1,7 @@
-"""charlm's side of sampling and evaluating: prints one JSON line with characters per second, start-up not counted."""
+"""charlm's sampling and evaluation, measured with the clock and the options of the peers; prints one JSON line."""
 
 import json
-import time
-from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -14,45 +13,33 @@ from charlm.inference.sampling import Context, sample
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.resets import Resets
 
+from .peers.work import Work, measure, with_options
 
-def sampling(parameters: Parameters, count: int, threads: int, length: int) -> int:
-    """Characters drawn."""
-    context = Context(parameters, Resets(ResetConfig(), 64), np.zeros(1, np.uint8), threads)
-    pieces = sample(context, count, length, DrawConfig())
+_DRAWN = 2000  # characters of each text in one piece
+
+
+def draw(parameters: Parameters, work: Work) -> int:
+    """Draw texts side by side; return the number of their characters."""
+    context = Context(parameters, Resets(ResetConfig(), 64), np.zeros(1, np.uint8), work.threads)
+    pieces = sample(context, work.streams, _DRAWN, DrawConfig())
     return sum(piece.ids.size for piece in pieces)
 
 
-def evaluating(parameters: Parameters, corpus: Corpus, streams: int, threads: int) -> int:
-    """Characters scored: those of the validation part, in order or in as many streams."""
-    return Evaluator(parameters, streams, threads).evaluate(corpus.validation, Resets(ResetConfig(), 64)).chars
+def score(parameters: Parameters, work: Work, corpus: Corpus) -> int:
+    """Score the validation part, in order or in streams; return the number of its characters."""
+    evaluator = Evaluator(parameters, work.streams, work.threads)
+    return evaluator.evaluate(corpus.validation, Resets(ResetConfig(), 64)).chars
 
 
-@click.command()
-@click.argument("mode", type=click.Choice(["sample", "eval"]))
-@click.argument("corpus", type=click.Path(path_type=Path))
-@click.option("--cell", default="lstm")
-@click.option("--hidden", default=256)
-@click.option("--layers", default=1)
-@click.option("--streams", default=1)
-@click.option("--threads", default=2)
-@click.option("--seconds", default=3.0)
-def main(mode: str, corpus: Path, cell: str, hidden: int, layers: int, streams: int, threads: int, seconds: float) -> None:
-    """Works for SECONDS after a first, uncounted piece of work."""
-    text = read_corpus((str(corpus),))
-    parameters = Parameters(ModelConfig(cell, hidden=hidden, layers=layers), len(text.vocabulary))
+def main(**options: Any) -> None:
+    """Measure and print characters per second."""
+    work = Work(**options)
+    corpus = read_corpus((str(work.corpus),))
+    parameters = Parameters(ModelConfig(work.cell, hidden=work.hidden, layers=work.layers), len(corpus.vocabulary))
     parameters.initialise(0)
-
-    def work(length: int) -> int:
-        if mode == "sample":
-            return sampling(parameters, streams, threads, length)
-        return evaluating(parameters, text, streams, threads)
-
-    work(10)
-    chars, begun = 0, time.perf_counter()
-    while (spent := time.perf_counter() - begun) < seconds:
-        chars += work(2000)
-    print(json.dumps({"chars_per_second": chars / spent}))
+    pieces = {"sample": lambda: draw(parameters, work), "eval": lambda: score(parameters, work, corpus)}
+    click.echo(json.dumps({"chars_per_second": measure(pieces[work.mode], work.seconds, warm_up=1)}))
 
 
 if __name__ == "__main__":
-    main()
+    with_options(main, ("sample", "eval"))()

@@ -1,93 +1,71 @@
-"""The commands that measure a kind of work for charlm and for each peer. The kinds themselves are `charlm bench`'s."""
+"""Commands that measure one kind of work, for charlm and for each peer. The kinds are those of `charlm bench`."""
 
+import importlib.util
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.analysis.speed import Row
 
 Command = list[str]
+Option = str | float | Path
 
 
-def _network(row: Row) -> Command:
-    return ["--cell", row.cell, "--hidden", str(row.hidden), "--layers", str(row.layers)]
+@dataclass(frozen=True)
+class Peer:
+    """A program of tests/bench/peers: its column, the package it needs, and the rows it can do."""
+
+    title: str
+    package: str
+    can_do: Callable[[Row], bool]
 
 
-def _cut(row: Row) -> Command:
-    return ["--streams", str(row.streams), "--k1", str(row.k1)]
+PEERS = (
+    Peer("PyTorch", "torch", lambda row: row.k2 % row.k1 == 0),
+    Peer("JAX", "jax", lambda row: row.k1 == row.k2 and row.threads is None),  # it takes all processors
+    Peer("NumPy", "numpy", lambda row: row.cell != "gru" and row.k1 == row.k2 and row.layers == row.streams == 1),
+)
 
 
-def ours(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path) -> Command:
-    """charlm: training as a user starts it, the rest by ours.py. Same optimizer and clipping as the peers."""
-    threads = row.threads or threads
-    if row.mode == "train":
-        return [
-            sys.executable,
-            "-m",
-            "charlm",
-            "train",
-            str(corpus),
-            *_network(row),
-            *_cut(row),
-            "--k2",
-            str(row.k2),
-            "--dropout",
-            "0",
-            "--optimizer",
-            "adam",
-            "--lr",
-            "2e-3",
-            "--clip",
-            "5",
-            "--schedule",
-            "constant",
-            "--minutes",
-            str(seconds / 60),
-            "--val-fraction",
-            "0",
-            "--save-every",
-            "0",
-            "--threads",
-            str(threads),
-            "--run",
-            str(scratch / "run"),
-            "--force",
-            "--json",
-            "--quiet",
-        ]
-    more = ["--streams", str(row.streams), "--threads", str(threads), "--seconds", str(seconds)]
-    return [sys.executable, "-m", "tests.bench.ours", row.mode, str(corpus), *_network(row), *more]
+def flags(options: dict[str, Option]) -> Command:
+    """Return options as a command line has them: {"val_fraction": 0, "quiet": True} is --val-fraction 0 --quiet."""
+    found: Command = []
+    for name, value in options.items():
+        found += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    return found
 
 
-def torch(row: Row, corpus: Path, seconds: float, threads: int, peers: Path) -> Command | None:
-    """PyTorch's script; it samples one text and reads one stream at a time, which is what its users do."""
-    mode = {"train": "speed"}.get(row.mode, row.mode)
-    more = ["--k2", str(row.k2), "--seconds", str(seconds)] if row.mode == "train" else []
-    return [
-        sys.executable,
-        str(peers / "torch_charrnn.py"),
-        mode,
-        str(corpus),
-        *_network(row),
-        *_cut(row),
-        *more,
-        "--threads",
-        str(row.threads or threads),
-    ]
+def charlm_train(corpus: Path, run: Path, **options: Option) -> Command:
+    """Return `charlm train` in a directory of its own, without saves in between, with its summary as JSON."""
+    always: dict[str, Option] = {"save_every": 0, "run": run, "force": True, "json": True}
+    return [sys.executable, "-m", "charlm", "train", str(corpus), *flags(options | always)]
 
 
-def jax(row: Row, corpus: Path, seconds: float, threads: int, peers: Path) -> Command | None:
-    """JAX's script, which trains with k1 = k2 only and takes all processors there are."""
-    if row.mode != "train" or row.k1 != row.k2 or row.threads:
-        return None
-    return [
-        sys.executable,
-        str(peers / "jax_charrnn.py"),
-        str(corpus),
-        *_network(row),
-        *_cut(row),
-        "--seconds",
-        str(seconds),
-    ]
+def charlm(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path) -> Command:
+    """Return the command for charlm: training as a user starts it, the rest by ours.py."""
+    if row.mode != "train":
+        return program("tests.bench.ours", row, corpus, seconds, threads)
+    network: dict[str, Option] = {"cell": row.cell, "hidden": row.hidden, "layers": row.layers, "dropout": 0}
+    cut: dict[str, Option] = {"streams": row.streams, "k1": row.k1, "k2": row.k2, "threads": row.threads or threads}
+    as_peers: dict[str, Option] = {"optimizer": "adam", "lr": 2e-3, "clip": 5, "schedule": "constant", "val_fraction": 0}
+    length: dict[str, Option] = {"minutes": seconds / 60, "quiet": True}
+    return charlm_train(corpus, scratch / "run", **network, **cut, **as_peers, **length)
 
 
-PEERS = {"torch": torch, "jax": jax}
+def program(module: str, row: Row, corpus: Path, seconds: float, threads: int) -> Command:
+    """Return the command for a program with the options of peers/work.py."""
+    network: dict[str, Option] = {"cell": row.cell, "hidden": row.hidden, "layers": row.layers, "streams": row.streams}
+    rest: dict[str, Option] = {"k1": row.k1, "k2": row.k2, "threads": row.threads or threads, "seconds": seconds}
+    return [sys.executable, "-m", module, row.mode, str(corpus), *flags(network | rest)]
+
+
+def programs(
+    row: Row, corpus: Path, seconds: float, threads: int, scratch: Path, packages: Sequence[str]
+) -> dict[str, Command]:
+    """Return the commands that can do this row, by package: charlm, then those of `packages` that are installed."""
+    found = {"charlm": charlm(row, corpus, seconds, threads, scratch)}
+    for peer in PEERS:
+        if peer.package in packages and importlib.util.find_spec(peer.package) and peer.can_do(row):
+            found[peer.package] = program(f"tests.bench.peers.{peer.package}_charrnn", row, corpus, seconds, threads)
+    return found

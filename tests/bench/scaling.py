@@ -1,38 +1,33 @@
-"""python -m tests.bench.scaling: what ranks cost and gain, measured on this machine, and what a model makes of it.
+"""python -m tests.bench.scaling: what ranks cost and gain, measured on this machine and extrapolated by scaling_model.py.
 
-Measured: two ranks of one thread against one process of two; the computation of an update; Allreduce between two ranks of
-this machine, and between hosts that cable.py makes of network namespaces (as root; without it that part is left out).
-Modelled: the time of an Allreduce of m bytes among n hosts, by the usual count of a reduction by halves or in a ring,
-
-    T(n, m) = 2 ceil(log2 n) alpha + 2 (n - 1) / n m beta
-
-(Thakur, Rabenseifner & Gropp 2005), alpha and beta fitted to what was measured; beta is then scaled to other rates.
+It measures two ranks of one thread against one process of two, the computation of an update, and Allreduce: between two
+ranks of this machine, and between the hosts of cable.py (only as root). The model is fitted to these and scaled to other
+rates.
 """
 
 import contextlib
 import json
-import math
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
 from charlm.analysis.speed import Job, Row
 from charlm.system import thread_count
 
-from ..mpiexec import CHARLM, environment
 from ..mpiexec import command as on_ranks
+from ..mpiexec import environment
 from .cable import Link, network, on_host
+from .rows import Command, Option, charlm_train, flags
+from .scaling_model import STREAMS, Computation, Fit, fit, predictions
 
-# Hosts of one machine: by TCP through the cable, which needs the processors too, so that ranks must not wait busily; and
-# without `han`, which takes ranks of one machine for neighbours.
+# Open MPI between hosts that are namespaces of one machine: TCP over the cable. The switch needs the processors too, so
+# ranks must not poll. Without `han`, which would treat ranks of one machine as neighbours.
 BETWEEN_HOSTS = {
     "OMPI_MCA_pml": "ob1",
     "OMPI_MCA_btl": "tcp,self",
@@ -42,26 +37,21 @@ BETWEEN_HOSTS = {
     "PMIX_MCA_ptl_base_if_include": "charlm0",
     "PRTE_MCA_hwloc_default_binding_policy": "none",
 }
-WORK = [
-    "--hidden 64",
-    "--hidden 256",
-    "--hidden 512",
-    "--hidden 512 --streams 128",
-    "--hidden 1024 --layers 1",
-    "--hidden 1024 --layers 1 --streams 128",
+WORK: list[dict[str, Option]] = [
+    {"hidden": 64},
+    {"hidden": 256},
+    {"hidden": 512},
+    {"hidden": 512, "streams": 128},
+    {"hidden": 1024, "layers": 1},
+    {"hidden": 1024, "layers": 1, "streams": 128},
 ]
 SIZES = [4096, 65_536, 524_288, 4_194_304]  # bytes
 K1 = 64
-RATES = {"1 Gbit/s": 1e9, "10 Gbit/s": 1e10, "100 Gbit/s": 1e11}
 DELAY = 5e-5  # seconds from host to host, one way, as within a data centre
-NODES = [2, 4, 16, 64, 256]
-STREAMS = 32  # a node's, in the table
-GOAL = 0.8
-VOCABULARY = 65
 
 
 def mpiexec(ranks: int, *command: str, hosts: bool = False) -> str:
-    """Standard output of a program on so many ranks, of this machine or each on a host of the cable."""
+    """Return the standard output of a program on several ranks: on this machine, or each on a host of the cable."""
     start, more = on_ranks(ranks=ranks), {}
     if hosts:
         words = [word if word.startswith("charlm") else f"'{word}'" for word in on_host("$OMPI_COMM_WORLD_RANK")]
@@ -72,32 +62,18 @@ def mpiexec(ranks: int, *command: str, hosts: bool = False) -> str:
     return done.stdout
 
 
-# --- two ranks against two threads -----------------------------------------------------------------------------------
+def brief_training(corpus: Path, scratch: str, **options: Option) -> Command:
+    """Return `charlm train` without validation, notes and saves."""
+    return charlm_train(corpus, Path(scratch) / "run", val_fraction=0, quiet=True, **options)
 
 
 def against_threads(corpus: Path, rounds: int, seconds: float) -> Iterator[str]:
-    """A table: characters a second of one process with two threads, and of two ranks with one each, taking turns."""
+    """Yield a table: characters per second of one process with two threads and of two ranks with one each, in turns."""
     yield "| `charlm train`, on two cores | one process, 2 threads | two ranks, 1 thread each | ratio | lowest, highest |"
     yield "| --- | --- | --- | --- | --- |"
     with tempfile.TemporaryDirectory() as scratch:
-        for what in WORK:
-            train = [
-                CHARLM,
-                "train",
-                str(corpus),
-                *what.split(),
-                "--minutes",
-                str(seconds / 60),
-                "--val-fraction",
-                "0",
-                "--save-every",
-                "0",
-                "--run",
-                f"{scratch}/run",
-                "--force",
-                "--quiet",
-                "--json",
-            ]
+        for options in WORK:
+            train = brief_training(corpus, scratch, minutes=seconds / 60, **options)
             one, two = [], []
             for _ in range(rounds):
                 done = subprocess.run([*train, "--threads", "2"], capture_output=True, text=True, check=True)
@@ -105,35 +81,13 @@ def against_threads(corpus: Path, rounds: int, seconds: float) -> Iterator[str]:
                 two.append(json.loads(mpiexec(2, *train, "--threads", "1"))["chars_per_second"])
             ratios = sorted(b / a for a, b in zip(one, two, strict=True))
             yield (
-                f"| {what} | {statistics.median(one):,.0f} | {statistics.median(two):,.0f} | "
+                f"| {' '.join(flags(options))} | {statistics.median(one):,.0f} | {statistics.median(two):,.0f} | "
                 f"{statistics.median(ratios):.2f} | {ratios[0]:.2f}, {ratios[-1]:.2f} |"
             )
 
 
-# --- what an update computes -----------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Computation:
-    """Of one update with k1 = k2 = K1, on this machine as the node: fixed + streams * each, in seconds."""
-
-    hidden: int
-    fixed: float
-    each: float
-
-    @property
-    def gradient(self) -> int:
-        """Bytes that are summed: LSTM, 2 layers."""
-        cells = 4 * self.hidden * (3 * self.hidden + 4) + 4 * self.hidden * VOCABULARY
-        return 4 * (cells + (self.hidden + 1) * VOCABULARY)
-
-    def seconds(self, streams: float) -> float:
-        """Of an update of so many streams."""
-        return self.fixed + streams * self.each
-
-
 def computation(hidden: int, few: int, many: int, rounds: int, threads: int) -> Computation:
-    """Measured with few and with many streams; the median of several rounds."""
+    """Measure an update with few and with many streams, by the median of several rounds."""
     found: list[list[float]] = [[], []]
     jobs = [Job(Row("lstm", hidden, 2, streams, K1, K1), threads, characters=2 * K1 * streams) for streams in (few, many)]
     for job in jobs:
@@ -146,79 +100,15 @@ def computation(hidden: int, few: int, many: int, rounds: int, threads: int) -> 
     return Computation(hidden, max(0.0, short - few * each), each)
 
 
-# --- what summing costs ----------------------------------------------------------------------------------------------
-
-
-def steps(ranks: int) -> float:
-    """Messages one after the other in an Allreduce."""
-    return 2 * math.ceil(math.log2(ranks))
-
-
-def volume(ranks: int) -> float:
-    """Bytes that each rank sends for each byte that is summed."""
-    return 2 * (ranks - 1) / ranks
-
-
-@dataclass(frozen=True)
-class Fit:
-    """alpha: seconds a message. beta: seconds a byte. error: the median of its relative errors."""
-
-    alpha: float
-    beta: float
-    error: float
-
-    def seconds(self, ranks: int, size: float) -> float:
-        """Of an Allreduce."""
-        return steps(ranks) * self.alpha + volume(ranks) * size * self.beta
-
-
-def fit(measured: dict[tuple[int, int], float]) -> Fit:
-    """Least squares of relative errors, over (ranks, bytes) -> seconds."""
-    rows = np.array([[steps(n) / t, volume(n) * m / t] for (n, m), t in measured.items()])
-    alpha, beta = np.linalg.lstsq(rows, np.ones(len(rows)), rcond=None)[0]
-    if alpha <= 0:  # all of them are long: one number says all
-        alpha, beta = 0.0, 1 / float(np.mean(rows[:, 1]))
-    errors = [abs(Fit(alpha, beta, 0).seconds(n, m) / t - 1) for (n, m), t in measured.items()]
-    return Fit(float(alpha), float(beta), statistics.median(errors))
-
-
 def sums(ranks: int, sizes: list[int], hosts: bool) -> dict[tuple[int, int], float]:
-    """(ranks, bytes) -> seconds, measured."""
+    """Measure Allreduce: (ranks, bytes) -> seconds."""
     code = [sys.executable, "-m", "tests.bench.allreduce", "0.5", *map(str, sizes)]
     lines = mpiexec(ranks, *code, hosts=hosts).splitlines()
     return {(ranks, int(size)): float(seconds) for size, seconds in map(str.split, lines)}
 
 
-# --- what follows ----------------------------------------------------------------------------------------------------
-
-
-def efficiency(work: Computation, link: Fit, nodes: int, streams: float) -> float:
-    """The share of the time that is not waiting, each node with so many streams. Nothing overlaps here."""
-    compute = work.seconds(streams)
-    return compute / (compute + link.seconds(nodes, work.gradient))
-
-
-def streams_needed(work: Computation, link: Fit, nodes: int) -> int:
-    """A node's, for an efficiency of GOAL."""
-    compute = link.seconds(nodes, work.gradient) * GOAL / (1 - GOAL)
-    return max(1, math.ceil((compute - work.fixed) / work.each))
-
-
-def predictions(works: list[Computation], link: Fit, rate: float) -> Iterator[str]:
-    """The table of the README. link: measured at `rate`."""
-    columns = " | ".join(f"n = {n}" for n in NODES)
-    yield f"| H | network | {columns} | S for 80 %, n = 2 | n = 256 |"
-    yield "| --- " * (len(NODES) + 4) + "|"
-    for work in works:
-        for name, other in RATES.items():
-            there = Fit(link.alpha, link.beta * rate / other, 0)
-            shares = " | ".join(f"{100 * efficiency(work, there, n, STREAMS):.0f} %" for n in NODES)
-            needed = " | ".join(f"{streams_needed(work, there, n):,}" for n in (2, 256))
-            yield f"| {work.hidden} | {name} | {shares} | {needed} |"
-
-
 def between_hosts(rates: list[float], ranks: list[int]) -> Iterator[tuple[float, Fit]]:
-    """The fit for each rate."""
+    """Yield each rate with the model fitted to it."""
     for rate in rates:
         found: dict[tuple[int, int], float] = {}
         for n in ranks:
@@ -228,26 +118,9 @@ def between_hosts(rates: list[float], ranks: list[int]) -> Iterator[tuple[float,
 
 
 def check(corpus: Path, rate: float, link: Fit, rounds: int) -> str:
-    """The whole thing on two hosts of one thread, against one host with half the streams."""
+    """Compare the model with training on two hosts of one thread, against one host with half the streams."""
     with tempfile.TemporaryDirectory() as scratch, network(2, Link(rate, DELAY)):
-        train = [
-            CHARLM,
-            "train",
-            str(corpus),
-            "--updates",
-            "60",
-            "--val-fraction",
-            "0",
-            "--save-every",
-            "0",
-            "--run",
-            f"{scratch}/run",
-            "--force",
-            "--quiet",
-            "--json",
-            "--threads",
-            "1",
-        ]
+        train = brief_training(corpus, scratch, updates=60, threads=1)
         alone, both = [], []
         for _ in range(rounds):
             done = subprocess.run([*train, "--streams", str(STREAMS)], capture_output=True, text=True, check=True)
@@ -266,12 +139,12 @@ def check(corpus: Path, rate: float, link: Fit, rounds: int) -> str:
 
 
 @click.command()
-@click.option("--rounds", default=5, show_default=True, help="Times that each is measured.")
-@click.option("--seconds", default=5.0, show_default=True, help="Of training, each time.")
-@click.option("--hidden", default="256,1024,4096", show_default=True, help="Hidden units to make predictions for.")
+@click.option("--rounds", default=5, show_default=True, help="Measurements of everything.")
+@click.option("--seconds", default=5.0, show_default=True, help="Training time of each measurement.")
+@click.option("--hidden", default="256,1024,4096", show_default=True, help="Numbers of hidden units to predict for.")
 @click.option("--corpus", type=click.Path(path_type=Path), default=Path("data/python.txt"), show_default=True)
 def main(rounds: int, seconds: float, hidden: str, corpus: Path) -> None:
-    """Prints all tables and figures; a quarter of an hour."""
+    """Print all tables and figures. Takes a quarter of an hour."""
     for line in against_threads(corpus.resolve(), rounds, seconds):
         click.echo(line)
     shared = fit(sums(2, [*SIZES, 1 << 26], hosts=False))
@@ -287,7 +160,7 @@ def main(rounds: int, seconds: float, hidden: str, corpus: Path) -> None:
             f"gradient {work.gradient / 1e6:,.1f} MB"
         )
     if os.geteuid() != 0 or not Path("/dev/net/tun").exists():
-        click.echo("no hosts: that takes root and /dev/net/tun", err=True)
+        click.echo("left out what needs several hosts: it takes root and /dev/net/tun", err=True)
         return
     links = {}
     for rate, link in between_hosts([1e8, 1e9], [2, 4]):

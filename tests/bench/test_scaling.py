@@ -1,4 +1,4 @@
-"""The model of what ranks cost: a fit finds what it was made of, and the streams it asks for are just enough."""
+"""The model of what ranks gain: a fit recovers its constants, and the streams it asks for are just enough."""
 
 import re
 
@@ -7,7 +7,7 @@ import pytest
 from charlm.config.run import ModelConfig
 from charlm.nn.parameters import Parameters
 
-from .scaling import GOAL, NODES, RATES, VOCABULARY, Computation, Fit, efficiency, fit, predictions, streams_needed
+from .scaling_model import GOAL, NODES, RATES, VOCABULARY, Computation, Fit, efficiency, fit, predictions, streams_needed
 
 WORK = Computation(256, 1.3e-3, 8.5e-4)
 
