@@ -3,6 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 2
+WORKERS ?= 2
+# Programs that start often should not compile their modules every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: train test lint bench bench-quick costs growth scaling study torture peers clean
 
@@ -14,7 +17,7 @@ data/python.txt: data/make.py
 	$(PYTHON) data/make.py $@
 
 test: $(VENV)/tested lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 10
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
