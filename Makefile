@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 MINUTES ?= 2
+WORKERS ?= 2
+# Programs that start often should not compile their modules every time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: train test lint bench bench-quick costs growth scaling study torture peers reference test-oldest dist clean
 
@@ -15,7 +18,7 @@ data/python.txt: data/make.py
 	$(PYTHON) data/make.py $@
 
 test: $(VENV)/tested lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 10
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .

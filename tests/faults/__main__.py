@@ -19,6 +19,7 @@ from ..cli.test_resume import SETTINGS
 from .harness import ENOSPC, KILL, Fault, charlm_in_child
 from .test_hostile import flipped, refused, truncated
 from .test_kills import command, fault_and_resume, kill_and_resume
+from .test_text_as_it_comes import refuse_sparse_file
 
 
 def kill_at_random(kills: int, chance: random.Random) -> Iterator[str]:
@@ -58,6 +59,12 @@ def damage(truncations: int, flips: int, chance: random.Random) -> Iterator[str]
     yield f"files damaged: {count:,}; {count - missed:,} refused, {missed} (flips without meaning) read as written"
 
 
+def read_holes(folder: Path) -> Iterator[str]:
+    """Read a sparse file of 4 GiB."""
+    refuse_sparse_file(1 << 32, folder)
+    yield "a sparse file of 4 GiB: read once, refused, nothing kept"
+
+
 def fuzz(seconds: int) -> Iterator[str]:
     """Coverage-guided, where atheris is installed."""
     if importlib.util.find_spec("atheris") is None:
@@ -84,11 +91,13 @@ def torture(kills: int, flips: int, truncations: int, seconds: int, seed: int) -
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("charlm.training.metrics_log._LOG_CHARS", 600)
+        patch.setattr("charlm.corpus.cache.root", lambda: Path(folder) / "cache")
         Path("corpus.txt").write_text(TEXT, encoding="utf-8")
         for lines in (
             kill_at_random(kills, chance),
             fault_at_every_step(),
             damage(truncations, flips, chance),
+            read_holes(Path(folder) / "cache"),
             fuzz(seconds),
         ):
             for line in lines:

@@ -209,11 +209,25 @@ def renamed(checkpoint: Path, **settings: Any) -> Path:  # noqa: F811
 COMMANDS = (("eval", "renamed.npz"), ("sample", "renamed.npz", "--unseen", "--until", "."), ("lags", "renamed.npz"))
 
 
+@pytest.fixture
+def corpora(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The directory of encoded texts in a cache that no other test writes to."""
+    monkeypatch.setattr(cache, "root", lambda: tmp_path / "cache")
+    path = tmp_path / "cache" / "corpora"
+    path.mkdir(parents=True)
+    return path
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_checkpoint_names_a_device_or_another_file(checkpoint: Path, run: Run, command: tuple[str, ...]) -> None:  # noqa: F811
+def test_a_checkpoint_names_a_device_or_another_file(
+    corpora: Path,
+    checkpoint: Path,  # noqa: F811
+    run: Run,
+    command: tuple[str, ...],
+) -> None:
     os.mkfifo("pipe")
     Path("secret.txt").write_text("a secret text, of other characters: ÄÖÜ\n" * 9, encoding="utf-8")
-    cached = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
+    cached = set(corpora.iterdir())
     for settings in (
         {"corpus": ["/dev/zero"]},
         {"corpus": ["pipe"]},
@@ -229,14 +243,13 @@ def test_a_checkpoint_names_a_device_or_another_file(checkpoint: Path, run: Run,
     result = run(*command)
     assert (result.code, result.out) == (1, "")
     assert "secret.txt: not the text that the run was trained on" in result.err
-    found = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
-    assert found == cached, "nothing is kept of a file that only a checkpoint names"
+    assert set(corpora.iterdir()) == cached, "nothing is kept of a file that only a checkpoint names"
 
 
-def test_a_run_that_goes_on_names_a_device_or_another_file(checkpoint: Path, run: Run) -> None:  # noqa: F811
+def test_a_run_that_goes_on_names_a_device_or_another_file(corpora: Path, checkpoint: Path, run: Run) -> None:  # noqa: F811
     os.mkfifo("pipe")
     Path("secret.txt").write_text("a secret text\n" * 9, encoding="utf-8")
-    cached = set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir())
+    cached = set(corpora.iterdir())
     for name, message in (
         ("pipe", "pipe: the run was validated on it, and no regular file"),
         ("/dev/zero", "no regular file of that name"),
@@ -246,7 +259,7 @@ def test_a_run_that_goes_on_names_a_device_or_another_file(checkpoint: Path, run
         result = run("train", "corpus.txt", "--resume", "--updates", 30, "-q")
         assert (result.code, result.out) == (1, "")
         assert message in result.err
-    assert set((Path(os.environ["CHARLM_CACHE"]) / "corpora").iterdir()) == cached
+    assert set(corpora.iterdir()) == cached
 
 
 def test_a_runs_own_corpus_that_is_gone(checkpoint: Path, run: Run) -> None:  # noqa: F811

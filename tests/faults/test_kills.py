@@ -94,8 +94,11 @@ def fault_and_resume(name: str, updates: int, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_killed_at_random(name: str, folder: Path) -> None:
-    kill_and_resume(name, 2, random.Random(name))
+def test_killed_in_the_middle_of_a_save(name: str, folder: Path) -> None:
+    """Killed halfway through all steps of writing; tests.faults kills at random moments, many times."""
+    straight = charlm_in_child(command(name, "straight", 40))
+    assert straight.code == 0, straight.err
+    fault_and_resume(name, 40, Fault(straight.steps // 2, KILL))
 
 
 def test_killed_at_every_step_of_a_save(folder: Path) -> None:

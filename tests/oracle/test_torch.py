@@ -14,6 +14,7 @@ from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, Truncat
 from .problem import Problem, reference_sequence, relative_error, run_epoch
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install torch==2.13.0")
+torch.set_num_threads(1)  # tensors are tiny, and threads that wait for each other take ten times as long
 
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
 CUTS = [(1, 1), (1, 7), (4, 4), (4, 12), (5, 12), (7, 3)]

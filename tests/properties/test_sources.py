@@ -66,7 +66,7 @@ def counter(source: Counter, text: str) -> Iterator[float]:
         (Counter(), counter),
         (Counter(2, 0.3), counter),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "__name__", str(value)),
 )
 def test_the_least_bits_are_what_an_ideal_predictor_pays(source: Source, predictor, seed: int) -> None:  # type: ignore[no-untyped-def]
     paid = [-math.log2(p) for p in predictor(source, write(source, N, seed))]

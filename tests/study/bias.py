@@ -1,5 +1,6 @@
 """Is an estimator of the gradient unbiased? Its mean over many draws against the gradient without truncation."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,16 +31,16 @@ class Error:
 def epoch_gradient(parameters: Parameters, cut: TruncationConfig, streams: int, ids: np.ndarray, seed: int) -> np.ndarray:
     """The mean gradient of a loss over an epoch, parameters held, (n,) float64: sums over updates, times their weights."""
     split = Streams(len(ids), streams)
-    truncation, resets, at = make_method(cut, split, seed), Resets(ResetConfig(), cut.k1), Position()
+    truncation = make_method(cut, split, seed)
+    plan, _ = make_plan(
+        truncation, split, Resets(ResetConfig(), cut.k1), ids, Position(), split.steps, np.zeros(split.steps)
+    )
     net = Network(parameters, streams, truncation.block, truncation.window, dropout_seed=None)
-    rule = Optimizer(OptimizerConfig("sgd", learning_rate=0.0, clip=0.0), parameters, net.gradients).rule
-    total = np.zeros(parameters.flat.size)
-    while at.epoch == 0:
-        plan, at = make_plan(truncation, split, resets, ids, at, 1, np.zeros(1))
-        net.reserve(int(plan.steps.max()))
-        net.train(plan, rule)
-        total += net.gradients.flat.ravel() / plan.weight[0]
-    return total / (streams * split.steps)
+    net.reserve(int(plan.steps.max()))
+    # At a learning rate of 0 nothing moves, and the velocity at a momentum of 1, or all but 1, is the sum of all gradients.
+    optimizer = Optimizer(OptimizerConfig("sgd", momentum=math.nextafter(1.0, 0.0), clip=0.0), parameters, net.gradients)
+    net.train(plan._replace(weight=np.ones(len(plan.weight))), optimizer.rule)
+    return optimizer.slots[0].ravel().astype(np.float64) / (streams * split.steps)
 
 
 def compare(
