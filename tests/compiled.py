@@ -1,38 +1,50 @@
-"""Compile the kernels that tests run, each once.
+"""Compile the large kernels before tests run, each once.
 
-Two workers that need the same kernel at the same time would both compile it, for up to a minute. So each compiles
-its own share first, under a lock, and loads those of the others from the cache.
+Two workers that need the same kernel at the same time would both compile it, for up to a minute. So each begins with
+another one, under a lock, and then loads from the cache what the others have compiled.
 """
 
 import fcntl
-import tempfile
 from pathlib import Path
 
-TEXT = "the quick brown fox jumps over the lazy dog\n" * 40
-CELLS = (("lstm", "tanh"), ("gru", "tanh"), ("rnn", "tanh"), ("rnn", "relu"))
+ROOT = Path(__file__).parent.parent
 
 
-def compile_kernels(cache: Path, worker: int) -> None:
-    """Compile or load the kernels of every cell.
-
-    cache: directory of the locks. worker: number of this worker, from 0; it says which cell comes first.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    first = worker % len(CELLS)
-    for cell, activation in CELLS[first:] + CELLS[:first]:
-        with (cache / f"{cell}-{activation}.lock").open("w") as lock:
+def compile_kernels(worker: int) -> None:
+    """Compile or load the kernels that train, score and draw. worker: number of this worker, from 0."""
+    locks = ROOT / ".cache" / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    kernels = (_train, _score, _draw)
+    first = worker % len(kernels)
+    for use in kernels[first:] + kernels[:first]:
+        with (locks / use.__name__).open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            _use(cell, activation)
+            use()
 
 
-def _use(cell: str, activation: str) -> None:
-    """Train, sample and score with a small network."""
-    import charlm
+def _train() -> None:
+    from charlm.config.run import ModelConfig, TruncationConfig
 
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = Path(folder) / "corpus.txt"
-        corpus.write_text(TEXT, encoding="utf-8")
-        settings = charlm.Settings(cell=cell, activation=activation, hidden=16, layers=1, streams=4, k1=8, updates=2)
-        model = charlm.train(corpus, Path(folder) / "run", **settings)
-        model.sample(3, prime="the")
-        list(model.score(["the lazy fox\n"]))
+    from .oracle.problem import Problem, run_epoch
+
+    run_epoch(Problem(ModelConfig(hidden=5, layers=1), TruncationConfig(4, 4)))
+
+
+def _score() -> None:
+    from charlm.config.run import ModelConfig, TruncationConfig
+    from charlm.inference.evaluation import Evaluator
+
+    from .oracle.problem import Problem
+
+    problem = Problem(ModelConfig(hidden=5, layers=1), TruncationConfig(4, 4))
+    Evaluator(problem.parameters()).losses(problem.text(), problem.resets())
+
+
+def _draw() -> None:
+    from charlm.config.run import DrawConfig, ModelConfig, TruncationConfig
+    from charlm.inference.sampling import Context, sample
+
+    from .oracle.problem import Problem
+
+    problem = Problem(ModelConfig(hidden=5, layers=1), TruncationConfig(4, 4))
+    list(sample(Context(problem.parameters(), problem.resets(), problem.text()[:1], 1), 1, 2, DrawConfig()))

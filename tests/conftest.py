@@ -25,7 +25,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile kernels once for all workers. A single process compiles what it needs when it needs it."""
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker:
-        compile_kernels(ROOT / ".cache" / "locks", int(worker.removeprefix("gw")))
+        compile_kernels(int(worker.removeprefix("gw")))
 
 
 @pytest.fixture(scope="session")
