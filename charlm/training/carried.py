@@ -4,8 +4,8 @@ import numpy as np
 
 from ..distributed.ranks import Ranks
 from ..nn.network import Network
-from ..tbptt.streams import Streams
 from ..tbptt.method import TruncationMethod
+from ..tbptt.streams import Streams
 from ..tree import StateDict, take_array
 from .state import TrainerState
 
@@ -17,7 +17,9 @@ class Carried:
     number of ranks. All ranks call state_dict together; the first one gets the whole.
     """
 
-    def __init__(self, network: Network, truncation: TruncationMethod, streams: Streams, ranks: Ranks, now: TrainerState) -> None:
+    def __init__(
+        self, network: Network, truncation: TruncationMethod, streams: Streams, ranks: Ranks, now: TrainerState
+    ) -> None:
         """now: says where the next update begins; it is loaded first."""
         self._network, self._truncation, self._streams, self._ranks, self._now = network, truncation, streams, ranks, now
 
@@ -34,7 +36,7 @@ class Carried:
 
     @property
     def _with_window(self) -> bool:
-        return self._truncation.reaches_back(self._now.at)
+        return self._method.reaches_back(self._trainer.at)
 
     def _of_all_ranks(self, own: np.ndarray) -> np.ndarray:
         found = self._ranks.gather(own)
