@@ -55,7 +55,7 @@ def gather_state(parts: Mapping[str, Stateful]) -> StateDict:
     return {name: part.state_dict() for name, part in parts.items()}
 
 
-def load_state(parts: Mapping[str, Stateful], state: StateDict) -> None:
+def load_state(parts: Mapping[str, Stateful], state: Mapping[str, Any]) -> None:
     """Hand each part its branch, in the parts' order. Raises LeafError."""
     for name, part in parts.items():
         branch = take_branch(state, name)
@@ -65,7 +65,7 @@ def load_state(parts: Mapping[str, Stateful], state: StateDict) -> None:
             raise error.under(name) from None
 
 
-def take(state: StateDict, name: str, expected: str, fits: Callable[[Any], bool]) -> Any:
+def take(state: Mapping[str, Any], name: str, expected: str, fits: Callable[[Any], bool]) -> Any:
     """Return the leaf of this name. Raises LeafError unless it is there and fits; expected: says in words what does."""
     if name not in state:
         raise LeafError(name, expected, "nothing")
@@ -74,7 +74,7 @@ def take(state: StateDict, name: str, expected: str, fits: Callable[[Any], bool]
     return state[name]
 
 
-def take_branch(state: StateDict, name: str) -> StateDict:
+def take_branch(state: Mapping[str, Any], name: str) -> StateDict:
     """Return a branch; one without leaves may be missing."""
     found = state.get(name, {})
     if not isinstance(found, dict):
@@ -82,7 +82,7 @@ def take_branch(state: StateDict, name: str) -> StateDict:
     return found
 
 
-def take_array(state: StateDict, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = "float32") -> np.ndarray:
+def take_array(state: Mapping[str, Any], name: str, shape: tuple[int, ...], dtype: npt.DTypeLike = "float32") -> np.ndarray:
     """Return an array of this shape and type whose numbers are all finite."""
     kind = np.dtype(dtype)
     array = take(
@@ -96,20 +96,20 @@ def take_array(state: StateDict, name: str, shape: tuple[int, ...], dtype: npt.D
     return array
 
 
-def take_count(state: StateDict, name: str, least: int = 0, most: int = _MOST) -> int:
+def take_count(state: Mapping[str, Any], name: str, least: int = 0, most: int = _MOST) -> int:
     """Return a whole number within bounds."""
     bounds = f"from {least:,} to {most:,}" if most < _MOST else f"of {least:,} or more"
     return int(take(state, name, f"a whole number {bounds}", lambda found: _is_whole(found) and least <= found <= most))
 
 
-def take_number(state: StateDict, name: str, missing: float | None = None) -> float:
+def take_number(state: Mapping[str, Any], name: str, missing: float | None = None) -> float:
     """Return a finite number. missing: what null stands for, if it is allowed."""
     expected = "a finite number" if missing is None else "a finite number or null"
     found = take(state, name, expected, lambda found: _is_number(found) or (found is None and missing is not None))
     return float(found) if found is not None or missing is None else missing
 
 
-def take_list(state: StateDict, name: str, kind: type, expected: str) -> list[Any]:
+def take_list(state: Mapping[str, Any], name: str, kind: type, expected: str) -> list[Any]:
     """Return a list of items of one kind; expected: says in words what it holds."""
     fits = {float: _is_number, int: _is_whole}.get(kind, lambda item: isinstance(item, kind))
     found = take(state, name, f"a list of {expected}", lambda found: isinstance(found, list) and all(map(fits, found)))

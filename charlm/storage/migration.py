@@ -45,7 +45,7 @@ def _from_1(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> _Contents:
             **_named(("chars", "nats"), progress.get("coded")),
         },
         "schedule": _named(("factor", "stale"), progress.get("schedule")),
-        "truncation": _picked(progress, "k2"),
+        "truncation": _picked(progress, "k2") if _chooses_k2(config) else {},
         "metrics_log": _metrics_log(progress.get("journal")),
         "diagnostics": {"norms": [], "told": []},  # was not kept
     }
@@ -53,6 +53,12 @@ def _from_1(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> _Contents:
     moved = {_moved(name): _by_stream(name, array, config.get("streams")) for name, array in arrays.items()}
     moved["state/metrics_log/norms"] = np.zeros(0)  # was not kept
     return {**meta, "progress": kept, "state": state}, moved
+
+
+def _chooses_k2(config: dict[str, Any]) -> bool:
+    """Return whether k2 was state; it was kept for all truncation methods."""
+    truncation = config.get("truncation")
+    return isinstance(truncation, dict) and truncation.get("kind") == "adaptive"
 
 
 def _metrics_log(journal: Any) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.checks import MOST_STEPS, require
 from ..config.declare import Declared, setting
-from ..errors import CheckpointError, CorpusError
+from ..errors import CorpusError
+from ..tree import take_count
 from .method import GROUP, Choice
 from .newest import Newest
 
@@ -110,9 +111,5 @@ class Adaptive(Newest):
         return {"k2": self.k2}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over a k2. Raises CheckpointError for one that cannot have been chosen."""
-        k2 = state.get("k2")
-        possible = isinstance(k2, int) and not isinstance(k2, bool) and 1 <= k2 <= self.deepest
-        if not possible:
-            raise CheckpointError(f"k2: expected a whole number between 1 and {self.deepest}, found {k2}")
-        self.k2 = int(state["k2"])
+        """Take over a k2. Raises LeafError for one that cannot have been chosen."""
+        self.k2 = take_count(state, "k2", 1, self.deepest)

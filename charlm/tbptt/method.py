@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..config.declare import Declared, declarations
-from ..errors import CheckpointError, ConfigurationError
+from ..errors import ConfigurationError
 from ..lazy import np
 from ..registry import TRUNCATIONS
+from ..tree import LeafError, describe
 
 if TYPE_CHECKING:
     from ..config.truncation import TruncationConfig
@@ -183,9 +184,9 @@ class TruncationMethod(ABC):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what state_dict returned. Raises CheckpointError for impossible values."""
-        if state:
-            raise CheckpointError(f"{', '.join(state)}: {self.config.kind} remembers nothing")
+        """Take over what state_dict returned. Raises LeafError for impossible values."""
+        for name, value in state.items():
+            raise LeafError(name, f"nothing, which is all that {self.config.kind} remembers", describe(value))
 
 
 def make_method(config: TruncationConfig, streams: Streams, seed: int) -> TruncationMethod:

@@ -88,3 +88,30 @@ def test_a_checkpoint_without_state_is_not_resumed(name: str, folder: Path, run:
     assert result.code == 1
     assert f"{name}/last.npz: cannot be resumed: state/optimizer/slots: expected float32 (" in result.err
     assert "found nothing" in result.err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "leaf"),
+    [
+        ("step", 10**9, "trainer/step"),
+        ("updates", 1 << 70, "trainer/updates"),
+        ("k2", 0, "truncation/k2"),
+        ("k2", 11, "truncation/k2"),
+        ("schedule", 3, "schedule/factor"),
+        ("schedule", ["x", 0], "schedule/factor"),
+        ("coded", None, "trainer/chars"),
+        ("validations", [1], "trainer/validations"),
+        ("journal", {}, "metrics_log/tally/nats"),
+        ("journal", [], "metrics_log/tally/nats"),
+        ("rollbacks", 1.5, "trainer/rollbacks"),
+    ],
+)
+def test_progress_that_cannot_be_is_not_resumed(name: str, value: Any, leaf: str, folder: Path, run: Run) -> None:
+    with np.load("gru/last.npz") as file:
+        arrays = dict(file)
+    meta = json.loads(str(arrays.pop("meta")))
+    meta["progress"][name] = value
+    np.savez("gru/last.npz", meta=np.array(json.dumps(meta)), **arrays)
+    result = run("train", "corpus.txt", "--run", "gru", "--resume", "-q")
+    assert (result.code, result.out) == (1, "")
+    assert f"gru/last.npz: cannot be resumed: state/{leaf}: expected " in result.err
