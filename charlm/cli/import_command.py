@@ -6,6 +6,7 @@ import click
 
 from ..config.run import activations
 from ..errors import ConfigurationError
+from ..registry import CELLS
 from .options import Command, Names, json_option, print_json, quiet_option, require
 from .results import ImportResult
 
@@ -56,7 +57,7 @@ def command(
     known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None
     found = load_safetensors(Path(model), known, activation)
     network = found.config.model
-    if activation != "tanh" and network.cell != "rnn":
+    if activation not in CELLS[network.cell].activations:
         raise ConfigurationError(f"--activation {activation}: the file holds a {network.cell}, whose activations are fixed")
     install(found, target, force)
     count = found.parameters.count

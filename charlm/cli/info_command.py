@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..registry import CELLS
 from .options import Command, duration, json_option, print_json, run_argument
 from .results import InfoResult
 
@@ -54,7 +55,8 @@ def _contents(model: dict[str, Any]) -> str:
     extras = [name.replace("_", " ") for name in ("residual", "layer_norm") if model[name]]
     extras += [f"dropout {model['dropout']:g}"] if model["dropout"] else []
     extras += [f"forget bias {model['forget_bias']:g}"] if model.get("forget_bias") is not None else []
-    cell = f"{model['cell']} ({model['activation']})" if model["cell"] == "rnn" else model["cell"]
+    has_choice = len(CELLS[model["cell"]].activations) > 1
+    cell = f"{model['cell']} ({model['activation']})" if has_choice else model["cell"]
     layers = "1 layer" if model["layers"] == 1 else f"{model['layers']} layers"
     return ", ".join([f"a character model: {cell}, {layers} of {model['hidden']}", *extras])
 

@@ -119,7 +119,7 @@ class InfoResult:
     )
     progress: dict[str, Any] = field(
         metadata={
-            "help": "Summary of the training so far, with the keys of `charlm train --json`. Empty for an imported model."
+            "help": "Progress of the training: the keys of `charlm train --json`, among others. Empty for an imported model."
         }
     )
 
