@@ -36,7 +36,7 @@ class Carried:
 
     @property
     def _with_window(self) -> bool:
-        return self._method.reaches_back(self._trainer.at)
+        return self._truncation.reaches_back(self._now.at)
 
     def _of_all_ranks(self, own: np.ndarray) -> np.ndarray:
         found = self._ranks.gather(own)
