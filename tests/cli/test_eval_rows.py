@@ -102,7 +102,7 @@ def test_a_quality_gate(run: Run, trained: Path) -> None:
         (("--by", "line"), "name the text"),
         (("corpus.txt", "--k1", "4"), "--k1 belongs to --dynamic"),
         (("corpus.txt", "--by", "line", "--dynamic"), "--dynamic belongs to whole texts"),
-        (("corpus.txt", "--dynamic", "--unknown", "escape"), "cannot learn characters the model does not know"),
+        (("corpus.txt", "--dynamic", "--unknown", "escape"), "cannot learn characters that the model does not know"),
         (("corpus.txt", "--compare", "zip"), "choose from xz, bzip2, gzip"),
         (("--html", "x.html"), "--html: name the text"),
         (("corpus.txt", "--reset", "line"), "--reset belongs to --by or --html"),
