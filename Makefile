@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Programs that start often should not compile their modules every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test lint bench bench-quick costs growth scaling study torture peers reference test-oldest dist clean
+.PHONY: train test lint bench bench-quick costs growth scaling study torture peers generated test-oldest dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
