@@ -61,9 +61,9 @@ peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0
 	$(BIN)/pip install jax jaxlib
 
-# The guide's generated pages: every option, and the fields of all records.
-reference: $(VENV)/tested
-	$(BIN)/python -m tests.reference
+# Files made from declarations: types of the library's keywords, and the guide's pages of options and records.
+generated: $(VENV)/tested
+	$(BIN)/python -m tests.generated
 
 # Kernels and mathematics with the oldest versions that pyproject.toml allows; the first run compiles for minutes.
 test-oldest: $(OLDEST)/installed

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from .keywords import keywords
+from charlm.cli.guide_command import GUIDE
 
-PACKAGE = Path(__file__).parent.parent.parent / "charlm"
-FILES: dict[Path, Callable[[], str]] = {PACKAGE / "config" / "keywords.py": keywords}
+from .keywords import keywords
+from .options import reference
+from .schemas import schemas
+
+FILES: dict[Path, Callable[[], str]] = {
+    GUIDE / "reference.md": reference,
+    GUIDE / "schemas.md": schemas,
+    GUIDE.parent / "config" / "keywords.py": keywords,
+}
