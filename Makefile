@@ -8,7 +8,7 @@ WORKERS ?= 2
 # Programs that start often should not compile their modules every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test lint bench bench-quick costs growth scaling study torture peers reference test-oldest dist clean
+.PHONY: train test lint bench bench-quick costs growth scaling study torture peers generated test-oldest dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -61,9 +61,9 @@ peers: $(VENV)/tested
 	$(BIN)/pip install torch==2.13.0
 	$(BIN)/pip install jax jaxlib
 
-# The guide's generated pages: every option, and the fields of all records.
-reference: $(VENV)/tested
-	$(BIN)/python -m tests.reference
+# Files made from declarations: types of the library's keywords, and the guide's pages of options and records.
+generated: $(VENV)/tested
+	$(BIN)/python -m tests.generated
 
 # Kernels and mathematics with the oldest versions that pyproject.toml allows; the first run compiles for minutes.
 test-oldest: $(OLDEST)/installed

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .config.settings import Settings
+    from .config.keywords import Settings
     from .errors import CharlmError, CheckpointError, ConfigurationError, CorpusError, DivergenceError, ResourceError
     from .events import Adaptation, Alarm, Event, Note, Progress, Validation
     from .inference.generation import Text
@@ -47,7 +47,7 @@ _HOMES = {
     "Score": "inference.model",
     "Scored": "inference.line_scoring",
     "Text": "inference.generation",
-    "Settings": "config.settings",
+    "Settings": "config.keywords",
     **dict.fromkeys(("Adaptation", "Alarm", "Event", "Note", "Progress", "Validation"), "events"),
     **dict.fromkeys(
         ("CharlmError", "CheckpointError", "ConfigurationError", "CorpusError", "DivergenceError", "ResourceError"), "errors"

@@ -23,7 +23,8 @@ def compile_kernels(worker: int) -> None:
 
 
 def _train() -> None:
-    from charlm.config.run import ModelConfig, TruncationConfig
+    from charlm.config.model import ModelConfig
+    from charlm.config.truncation import TruncationConfig
 
     from .oracle.problem import Problem, run_epoch
 
@@ -31,7 +32,8 @@ def _train() -> None:
 
 
 def _score() -> None:
-    from charlm.config.run import ModelConfig, TruncationConfig
+    from charlm.config.model import ModelConfig
+    from charlm.config.truncation import TruncationConfig
     from charlm.inference.evaluation import Evaluator
 
     from .oracle.problem import Problem
@@ -41,7 +43,9 @@ def _score() -> None:
 
 
 def _draw() -> None:
-    from charlm.config.run import DrawConfig, ModelConfig, TruncationConfig
+    from charlm.config.model import ModelConfig
+    from charlm.config.sampling import DrawConfig
+    from charlm.config.truncation import TruncationConfig
     from charlm.inference.sampling import Context, sample
 
     from .oracle.problem import Problem

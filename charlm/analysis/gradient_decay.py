@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..config.run import OptimizerConfig
+from ..config.optimizer import OptimizerConfig
 from ..errors import DivergenceError
 from ..kernels.buffers import Plan
 from ..nn.network import Network

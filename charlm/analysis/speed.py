@@ -6,7 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config.run import DrawConfig, ModelConfig, OptimizerConfig, TruncationConfig
+from ..config.model import ModelConfig
+from ..config.optimizer import OptimizerConfig
+from ..config.sampling import DrawConfig
+from ..config.truncation import TruncationConfig
 from ..kernels.buffers import Plan
 from ..kernels.peak import OPERATIONS, multiply_add
 from ..nn.network import Network

@@ -4,23 +4,14 @@ import statistics
 
 import click
 
-from .options import Command, Number, json_option, print_json, quiet_option, threads_option
+from ..config.commands import BenchConfig, ThreadsConfig
+from .command import Command
+from .options import json_option, print_json, quiet_option
 from .progress import announce_compilation
 from .results import BenchResult
 
 
-@click.command("bench", cls=Command, short_help="Measure speed on this machine.")
-@click.option("--rows", default="", metavar="TEXT", help="Only kinds of work whose name contains TEXT.")
-@click.option("--quick", is_flag=True, help="A few kinds of work, in some 15 seconds once compiled.")
-@click.option("--rounds", type=Number(1, 10_000), default=5, show_default=True, help="Measurements of each.")
-@click.option(
-    "--seconds",
-    type=Number(0, 3_600, is_whole=False, excluded=(0,)),
-    default=1.0,
-    show_default=True,
-    help="Length of a measurement.",
-)
-@threads_option
+@click.command("bench", cls=Command, settings=(BenchConfig, ThreadsConfig), short_help="Measure speed on this machine.")
 @json_option
 @quiet_option
 def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | None, as_json: bool, quiet: bool) -> None:

@@ -6,22 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.run import MOST_STREAMS, DynamicConfig, choice
+from ..config.checks import choice
+from ..config.commands import ThreadsConfig
+from ..config.evaluation import DynamicConfig, EvalConfig
 from ..distributed.launch import join
 from ..errors import ConfigurationError, GateError
-from .options import (
-    Command,
-    Number,
-    json_option,
-    note,
-    output_file,
-    print_json,
-    quiet_option,
-    run_and_texts,
-    run_argument,
-    section,
-    threads_option,
-)
+from .command import Command
+from .options import json_option, note, output_file, print_json, quiet_option, run_and_texts, run_argument
 from .progress import announce_compilation, bar, reading
 from .results import DynamicResult, EvalResult
 
@@ -31,76 +22,15 @@ if TYPE_CHECKING:
     from ..inference.model import Model
     from ..inference.texts import EvaluationText
 
-_DYNAMIC = DynamicConfig()
 
-
-@click.command("eval", cls=Command, short_help="Measure how well a model predicts a text.")
+@click.command(
+    "eval",
+    cls=Command,
+    settings=(EvalConfig, DynamicConfig, ThreadsConfig),
+    short_help="Measure how well a model predicts a text.",
+)
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]", type=click.Path())
-@section(
-    "The whole text",
-    click.option(
-        "--streams",
-        type=Number(1, MOST_STREAMS),
-        default=1,
-        show_default=True,
-        help="Places read side by side, each after a warm-up; 1 reads in order.",
-    ),
-    click.option(
-        "--compare", default=None, metavar="LIST", help="What compressors make of the same text, by comma: xz, bzip2, gzip."
-    ),
-    click.option(
-        "--dynamic", is_flag=True, help="Also with a model that goes on learning while it reads (dynamic evaluation)."
-    ),
-    click.option("--lr", type=float, default=_DYNAMIC.learning_rate, show_default=True, help="Its learning rate."),
-    click.option(
-        "--decay",
-        type=float,
-        default=_DYNAMIC.decay,
-        show_default=True,
-        help="Its pull back to the trained parameters, a share of the way each update.",
-    ),
-    click.option("--k1", type=int, default=_DYNAMIC.k1, show_default=True, help="Characters between its updates."),
-    click.option("--k2", type=int, default=None, help="Steps that its errors go back (default: k1)."),
-)
-@section(
-    "Line by line",
-    click.option(
-        "--by",
-        type=click.Choice(("line", "char")),
-        default=None,
-        help="Print a row for each line (bits, "
-        "characters, line), as it comes, or for each of its characters (bits, character).",
-    ),
-    click.option(
-        "--html",
-        type=click.Path(dir_okay=False),
-        default=None,
-        metavar="FILE",
-        help="Write the text as a page that is coloured by the bits of each character.",
-    ),
-    click.option(
-        "--reset",
-        type=click.Choice(("line", "never")),
-        default=None,
-        help="With these two: score each line on its own, or after all before it (default: as the model was trained).",
-    ),
-)
-@click.option(
-    "--unknown",
-    type=click.Choice(("error", "escape")),
-    default=None,
-    help="What to do with characters that the model does not know: escape codes each of them at a price of "
-    "some 44 bits (default for --by and --html), error refuses the text (default for whole texts).",
-)
-@click.option(
-    "--fail-above",
-    type=Number(0, 1_000, is_whole=False, excluded=(0,)),
-    default=None,
-    metavar="BITS",
-    help="Exit with 3 if the text takes more bits per character.",
-)
-@threads_option
 @json_option
 @quiet_option
 @click.pass_context

@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from ..errors import ConfigurationError
-from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
+from .command import Command
+from .options import complete_run, json_option, output_file, print_json, quiet_option, require
 from .results import ExportResult
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError
-from .options import Command, perhaps
+from .command import Command
+from .options import perhaps
 
 GUIDE = Path(__file__).parent.parent / "guide"
 

@@ -4,26 +4,18 @@ from pathlib import Path
 
 import click
 
-from ..config.run import activations
+from ..config.commands import ImportConfig
 from ..errors import ConfigurationError
 from ..registry import CELLS
-from .options import Command, Names, json_option, print_json, quiet_option, require
+from .command import Command
+from .options import json_option, print_json, quiet_option, require
 from .results import ImportResult
 
 
-@click.command("import", cls=Command, makes_files=True, short_help="Make a run of a PyTorch model.")
-@click.argument("model", type=click.Path(dir_okay=False))
-@click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<the file's stem>).")
-@click.option(
-    "--vocabulary",
-    type=click.Path(dir_okay=False),
-    default=None,
-    metavar="FILE",
-    help="A JSON list of the characters in id order, or an object from characters to ids.",
+@click.command(
+    "import", cls=Command, settings=(ImportConfig,), makes_files=True, short_help="Make a run from a PyTorch model."
 )
-@click.option("--bytes", "use_bytes", is_flag=True, help="The model's ids are bytes.")
-@click.option("--activation", type=Names(activations), default="tanh", show_default=True, help="Activation of an nn.RNN.")
-@click.option("--force", is_flag=True, help="Replace a run that is there.")
+@click.argument("model", type=click.Path(dir_okay=False))
 @json_option
 @quiet_option
 def command(

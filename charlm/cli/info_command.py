@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ..registry import CELLS
-from .options import Command, duration, json_option, print_json, run_argument
+from .command import Command
+from .options import duration, json_option, print_json, run_argument
 from .results import InfoResult
 
 

@@ -6,21 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.run import LARGEST_SEED
+from ..config.commands import LagsConfig, ThreadsConfig
 from ..errors import ConfigurationError, CorpusError
-from .options import (
-    Command,
-    Number,
-    json_option,
-    note,
-    output_file,
-    print_json,
-    quiet_option,
-    require,
-    run_and_texts,
-    run_argument,
-    threads_option,
-)
+from .command import Command
+from .options import json_option, note, output_file, print_json, quiet_option, require, run_and_texts, run_argument
 from .progress import announce_compilation, bar
 from .results import LagsResult, LayerNorms
 
@@ -30,22 +19,14 @@ if TYPE_CHECKING:
     from ..tbptt.decay import DecayProfile
 
 
-@click.command("lags", cls=Command, short_help="Show how far gradients reach, and the k2 that follows.")
+@click.command(
+    "lags",
+    cls=Command,
+    settings=(LagsConfig, ThreadsConfig),
+    short_help="Show how far gradients reach, and recommend a k2.",
+)
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]")
-@click.option("-n", "--length", type=Number(2, 1_000_000), default=512, show_default=True, help="Steps back, at most.")
-@click.option("--losses", type=Number(1, 1_000_000), default=256, show_default=True, help="Losses followed back.")
-@click.option(
-    "--bias-tolerance",
-    type=Number(0, 1, is_whole=False, excluded=(0, 1)),
-    default=0.1,
-    show_default=True,
-    metavar="D",
-    help="Relative bias that the recommended k2 may have.",
-)
-@click.option("-o", "--output", type=click.Path(dir_okay=False), default=None, help="Draw a picture (.svg or .png).")
-@click.option("--seed", type=Number(0, LARGEST_SEED), default=0, show_default=True, help="Of the places in the text.")
-@threads_option
 @json_option
 @quiet_option
 def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..config.commands import PlotConfig
 from ..errors import ConfigurationError
-from .options import Command, complete_run, json_option, output_file, print_json, quiet_option, require
+from .command import Command
+from .options import complete_run, json_option, output_file, print_json, quiet_option, require
 from .results import PlotResult, PlotSample
 
 if TYPE_CHECKING:
@@ -18,24 +20,8 @@ if TYPE_CHECKING:
 _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 
 
-@click.command("plot", cls=Command, short_help="Draw how training went.")
+@click.command("plot", cls=Command, settings=(PlotConfig,), short_help="Draw how training went.")
 @click.argument("run", nargs=-1, metavar="[RUN...]", shell_complete=complete_run)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False),
-    default=None,
-    metavar="FILE",
-    help="Draw a picture (.svg, .png) or a page with samples (.html); else text for the terminal.",
-)
-@click.option(
-    "--against",
-    type=click.Choice(tuple(_AGAINST)),
-    default="updates",
-    show_default=True,
-    help="What the text plot's horizontal axis is; a picture has all three.",
-)
-@click.option("--samples", is_flag=True, help="Print the text that each validation kept.")
 @json_option
 @quiet_option
 @click.pass_context

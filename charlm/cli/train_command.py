@@ -1,4 +1,4 @@
-"""charlm train"""
+"""charlm train: a model trained on a text."""
 
 import json
 import math
@@ -10,205 +10,34 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from ..config.run import SCHEDULES, activations
-from ..config.settings import Request, Settings, defaults, saving
+from ..config.commands import ThreadsConfig
+from ..config.keywords import Settings
+from ..config.launch import LaunchConfig, SavingConfig
+from ..config.request import Request
+from ..config.run import RunConfig
+from ..config.settings import known_settings
 from ..distributed.launch import join
-from ..registry import CELLS, OPTIMIZERS, TRUNCATIONS
 from ..storage.run_directory import default_run
-from .options import (
-    Command,
-    Names,
-    duration,
-    json_option,
-    note,
-    print_json,
-    quiet_option,
-    registered_option,
-    require,
-    section,
-    stop_on_signals,
-    threads_option,
-)
+from .command import Command
+from .options import duration, json_option, note, print_json, quiet_option, require
 from .progress import announce_compilation, display, reading
+from .signals import stop_on_signals
 
 if TYPE_CHECKING:
     from ..events import Event
     from ..training.trainer import Trainer
 
-USUAL = defaults()
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
 
 
-@click.command("train", cls=Command, makes_files=True, short_help="Train a model on a text.")
+@click.command(
+    "train",
+    cls=Command,
+    settings=(RunConfig, LaunchConfig, ThreadsConfig),
+    makes_files=True,
+    short_help="Train a model on a text.",
+)
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...", type=click.Path())
-@section(
-    "Truncated backpropagation through time",
-    click.option("--k1", type=int, default=None, show_default="64", help="Steps per update."),
-    click.option("--k2", type=int, default=None, help="Steps that errors go back from an update (default: k1)."),
-    registered_option(
-        "--truncation",
-        TRUNCATIONS,
-        default=USUAL["truncation"],
-        brings=lambda: [method.Settings for method in TRUNCATIONS.values()],
-        help="Losses that an update takes: those of the newest k1 steps (newest) or of the whole window (window). artbp "
-        "cuts at random, without bias; adaptive chooses k2 by measurement.",
-    ),
-    click.option(
-        "--memory",
-        type=int,
-        default=USUAL["memory"],
-        metavar="MB",
-        help="Memory for activations; longer blocks are computed twice (default 0: no limit).",
-    ),
-    click.option(
-        "--reset",
-        type=click.Choice(("never", "epoch", "block", "line")),
-        default=USUAL["reset"],
-        show_default=True,
-        help="When the state is set to zero.",
-    ),
-    click.option("--reset-every", type=int, default=None, metavar="N", help="Reset every N characters of a stream."),
-    click.option("--reset-after", default=None, metavar="TEXT", help="Reset after each occurrence of TEXT."),
-    click.option(
-        "--streams", type=int, default=USUAL["streams"], show_default=True, help="Places of the corpus read side by side."
-    ),
-)
-@section(
-    "The network",
-    registered_option("--cell", CELLS, default=USUAL["cell"], help="Kind of cell."),
-    click.option(
-        "--activation",
-        type=Names(activations),
-        default=USUAL["activation"],
-        show_default=True,
-        help="Activation of the rnn cell.",
-    ),
-    click.option("--hidden", type=int, default=USUAL["hidden"], show_default=True, help="Hidden units of a layer."),
-    click.option("--layers", type=int, default=USUAL["layers"], show_default=True, help="Layers."),
-    click.option(
-        "--dropout",
-        type=float,
-        default=USUAL["dropout"],
-        show_default="0.1; 0.4 below 500,000 characters, 0 above 10 million",
-        help="Share of units dropped between layers and before the output.",
-    ),
-    click.option("--residual", is_flag=True, help="Add a layer's input to its output, from the second layer on."),
-    click.option("--layer-norm", is_flag=True, help="Normalise what passes between layers and to the output."),
-    click.option(
-        "--forget-bias",
-        type=float,
-        default=None,
-        metavar="B",
-        help="First bias of the gate that keeps the state, "
-        "lstm's f or gru's z: the state fades to a third in about e^B steps (default: 1, 0).",
-    ),
-    click.option(
-        "--init-from",
-        type=click.Path(),
-        default=None,
-        metavar="RUN",
-        help="Start from another run's parameters; the model's shape is that one's.",
-    ),
-    click.option("--seed", type=int, default=USUAL["seed"], show_default=True, help="Seed of initial values and dropout."),
-)
-@section(
-    "The optimizer",
-    registered_option("--optimizer", OPTIMIZERS, default=USUAL["optimizer"], help="Optimizer."),
-    click.option("--lr", type=float, default=USUAL["lr"], show_default=True, help="Learning rate."),
-    click.option(
-        "--momentum", type=float, default=USUAL["momentum"], show_default=True, help="Momentum of sgd and rmsprop."
-    ),
-    click.option("--nesterov", is_flag=True, help="Nesterov's momentum for sgd."),
-    click.option("--weight-decay", type=float, default=None, help="On matrices only (default: 0.1 for adamw, else 0)."),
-    click.option(
-        "--clip",
-        type=float,
-        default=USUAL["clip"],
-        show_default=True,
-        help="Largest global norm of the gradient (0: off).",
-    ),
-    click.option(
-        "--schedule",
-        type=click.Choice(SCHEDULES),
-        default=USUAL["schedule"],
-        show_default=True,
-        help="How the learning rate moves over the run.",
-    ),
-    click.option(
-        "--warmup", type=int, default=USUAL["warmup"], show_default=True, help="Updates in which the learning rate rises."
-    ),
-)
-@section(
-    "How long, and what is held out",
-    click.option("--epochs", type=float, default=None, help="Train for X epochs."),
-    click.option("--updates", type=int, default=None, help="Train for N updates; 0 only initialises."),
-    click.option(
-        "--minutes",
-        type=float,
-        default=None,
-        help="Train for X minutes, not counting compiling, validating and saving (default: 3).",
-    ),
-    click.option(
-        "--once",
-        is_flag=True,
-        help="Read the corpus a single time, all of it, and report what it takes to code "
-        "it with a model that learns as it goes (prequential coding).",
-    ),
-    click.option("--val", "val_file", type=click.Path(), default=None, help="Validation text (default: the corpus's end)."),
-    click.option(
-        "--val-fraction",
-        type=float,
-        default=USUAL["val_fraction"],
-        show_default=True,
-        help="Share held out at the end; 0: none.",
-    ),
-    click.option(
-        "--eval-every",
-        type=int,
-        default=USUAL["eval_every"],
-        metavar="N",
-        help="Validate every N updates (default 0: up to 20 times, which take a twentieth of the time).",
-    ),
-    click.option(
-        "--max-rollbacks",
-        type=int,
-        default=USUAL["max_rollbacks"],
-        show_default=True,
-        metavar="N",
-        help="Times that training which diverged returns to its last good state, with half the learning rate.",
-    ),
-    click.option(
-        "--patience",
-        type=int,
-        default=USUAL["patience"],
-        metavar="N",
-        help="Stop after N validations without improvement (default 0: never).",
-    ),
-)
-@section(
-    "The run",
-    click.option("-o", "--run", type=click.Path(), default=None, help="Run directory (default: runs/<corpus's stem>)."),
-    click.option(
-        "--save-every",
-        default="60s",
-        show_default=True,
-        metavar="N|Ns",
-        help="Updates (500) or seconds (60s) between saves; 0: only at the beginning and the end.",
-    ),
-    click.option("--resume", is_flag=True, help="Continue the run exactly where it was saved."),
-    click.option("--force", is_flag=True, help="Start over in a directory that holds a run."),
-    click.option(
-        "--sync-every",
-        type=int,
-        default=USUAL["sync_every"],
-        show_default=True,
-        metavar="N",
-        help="With several ranks (mpiexec), updates that each makes on its own before parameters are averaged.",
-    ),
-    click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard to the run directory, too."),
-    click.option("--bytes", "use_bytes", is_flag=True, help="Model bytes, of any file, instead of characters."),
-)
-@threads_option
 @json_option
 @quiet_option
 @click.pass_context
@@ -235,14 +64,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:
 
 
 def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
-    """What the options ask for; those count as given that do not have their defaults from here."""
-    known = defaults()
+    """Return the request that the options make. An option with its own default counts as not given."""
+    known = known_settings()
     given = {name: value for name, value in options.items() if ctx.get_parameter_source(name) not in _NOT_GIVEN}
     return Request(
         corpus=options["corpus"],
         run=Path(options["run"]) if options["run"] else default_run(options["corpus"][0]),
         settings=cast(Settings, {name: value for name, value in given.items() if name in known}),
-        saving=saving(options["save_every"]),
+        saving=SavingConfig.parse(options["save_every"]),
         threads=options["threads"],
         resume=options["resume"],
         force=options["force"],
@@ -251,6 +80,7 @@ def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
 
 
 def _describe(trainer: "Trainer", quiet: bool) -> None:
+    """Print notes on the model, the truncation and the sequences."""
     config, model = trainer.config, trainer.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     note(
@@ -266,7 +96,7 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
 
 
 def _workers(trainer: "Trainer") -> str:
-    """Threads, and ranks where there are several."""
+    """Return the number of threads, and of ranks if there are several."""
     threads = f"{trainer.network.threads} thread{'s' * (trainer.network.threads > 1)}"
     if trainer.ranks.size == 1:
         return threads
@@ -275,7 +105,7 @@ def _workers(trainer: "Trainer") -> str:
 
 
 def _end(trainer: "Trainer") -> str:
-    """When training ends."""
+    """Return when training ends."""
     schedule = trainer.config.schedule
     if schedule.minutes is not None:
         return f"for {duration(60 * schedule.minutes)}"
@@ -283,19 +113,20 @@ def _end(trainer: "Trainer") -> str:
 
 
 def _sequences(trainer: "Trainer") -> str:
-    """What the truncation makes of the lines, or of what else a separator divides the text into."""
+    """Return the number and lengths of the sequences between separators, and how the truncation treats them."""
     from ..tbptt.sequences import measure
 
     name = "lines" if trainer.config.reset.policy == "line" else "sequences"
     found = measure(trainer.streams, trainer.resets, trainer.corpus.train, trainer.truncation)
     if found.count == trainer.streams.own:
-        return f"{json.dumps(trainer.config.reset.separator)} does not occur in the training text: nothing is reset after it"
+        shown = json.dumps(trainer.config.reset.separator)
+        return f"{shown} does not occur in the training text, so the state is never reset after it"
     return f"{name}: {found.count:,}, the longest {found.longest:,} steps; {trainer.truncation.describe_sequences(found)}"
 
 
 @contextmanager
 def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
-    """Who is told what happens."""
+    """Yield the functions to call with each event."""
     with display(options["quiet"]) as shown:
         if not options["tensorboard"] or not trainer.ranks.first:
             yield [shown.show]
@@ -307,7 +138,7 @@ def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Ca
 
 
 def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
-    """Runs to the end or a signal, shows what happens, prints the summary."""
+    """Train to the end or to a signal, show events, and print the summary."""
     with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, options) as listeners:
         for event in trainer.train():
             for tell in listeners:
@@ -332,7 +163,7 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
 
 
 def _quality(summary: dict[str, Any]) -> str:
-    """The best validation, or what the corpus was coded in."""
+    """Return the best validation loss, or the size of the coded corpus."""
     if "code_bits" in summary:
         bits = summary["code_bits"]
         return (

@@ -1,1 +1,1 @@
-"""Every setting of a run, declared once."""
+"""Settings: each is declared once, with its default, bounds, help and section."""

@@ -21,7 +21,7 @@ def require(condition: bool, message: str) -> None:
 
 
 def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
-    """Raise ConfigurationError for a value that is not among the allowed ones. name: the option's, without dashes."""
+    """Raise ConfigurationError for a value that is not allowed. name: of the option, without dashes."""
     names = tuple(allowed)
     require(isinstance(value, str) and value in names, f"--{name} {value}: choose from {', '.join(names)}")
 

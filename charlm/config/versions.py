@@ -1,4 +1,4 @@
-"""Versions of a configuration's JSON: brings what an earlier charlm wrote into today's form."""
+"""Versions of a configuration's JSON: convert what an earlier charlm wrote to today's form."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,8 @@ from ..errors import ConfigurationError
 
 VERSION = 2
 
-# Version 1 kept the settings of all truncation methods side by side, with zeros for the methods that were not used.
+# Version 1 kept the settings of all truncation methods side by side, with zeros for the methods that were not used, and a
+# zero for the period of resets if there was none.
 _SETTINGS_IN_1 = {
     "artbp": ("mean_length", "tail", "max_length"),
     "adaptive": ("bias_tolerance", "max_k2"),
@@ -26,4 +27,9 @@ def current(data: Mapping[str, Any]) -> dict[str, Any]:
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:
     cut = dict(data["truncation"])
     own = {kind: {name: cut.pop(name) for name in names if name in cut} for kind, names in _SETTINGS_IN_1.items()}
-    return {**data, "truncation": {**cut, "settings": own.get(cut.get("kind", "newest"), {})}}
+    reset = data["reset"]
+    return {
+        **data,
+        "truncation": {**cut, "settings": own.get(cut.get("kind", "newest"), {})},
+        "reset": {**reset, "every": reset["every"] or None},
+    }

@@ -14,7 +14,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from ..config.run import DrawConfig, DynamicConfig, OptimizerConfig, TruncationConfig
+from ..config.evaluation import DynamicConfig
+from ..config.optimizer import OptimizerConfig
+from ..config.sampling import DrawConfig
+from ..config.truncation import TruncationConfig
 from ..errors import DivergenceError
 from ..kernels.buffers import OptimizerParams
 from ..nn.network import Network

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config.run import DrawConfig
+from ..config.sampling import DrawConfig
 from ..errors import CharlmError, ConfigurationError
 from ..storage.checkpoint import Checkpoint
 from ..tbptt.resets import Resets, opening

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config.run import ResetConfig
+from ..config.reset import ResetConfig
 from ..errors import CorpusError, finite
 from ..nn.network import Network
 from ..storage.checkpoint import Checkpoint

@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TypedDict, Unpack
+from typing import Unpack
 
 import numpy as np
 
-from ..config.run import DrawConfig, DynamicConfig, ResetConfig, choice
+from ..config.checks import choice
+from ..config.evaluation import DynamicConfig
+from ..config.keywords import DrawOptions
+from ..config.reset import ResetConfig
+from ..config.sampling import DrawConfig
 from ..corpus.encoded_text import EncodedText
 from ..corpus.vocabulary import Vocabulary
 from ..distributed.ranks import Ranks
@@ -23,15 +27,6 @@ from .generation import Ending, Generator, Text
 from .line_scoring import Escape, LineScorer, Scored
 
 _LINES = 4096  # scored together
-
-
-class DrawOptions(TypedDict, total=False):
-    """Keyword arguments for how characters are drawn: the fields of DrawConfig."""
-
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
 
 
 @dataclass(frozen=True)

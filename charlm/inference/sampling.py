@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..config.run import DrawConfig
+from ..config.sampling import DrawConfig
 from ..nn.network import Network
 from ..nn.parameters import Parameters
 from ..tbptt.resets import Resets

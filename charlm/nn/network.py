@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config.run import DrawConfig, ModelConfig
+from ..config.model import ModelConfig
+from ..config.sampling import DrawConfig
 from ..distributed.ranks import Exchange
 from ..errors import CharlmError, ResourceError
 from ..kernels.buffers import OptimizerParams, Packed, Plan, Sizes, State, Sublayer, UpdateStats, Window, Workspace

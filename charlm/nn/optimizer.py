@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from ..config.run import SCHEDULES, OptimizerConfig, ScheduleConfig, choice
+from ..config.checks import choice
+from ..config.optimizer import SCHEDULES, OptimizerConfig, ScheduleConfig
 from ..kernels.buffers import OptimizerParams
 from ..registry import OPTIMIZERS
 from ..tree import StateDict, take_array, take_count, take_number

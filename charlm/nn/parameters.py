@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..config.run import ModelConfig
+from ..config.model import ModelConfig
 from ..errors import CheckpointError
 from ..kernels.buffers import Weights
 from ..kernels.parallel import share

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config.run import ModelConfig
+from ..config.model import ModelConfig
 from ..registry import CELLS
 
 Arrays = dict[str, np.ndarray]

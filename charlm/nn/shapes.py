@@ -2,7 +2,7 @@
 
 import math
 
-from ..config.run import ModelConfig
+from ..config.model import ModelConfig
 from ..registry import CELLS
 
 

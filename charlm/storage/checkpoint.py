@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from ..config.run import ModelConfig, RunConfig
+from ..config.model import ModelConfig
+from ..config.run import RunConfig
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CharlmError, CheckpointError
 from ..files import read_json, write_atomically

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ..config.run import ModelConfig, RunConfig
+from ..config.model import ModelConfig
+from ..config.run import RunConfig
 from ..corpus.sources import read_small
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CheckpointError, ConfigurationError, CorpusError

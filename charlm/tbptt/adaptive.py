@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.checks import MOST_STEPS, require
 from ..config.declare import Declared, setting
+from ..config.groups import TRUNCATION
 from ..errors import CorpusError
 from ..tree import take_count
-from .method import GROUP, Choice
+from .method import Choice
 from .newest import Newest
 
 if TYPE_CHECKING:
@@ -21,17 +22,16 @@ _BLOCKS = 8  # of k1 steps: the largest k2 unless another is asked for
 
 
 @dataclass(frozen=True)
-class Tolerance(Declared):
+class Tolerance(Declared, group=TRUNCATION):
     """How much bias is accepted, and the largest k2."""
 
     bias_tolerance: float = setting(
-        0.1, bounds=(0, 1), excluded=(0, 1), unit="D", group=GROUP, help="Relative bias that adaptive accepts."
+        0.1, bounds=(0, 1), excluded=(0, 1), unit="D", help="Relative bias that adaptive accepts."
     )
     max_k2: int = setting(
         _BLOCKS * 64,
         bounds=(1, MOST_STEPS),
         default_text=f"{_BLOCKS} times k1",
-        group=GROUP,
         help="Largest k2 of adaptive.",
     )
 

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..config.checks import MOST_STEPS, require
 from ..config.declare import Declared, setting
+from ..config.groups import TRUNCATION
 from ..errors import ConfigurationError
 from ..lazy import np
-from .method import GROUP, TruncationMethod
+from .method import TruncationMethod
 from .plan import Cuts, Position
 
 if TYPE_CHECKING:
@@ -28,25 +29,21 @@ _LONGEST = 1 << 22  # steps; no machine holds a longer segment
 
 
 @dataclass(frozen=True)
-class Segments(Declared):
+class Segments(Declared, group=TRUNCATION):
     """The distribution of the segments' lengths."""
 
-    mean_length: float = setting(
-        64.0, bounds=(1, MOST_STEPS), unit="L0", group=GROUP, help="Mean length of artbp's segments."
-    )
+    mean_length: float = setting(64.0, bounds=(1, MOST_STEPS), unit="L0", help="Mean length of artbp's segments.")
     tail: float = setting(  # at 2 the mean length would be infinite
         6.0,
         bounds=(2, 1_000_000_000),
         excluded=(2,),
         unit="A",
-        group=GROUP,
         help="Tail exponent of artbp: P(segment length = n) falls as n^-A.",
     )
     max_length: int = setting(
         0,
         bounds=(0, MOST_STEPS),
-        default_text="0: no limit",
-        group=GROUP,
+        default_text="0, no limit",
         help="Longest segment of artbp; a limit biases the gradient.",
     )
 

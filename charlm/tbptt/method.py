@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from .sequences import Sequences
     from .streams import Streams
 
-GROUP = "Truncated backpropagation through time"  # where options of methods stand in help
-
 
 @dataclass(frozen=True)
 class NoSettings(Declared):
@@ -67,7 +65,7 @@ class TruncationMethod(ABC):
     @classmethod
     def settings_for(cls, k1: int, given: Mapping[str, Any]) -> Any:
         """Return the method's Settings with these values; defaults may follow from k1. Raises ConfigurationError."""
-        unknown = set(given) - {each.name for each in declarations(cls.Settings)}
+        unknown = set(given) - {each.attribute for each in declarations(cls.Settings)}
         if unknown:
             raise ConfigurationError(f"unknown settings of a truncation: {', '.join(sorted(map(str, unknown)))}")
         return cls.Settings(**given)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..config.checks import choice
-from ..config.run import RESETS, ResetConfig, RunConfig
+from ..config.reset import RESETS, ResetConfig
+from ..config.run import RunConfig
 from ..lazy import np
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Resets:
         """
         choice("reset", config.policy, RESETS)
         self._policy = config.policy
-        self.period = {"block": block, "every": config.every}.get(config.policy, 0)
+        self.period = {"block": block, "every": config.every}.get(config.policy) or 0
         self.separator = np.zeros(0, np.int32) if separator is None else separator.astype(np.int32)
 
     @classmethod

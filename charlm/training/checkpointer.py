@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..config.run import RunConfig, SavingConfig
+from ..config.launch import SavingConfig
+from ..config.run import RunConfig
 from ..corpus.vocabulary import Vocabulary
 from ..distributed.ranks import Ranks
 from ..errors import CheckpointError

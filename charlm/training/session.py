@@ -9,8 +9,11 @@ from typing import Unpack
 import numba
 import numpy as np
 
+from ..config.keywords import Settings
+from ..config.launch import SavingConfig
+from ..config.request import Request
 from ..config.run import RunConfig
-from ..config.settings import Request, Settings, configuration, other_setting, resumed, saving, shaped_as
+from ..config.settings import configuration, other_setting, resumed, shaped_as
 from ..corpus.corpus import Corpus, read_corpus
 from ..corpus.sources import is_regular, require_shareable
 from ..distributed.ranks import Ranks
@@ -87,7 +90,7 @@ def train(
     resume (go on exactly) or force (start over). on_event: is told what happens (see events.py); where it returns True,
     training ends, with its state saved. init_from: a run whose parameters to start from. threads: default the
     processors there are; results do not depend on it. save_every: updates ("500") or seconds ("60s") between saves.
-    settings: named as the options of `charlm train`, such as k1, k2, cell, hidden, minutes; see settings.Settings.
+    settings: named as the options of `charlm train`, such as k1, k2, cell, hidden, minutes; see charlm.Settings.
 
     Raises ConfigurationError for settings that are not allowed, CorpusError, CheckpointError, ResourceError, and
     DivergenceError when a gradient is not finite.
@@ -100,7 +103,7 @@ def train(
         raise ConfigurationError("run is empty: name a directory")
     directory = default_run(files[0]) if run is None else Path(run)
     start = None if init_from is None else str(init_from)
-    request = Request(files, directory, settings, saving(save_every), threads, resume, force, start)
+    request = Request(files, directory, settings, SavingConfig.parse(save_every), threads, resume, force, start)
     trainer = begin(request, lambda message: on_event(Note(message)))
     for event in trainer.train():
         if on_event(event) is True:

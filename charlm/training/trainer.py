@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from ..analysis.gradient_decay import GradientDecay
-from ..config.run import DrawConfig, RunConfig, SavingConfig
+from ..config.launch import SavingConfig
+from ..config.run import RunConfig
+from ..config.sampling import DrawConfig
 from ..corpus.corpus import Corpus
 from ..corpus.encoded_text import EncodedText
 from ..distributed.ranks import Ranks

@@ -16,7 +16,7 @@ import pytest
 
 from charlm.cli import COMMANDS, group
 from charlm.cli.guide_command import pages
-from charlm.config.run import TruncationConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.storage.checkpoint import load
 from charlm.tbptt.method import make_method
 from charlm.tbptt.streams import Streams

@@ -6,7 +6,9 @@ from typing import Any
 import click
 import numpy as np
 
-from charlm.config.run import DrawConfig, ModelConfig, ResetConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.sampling import DrawConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.inference.evaluation import Evaluator
 from charlm.inference.sampling import Context, sample

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from charlm.config.run import ModelConfig
+from charlm.config.model import ModelConfig
 from charlm.nn.parameters import Parameters
 
 from .scaling_model import GOAL, NODES, RATES, VOCABULARY, Computation, Fit, efficiency, fit, predictions, streams_needed

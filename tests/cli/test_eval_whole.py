@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from charlm.config.run import ResetConfig
+from charlm.config.reset import ResetConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.inference.evaluation import Evaluator
 from charlm.storage.checkpoint import load

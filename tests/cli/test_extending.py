@@ -9,8 +9,8 @@ import pytest
 
 from charlm.config.checks import MOST_STEPS
 from charlm.config.declare import Declared, setting
+from charlm.config.groups import TRUNCATION
 from charlm.registry import TRUNCATIONS
-from charlm.tbptt.method import GROUP
 from charlm.tbptt.newest import Newest
 from charlm.tbptt.plan import Cuts, Position
 
@@ -21,10 +21,10 @@ SMALL = ("--hidden", 12, "--layers", 1, "--streams", 2, "--k1", 6, "--updates", 
 
 
 @dataclass(frozen=True)
-class Stride(Declared):
+class Stride(Declared, group=TRUNCATION):
     """Every how many updates errors may leave their block."""
 
-    stride: int = setting(3, bounds=(1, MOST_STEPS), unit="N", group=GROUP, help="Let errors leave every Nth block.")
+    stride: int = setting(3, bounds=(1, MOST_STEPS), unit="N", help="Let errors leave every Nth block.")
 
 
 class Now(Newest):
@@ -53,11 +53,11 @@ def registered() -> Iterator[None]:
 
 def test_help_shows_a_registered_method_and_its_own_option(run: Run, registered: None) -> None:
     shown = run("train", "--help").out
-    truncation = shown.split(f"{GROUP}:\n")[1].split("\n\n")[0]
+    truncation = " ".join(shown.split(f"{TRUNCATION}:\n")[1].split("\n\n")[0].split())
     assert "|now]" in truncation
     assert "--stride N" in truncation
     assert "Let errors leave every Nth block." in truncation
-    assert "(3)" in truncation
+    assert "[default: 3]" in truncation
 
 
 def test_help_is_as_before_without_it(run: Run) -> None:

@@ -50,9 +50,9 @@ REFUSED = [
     (("plot", "--samples", "-o", "x.svg"), "--samples prints the texts, --output draws the curves: give one of them"),
     (("plot", "--against", "time", "-o", "x.svg"), "--against is for the plot in the terminal"),
     (("export", "r", "s", "m.onnx"), "one RUN and one OUT, not 3 names"),
-    (("eval", "r", "corpus.txt", "--html", "corpus.txt"), "--html corpus.txt: is also what is read: name another file"),
-    (("eval", "r", "corpus.txt", "--html", "-"), "--html -: name a file"),
-    (("eval", "r", "corpus.txt", "--html", "/dev/null"), "--html /dev/null: name a file"),
+    (("eval", "r", "corpus.txt", "--html", "corpus.txt"), "--html corpus.txt: is also an input: name another file"),
+    (("eval", "r", "corpus.txt", "--html", "-"), "--html -: name a regular file"),
+    (("eval", "r", "corpus.txt", "--html", "/dev/null"), "--html /dev/null: name a regular file"),
     (("eval", "r", "corpus.txt", "--html", "nowhere/x.html"), "--html nowhere/x.html: there is no directory"),
     (("lags", "r", "-o", "nowhere/x.svg"), "--output nowhere/x.svg: there is no directory"),
     (("plot", "-o", "nowhere/x.svg"), "--output nowhere/x.svg: there is no directory"),
@@ -180,7 +180,7 @@ def test_results_are_written_through_links(run: Run, corpus: Path) -> None:
     assert Path("link.html").is_symlink()
     assert Path("real.html").read_text().endswith("</html>\n")
     os.mkfifo("pipe.onnx")
-    assert "OUT pipe.onnx: name a file" in run("export", "pipe.onnx").err
+    assert "OUT pipe.onnx: name a regular file" in run("export", "pipe.onnx").err
     assert run("export", "m.onnx").code == 0, "RUN may be left out"
 
 
@@ -188,7 +188,7 @@ def test_what_has_no_effect(run: Run, corpus: Path) -> None:
     result = train(run, "--updates", 1, "--reset-after", "@@")
     assert result.code == 0
     loud = run("train", "corpus.txt", *SMALL, "--updates", 1, "--reset-after", "@@", "--force")
-    assert '"@@" does not occur in the training text: nothing is reset after it' in loud.err
+    assert '"@@" does not occur in the training text, so the state is never reset after it' in loud.err
     assert train(run, "--updates", 1, "--force").code == 0
     short = run("sample", "--min-length", 5)
     assert (short.code, "--min-length needs --until" in short.err) == (2, True)

@@ -43,7 +43,8 @@ def test_closed_standard_output(trained: Path, command: str) -> None:
     done = shell(f"charlm {command} >&-")
     assert done.returncode == 1
     assert done.stderr == (
-        f"Error: standard output is closed, where charlm {command.split()[0]} prints its result: send it somewhere\n"
+        f"Error: standard output is closed, and charlm {command.split()[0]} prints its result there: "
+        "redirect it to a file or a pipe\n"
     )
     assert shell(f"charlm {command} >&- 2>&-").returncode == 1
 

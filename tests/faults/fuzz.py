@@ -14,7 +14,8 @@ with atheris.instrument_imports(include=["charlm.storage.npz", "charlm.storage.c
     from charlm.storage import checkpoint
     from charlm.storage import npz as archive
 
-from charlm.config.run import ModelConfig, RunConfig
+from charlm.config.model import ModelConfig
+from charlm.config.run import RunConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.nn.parameters import Parameters
 

@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 
 CODE = """
-from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.kernels.jit import JIT
 from tests.oracle.problem import Problem, reference_gradient, relative_error, run_epoch
 

@@ -6,7 +6,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.kernels.buffers import Plan
 from charlm.nn import partition as layout
 from charlm.nn.network import Network

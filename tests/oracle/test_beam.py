@@ -5,7 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.inference.beam_search import search
 from charlm.inference.evaluation import Evaluator
 from charlm.inference.sampling import Context

@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, OptimizerConfig, RunConfig, SavingConfig, ScheduleConfig, TruncationConfig
+from charlm.config.launch import SavingConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.run import RunConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.nn.parameters import Parameters
 from charlm.training.trainer import Trainer

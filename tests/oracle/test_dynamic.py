@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
-from charlm.config.run import DynamicConfig, ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.evaluation import DynamicConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.errors import DivergenceError
 from charlm.inference import dynamic_evaluation as dynamic
 from charlm.inference.dynamic_evaluation import DynamicEvaluator

@@ -9,7 +9,9 @@ import onnxruntime
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from charlm.config.run import ModelConfig, ResetConfig, RunConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.run import RunConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import CheckpointError, ConfigurationError
 from charlm.inference.evaluation import Evaluator

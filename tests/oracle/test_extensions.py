@@ -6,7 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.config.run import DrawConfig, ModelConfig, OptimizerConfig, ResetConfig, RunConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.run import RunConfig
+from charlm.config.sampling import DrawConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.errors import ConfigurationError
 from charlm.inference.evaluation import Evaluator

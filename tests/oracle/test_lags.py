@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from charlm.analysis.gradient_decay import GradientDecay
-from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.nn import reference
 from charlm.nn.reference import Sequence, losses
 from charlm.tbptt.decay import DecayProfile

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from charlm.cli.by_line import _batches
-from charlm.config.run import ModelConfig, ResetConfig, RunConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.run import RunConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus.encoded_text import EncodedText
 from charlm.corpus.vocabulary import Vocabulary
 from charlm.inference.evaluation import Evaluator

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 
-from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.errors import ConfigurationError
 from charlm.nn.optimizer import Optimizer, Schedule
 from charlm.nn.parameters import Parameters

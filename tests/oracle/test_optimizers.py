@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, OptimizerConfig, ScheduleConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.nn.optimizer import Schedule
 
 from .problem import Problem, run_epoch

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.errors import ConfigurationError
 from charlm.nn.reference import Arrays, gradient, losses
 from charlm.tbptt.artbp import Artbp, cut_probabilities

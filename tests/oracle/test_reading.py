@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.config.run import DrawConfig, ModelConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.sampling import DrawConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus.sequence_set import SequenceSet
 from charlm.errors import CharlmError
 from charlm.inference.beam_search import search

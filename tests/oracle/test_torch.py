@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 
 from .problem import Problem, reference_sequence, relative_error, run_epoch
 

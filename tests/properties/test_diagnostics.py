@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from charlm.config.run import ModelConfig, OptimizerConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.plan import Position, make_plan

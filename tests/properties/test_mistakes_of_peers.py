@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from charlm.cli import main
-from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
 from charlm.kernels.buffers import Plan
 from charlm.nn.network import Network

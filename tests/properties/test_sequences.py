@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.config.run import ResetConfig, TruncationConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.tbptt import sequences
 from charlm.tbptt.method import make_method
 from charlm.tbptt.plan import Position, make_plan

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm.config.run import ResetConfig, TruncationConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus import cached_text, encoding
 from charlm.corpus.corpus import read_corpus
 from charlm.corpus.vocabulary import Vocabulary

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charlm.cli.progress import _estimate
-from charlm.config.settings import Request, Settings
+from charlm.config.keywords import Settings
+from charlm.config.request import Request
 from charlm.events import Note, Progress, Validation
 from charlm.inference.evaluation import Evaluator
 from charlm.storage.checkpoint import load

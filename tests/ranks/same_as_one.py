@@ -9,15 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.config.run import (
-    ModelConfig,
-    OptimizerConfig,
-    ResetConfig,
-    RunConfig,
-    SavingConfig,
-    ScheduleConfig,
-    TruncationConfig,
-)
+from charlm.config.launch import SavingConfig
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.run import RunConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.distributed import mpi
 from charlm.distributed.launch import join

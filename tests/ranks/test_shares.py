@@ -8,14 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.config.run import (
-    ModelConfig,
-    OptimizerConfig,
-    ResetConfig,
-    RunConfig,
-    ScheduleConfig,
-    TruncationConfig,
-)
+from charlm.config.model import ModelConfig
+from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.run import RunConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.distributed.launch import launched
 from charlm.distributed.ranks import Ranks

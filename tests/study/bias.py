@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charlm.config.run import OptimizerConfig, ResetConfig, TruncationConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.reset import ResetConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.nn.network import Network
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters

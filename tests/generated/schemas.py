@@ -15,7 +15,7 @@ from .options import item
 
 INTRODUCTION = """# Records: JSON results, metrics.jsonl and events
 
-This page is generated from the declared records by `make reference`.
+This page is generated from the declared records by `make generated`.
 """
 
 # Title, what is in it, module whose dataclasses are its records.

@@ -11,7 +11,7 @@ from charlm.cli import COMMANDS, group
 
 INTRODUCTION = """# Every option of every command
 
-This page is generated from the commands by `make reference`.
+This page is generated from the commands by `make generated`.
 
 An option can be given on the command line, as the environment variable named with it, or in the command's
 table of a TOML file (`--config FILE`), under its name without dashes. The command line wins over the

@@ -1,0 +1,108 @@
+"""Keywords of charlm.train and Model.sample, generated from declarations. Do not edit: run `make generated`."""
+
+from typing import TypedDict
+
+
+class Settings(TypedDict, total=False):
+    """Settings of a run, by the names of `charlm train`'s options. The default applies to those that are left out."""
+
+    # Steps per update. Default: 64; 20 with --once.
+    k1: int | None
+    # Steps that errors go back from an update. Default: k1.
+    k2: int | None
+    # Losses of an update: of the newest k1 steps (newest) or of the whole window (window). artbp cuts at random and is
+    # unbiased; adaptive chooses k2 by measurement. Default: newest.
+    truncation: str
+    # Memory for activations. Longer blocks are computed in pieces, forward twice. Default: 0, no limit.
+    memory: int
+    # Mean length of artbp's segments. Default: 64.
+    mean_length: float | None
+    # Tail exponent of artbp: P(segment length = n) falls as n^-A. Default: 6.
+    tail: float | None
+    # Longest segment of artbp; a limit biases the gradient. Default: 0, no limit.
+    max_length: int | None
+    # Relative bias that adaptive accepts. Default: 0.1.
+    bias_tolerance: float | None
+    # Largest k2 of adaptive. Default: 8 times k1.
+    max_k2: int | None
+    # When the hidden state is reset to zero. Default: epoch.
+    reset: str | None
+    # Reset every N characters of a stream.
+    reset_every: int | None
+    # Reset after each occurrence of TEXT.
+    reset_after: str | None
+    # Parts of the corpus that are read side by side. Default: 32, fewer for a small corpus; 4 with --once.
+    streams: int
+    # Kind of cell. Default: lstm.
+    cell: str
+    # Activation of the rnn cell. Default: tanh.
+    activation: str
+    # Hidden units per layer. Default: 256.
+    hidden: int
+    # Number of layers. Default: 2.
+    layers: int
+    # Share of units dropped between layers and before the output layer. Default: 0.1; 0.4 below 500,000 characters, 0
+    # above 10 million or with --once.
+    dropout: float
+    # Add the input of each layer to its output, from the second layer on.
+    residual: bool
+    # Normalise activations between layers and before the output layer.
+    layer_norm: bool
+    # Initial bias of the gate that keeps the state, lstm's f or gru's z. The state decays to a third in about e^B
+    # steps. Default: 1 for lstm, 0 for gru.
+    forget_bias: float | None
+    # Seed of initial parameters, dropout and cuts. Default: 0.
+    seed: int
+    # Optimizer. Default: adamw.
+    optimizer: str
+    # Learning rate. Default: 0.006.
+    lr: float
+    # Momentum of sgd and rmsprop. Default: 0.
+    momentum: float
+    # Use Nesterov's momentum with sgd.
+    nesterov: bool
+    # Weight decay of matrices. Biases do not decay. Default: 0.1 for adamw, 0 for others or with --once.
+    weight_decay: float | None
+    # Largest global norm of the gradient; 0 turns clipping off. Default: 1.
+    clip: float
+    # How the learning rate changes over the run. Default: cosine.
+    schedule: str
+    # Updates over which the learning rate rises from 0. Default: 0.
+    warmup: int
+    # Train for X epochs.
+    epochs: float | None
+    # Train for N updates; 0 only initialises.
+    updates: int | None
+    # Train for X minutes. Time for compiling, validating and saving is not counted. Default: 3.
+    minutes: float | None
+    # Stop after N validations without improvement. Default: 0, never.
+    patience: int
+    # Validate every N updates. Default: 0, which validates up to 20 times and takes a twentieth of the time.
+    eval_every: int
+    # Read the whole corpus a single time, and report its code length under a model that learns as it reads (prequential
+    # coding).
+    once: bool
+    # After divergence, return to the last good state with half the learning rate, at most N times. Default: 5.
+    max_rollbacks: int
+    # Validation text. Default: the end of the corpus.
+    val_file: str | None
+    # Share of the corpus held out at its end; 0 holds out nothing. Default: 0.1; 0 with --once.
+    val_fraction: float
+    # With several ranks (mpiexec), updates that each rank makes between averages of the parameters. Default: 1.
+    sync_every: int
+    # Model bytes instead of characters. Any file will do.
+    use_bytes: bool
+
+
+class DrawOptions(TypedDict, total=False):
+    """Keywords for how characters are drawn."""
+
+    # Divide logits by this; 0 (or below 1e-6) takes the most likely character. Default: 1.
+    temperature: float
+    # Draw only from the k most likely characters and those tied with the k-th. Default: 0.
+    top_k: int
+    # Draw only from the smallest set of most likely characters whose probabilities add up to this share. With --top-k,
+    # a share of what that leaves. Default: 1.
+    top_p: float
+    # Make the text repeatable. Default: 0.
+    seed: int

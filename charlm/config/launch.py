@@ -1,0 +1,54 @@
+"""Settings of a run that do not change what it computes: its directory, when it is saved, what it starts from."""
+
+from dataclasses import dataclass
+
+from ..errors import ConfigurationError
+from .checks import MOST_UPDATES
+from .declare import Declared, setting
+from .groups import NETWORK, RUN
+
+
+@dataclass(frozen=True)
+class LaunchConfig(Declared, group=RUN):
+    """Options of `charlm train` besides those of RunConfig."""
+
+    run: str | None = setting(
+        None,
+        spelled=("-o", "--run"),
+        path="any",
+        default_text="runs/<stem of the first corpus file>",
+        help="Run directory.",
+    )
+    save_every: str = setting(
+        "60s",
+        unit="N|Ns",
+        help="Save after N updates (500) or N seconds (60s); 0 saves only at the start and at the end.",
+    )
+    resume: bool = setting(False, help="Continue the run exactly where it was saved.")
+    force: bool = setting(False, help="Start over in a directory that holds a run.")
+    init_from: str | None = setting(
+        None,
+        path="any",
+        group=NETWORK,
+        unit="RUN",
+        help="Start from the parameters of another run, which also sets the shape of the model.",
+    )
+    tensorboard: bool = setting(False, help="Also write event files for TensorBoard to the run directory.")
+
+
+@dataclass(frozen=True)
+class SavingConfig(Declared):
+    """When a run is saved, besides at its end: after a number of updates or of seconds (0: never)."""
+
+    updates: int = setting(0, name="save_every", bounds=(0, MOST_UPDATES), internal=True, help="Updates between saves.")
+    seconds: float = setting(
+        60.0, name="save_every", bounds=(0, 1_000_000_000), internal=True, help="Seconds between saves."
+    )
+
+    @classmethod
+    def parse(cls, text: str) -> "SavingConfig":
+        """Return what the text of --save-every says. Raises ConfigurationError."""
+        try:
+            return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
+        except ValueError:
+            raise ConfigurationError(f"--save-every {text}: give updates (500) or seconds (60s)") from None

@@ -1,0 +1,61 @@
+"""The settings of the network."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..registry import CELLS
+from .checks import require
+from .declare import Declared, setting
+from .groups import NETWORK
+
+
+def activations() -> tuple[str, ...]:
+    """Return the activations that some cell can have."""
+    return tuple(dict.fromkeys(name for cell in CELLS.values() for name in cell.activations))
+
+
+def names_with(registry: Mapping[str, Any], has: Callable[[Any], Any]) -> str:
+    """Return the names of the definitions in a registry that have a property, for a message."""
+    return " and ".join(name for name in registry if has(registry[name]))
+
+
+@dataclass(frozen=True)
+class ModelConfig(Declared, group=NETWORK):
+    """The network: cell, sizes, the layers between cells, and the initial bias of the gate that keeps the state."""
+
+    cell: str = setting("lstm", choices=CELLS, help="Kind of cell.")
+    activation: str = setting("tanh", choices=activations, help="Activation of the rnn cell.")
+    hidden: int = setting(256, bounds=(1, 65_536), help="Hidden units per layer.")
+    layers: int = setting(2, bounds=(1, 1_000), help="Number of layers.")
+    dropout: float = setting(
+        0.1,
+        bounds=(0, 1),
+        excluded=(1,),
+        default_text="0.1; 0.4 below 500,000 characters, 0 above 10 million or with --once",
+        help="Share of units dropped between layers and before the output layer.",
+    )
+    residual: bool = setting(False, help="Add the input of each layer to its output, from the second layer on.")
+    layer_norm: bool = setting(False, help="Normalise activations between layers and before the output layer.")
+    forget_bias: float | None = setting(
+        None,
+        bounds=(-100, 100),
+        unit="B",
+        default_text="1 for lstm, 0 for gru",
+        help="Initial bias of the gate that keeps the state, lstm's f or gru's z. The state decays to a third in about e^B "
+        "steps.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        cell = CELLS[self.cell]
+        require(
+            self.activation in cell.activations,
+            f"--activation {self.activation} belongs to the "
+            f"{names_with(CELLS, lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
+        )
+        require(
+            self.forget_bias is None or cell.keep_gate is not None,
+            f"--forget-bias belongs to {names_with(CELLS, lambda c: c.keep_gate is not None)}: in the {self.cell} cell no "
+            "gate keeps the state",
+        )

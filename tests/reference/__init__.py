@@ -1,1 +1,0 @@
-"""The guide's generated pages: options from the commands, schemas from the declared records."""
