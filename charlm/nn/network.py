@@ -14,6 +14,7 @@ from ..kernels.draw import draw
 from ..kernels.score import score
 from ..kernels.train import train
 from ..registry import CELLS
+from ..tree import StateDict, take_array
 from .cells.spec import compiled
 from .parameters import Parameters, aligned_zeros, padded
 from .partition import Layout, run_together
@@ -293,8 +294,8 @@ class Network:
 
     def choose_streams(self, chosen: np.ndarray) -> None:
         """Gives stream i the state that stream chosen[i] has."""
-        for name, values in self.carried(window=False).items():
-            self.carry(name, values[:, chosen], window=False)
+        state = self.state_dict(window=False)
+        self.load_state_dict({name: values[:, chosen] for name, values in state.items()}, window=False)
 
     def gate_values(self) -> np.ndarray:
         """Return the sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1].
@@ -316,18 +317,19 @@ class Network:
         for array in self.state:
             array[...] = 0
 
-    def carried(self, window: bool) -> dict[str, np.ndarray]:
-        """Copies of the carried state and, if asked for, of the window's activations: what exact continuation needs.
+    def state_dict(self, window: bool = True) -> StateDict:
+        """Return copies of the carried state and, if asked for, of the window's activations.
 
-        By layer or step and stream, whatever the threads: state_h (L, S, P), window_z (L, C, S, G P) and so on.
+        Each array has its rows by layer or step and stream, whatever the threads: state_h (L, S, P), window_z
+        (L, C, S, G P) and so on. The streams are the axis before the last.
         """
         return {name: self._layout.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
 
-    def carry(self, name: str, values: np.ndarray, window: bool) -> None:
-        """Takes over one of the arrays that `carried` gave."""
-        for known, array, steps, groups in self._carried(window):
-            if known == name:
-                self._layout.spread(values, array, steps, groups)
+    def load_state_dict(self, state: StateDict, window: bool = True) -> None:
+        """Take over what `state_dict` returned for the same `window`. Raises LeafError."""
+        for name, array, steps, groups in self._carried(window):
+            now = self._layout.collect(array, steps, groups)
+            self._layout.spread(take_array(state, name, now.shape, now.dtype), array, steps, groups)
 
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
         """(name, array with rows in the axis before the last, steps or layers in it, groups: see Layout.collect)."""

@@ -7,6 +7,7 @@ import numpy as np
 from ..config.run import SCHEDULES, OptimizerConfig, ScheduleConfig, choice
 from ..kernels.buffers import OptimizerParams
 from ..registry import OPTIMIZERS
+from ..tree import StateDict, take_array, take_count, take_number
 from .optimizers.spec import OptimizerSpec, compiled
 from .parameters import Parameters, aligned_zeros
 
@@ -43,11 +44,19 @@ class Optimizer:
             partial=np.zeros(len(parameters.flat)),
         )
 
+    def state_dict(self) -> StateDict:
+        """Return the rule's memory: slots (n, R, P)."""
+        return {"slots": self.slots}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError."""
+        self.slots[...] = take_array(state, "slots", self.slots.shape)
+
 
 class Schedule:
     """The learning rate by update or by share of the time, and how plateaus lower it.
 
-    factor and stale are its memory: saved with a checkpoint, they make it continue exactly.
+    factor: on the learning rate. stale: validations in a row without improvement. Both are its state.
     """
 
     def __init__(self, config: ScheduleConfig, learning_rate: float) -> None:
@@ -65,6 +74,14 @@ class Schedule:
         if self._config.kind == "cosine":
             rates = rates * np.maximum(_FINAL_SHARE, 0.5 * (1 + np.cos(math.pi * np.clip(progress, 0, 1))))
         return rates
+
+    def state_dict(self) -> StateDict:
+        """Return what the next rates depend on."""
+        return {"factor": self.factor, "stale": self.stale}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError."""
+        self.factor, self.stale = take_number(state, "factor"), take_count(state, "stale")
 
     def validated(self, improved: bool) -> None:
         """Takes note of a validation; a plateau schedule halves the rate after too many without improvement."""

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from ..config.run import ModelConfig
-from ..errors import CheckpointError
 from ..kernels.buffers import Weights
 from ..kernels.parallel import share
 from ..kernels.simd import PAD
 from ..registry import CELLS
+from ..tree import StateDict, take_array
+from .shapes import pytorch_shapes
 
 _ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
@@ -123,21 +124,15 @@ class Parameters:
         yield "out.weight", w.out[:, :h]
         yield "out.bias", w.out_b[0, :v]
 
-    def to_pytorch(self) -> dict[str, np.ndarray]:
-        """Copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
+    def state_dict(self) -> StateDict:
+        """Return copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
         return {name: _to_pytorch(name, view) for name, view in self.named_views()}
 
-    def load_pytorch(self, arrays: dict[str, np.ndarray], where: str) -> None:
-        """Takes over what to_pytorch gave; raises CheckpointError naming `where`, the array, expected and found."""
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError."""
+        shapes = pytorch_shapes(self.config, self.vocabulary)
         for name, view in self.named_views():
-            if name not in arrays:
-                raise CheckpointError(f"{where}: array {name} is missing")
-            found, expected = arrays[name], _to_pytorch(name, view)
-            if found.shape != expected.shape or found.dtype != expected.dtype:
-                raise CheckpointError(
-                    f"{where}: array {name} should be {expected.dtype} {expected.shape}, "
-                    f"the file has {found.dtype} {found.shape}"
-                )
+            found = take_array(state, name, shapes[name])
             view[...] = found.T.reshape(view.shape) if name.startswith("rnn.weight") else found.reshape(view.shape)
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
 

@@ -58,7 +58,7 @@ def save(
         "vocabulary": "bytes" if vocabulary.characters is None else vocabulary.characters,
         "progress": progress,
     }
-    arrays: dict[str, Any] = {f"param/{name}": array for name, array in parameters.to_pytorch().items()}
+    arrays: dict[str, Any] = {f"param/{name}": array for name, array in parameters.state_dict().items()}
     arrays |= {f"resume/{name}": array for name, array in (resume or {}).items()}
     write_atomically(path, lambda file: np.savez(file, meta=np.array(json.dumps(meta)), **arrays))
 
@@ -141,7 +141,7 @@ def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[s
 
     require_sound(path, model, vocabulary, named)
     parameters = Parameters(model, vocabulary)
-    parameters.load_pytorch(named, str(path))
+    parameters.load_state_dict(named)
     return parameters
 
 

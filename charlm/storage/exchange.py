@@ -35,7 +35,7 @@ def save_safetensors(saved: Checkpoint, path: Path) -> None:
         raise ConfigurationError(f"--cell {saved.config.model.cell}: PyTorch has no such cell, so there are no names for it")
 
     meta = {"config": saved.config.to_json(), "vocabulary": _listed(saved.vocabulary), "progress": saved.progress}
-    data = save(saved.parameters.to_pytorch(), {_META: json.dumps(meta), "format": "pt"})
+    data = save(saved.parameters.state_dict(), {_META: json.dumps(meta), "format": "pt"})
     write_atomically(path, lambda file: file.write(data))
 
 
@@ -206,7 +206,7 @@ def _onnx_model(saved: Checkpoint) -> Any:
     from ..version import __version__
 
     config, size = saved.config.model, len(saved.vocabulary)
-    arrays, graph = saved.parameters.to_pytorch(), _Graph()
+    arrays, graph = saved.parameters.state_dict(), _Graph()
     operator = _operator(config)
     states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
     graph.constant("depth", np.array(size, np.int64))

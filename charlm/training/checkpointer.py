@@ -110,7 +110,7 @@ class Checkpointer:
 
     def _carried(self, now: TrainerState) -> dict[str, np.ndarray]:
         """This rank's state and, where errors reach past the block, window: (..., layers or steps, own streams, P)."""
-        return self._parts.network.carried(self._parts.truncation.reaches_back(now.at))
+        return self._parts.network.state_dict(self._parts.truncation.reaches_back(now.at))
 
     def _all_streams(self, own: np.ndarray) -> np.ndarray:
         """What all ranks carry on the first one, as it is saved, whatever the ranks: (..., layers or steps S, P)."""
@@ -140,10 +140,12 @@ class Checkpointer:
         slots, reaches_back = parts.optimizer.slots, parts.truncation.reaches_back(now.at)
         slots[...] = _array(saved, "optimizer", slots.shape, slots.dtype)
         first, own, count = parts.streams.first, parts.streams.own, parts.streams.count
+        carried = {}
         for name, mine in self._carried(now).items():
             *outer, steps, _, width = mine.shape
             whole = _array(saved, name, (*outer, steps * count, width), mine.dtype).reshape(*outer, steps, count, width)
-            parts.network.carry(name, whole[..., first : first + own, :], reaches_back)
+            carried[name] = whole[..., first : first + own, :]
+        parts.network.load_state_dict(carried, reaches_back)
         self.dirty = False
         return now
 

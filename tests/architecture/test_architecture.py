@@ -20,7 +20,7 @@ LAYERS = [
     {"tbptt"},
     {"corpus", "distributed"},
     {"config"},
-    {"files", "registry", "system"},
+    {"files", "registry", "system", "tree"},
     {"errors", "events", "lazy", "version"},
     {"kernels"},
 ]

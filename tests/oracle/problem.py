@@ -94,7 +94,7 @@ def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tup
         net.reserve(int(plan.steps.max()))
         report = net.train(plan, rule)
         last = at.step + int(plan.steps[0])
-        updates.append(Update(at.step, last, net.gradients.to_pytorch(), float(report.loss.sum()), plan))
+        updates.append(Update(at.step, last, net.gradients.state_dict(), float(report.loss.sum()), plan))
         at = after
     return updates, parameters
 
@@ -109,7 +109,7 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
 
 def exact(parameters: Parameters) -> Arrays:
     """Parameters in float64 under PyTorch's names."""
-    return {name: a.astype(np.float64) for name, a in parameters.to_pytorch().items()}
+    return {name: a.astype(np.float64) for name, a in parameters.state_dict().items()}
 
 
 def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:

@@ -49,8 +49,7 @@ def test_carrying_on_with_another_division(slices: int, threads: int, back: bool
         plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 4, np.full(4, 1e-2))
         net.train(plan, optimizer.rule)
         other = second.network(parameters)
-        for name, values in net.carried(True).items():
-            other.carry(name, values, True)
+        other.load_state_dict(net.state_dict())
         rule = Optimizer(OptimizerConfig("adam"), parameters, other.gradients).rule
         plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 3, np.full(3, 1e-2))
         assert at.epoch == 0

@@ -135,8 +135,8 @@ def test_an_optimizer_computes_its_formula() -> None:
     named(config, "rule", "averaged")
     plain = Problem(ModelConfig("gru", hidden=9, dropout=0.0), TruncationConfig(5, 5), length=61)
     updates, parameters = run_epoch(plain, config)
-    for name, array in parameters.to_pytorch().items():
-        p, mean = plain.parameters().to_pytorch()[name].astype(np.float64), np.zeros(1)
+    for name, array in parameters.state_dict().items():
+        p, mean = plain.parameters().state_dict()[name].astype(np.float64), np.zeros(1)
         for u in updates:
             mean = 0.9 * mean + 0.1 * u.gradient[name]
             p = p - 0.05 * mean
