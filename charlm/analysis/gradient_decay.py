@@ -7,7 +7,7 @@ import numpy as np
 from ..config.run import OptimizerConfig
 from ..errors import DivergenceError
 from ..kernels.buffers import Plan
-from ..nn.network import Network
+from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
 from ..tbptt.decay import DecayProfile
@@ -19,7 +19,7 @@ class GradientDecay:
     """Measures profiles of some parameters' current values; keeps its network from one to the next."""
 
     def __init__(self, parameters: Parameters, lags: int, streams: int = 8, threads: int = 1) -> None:
-        self._net = Network(parameters, streams, lags, lags, dropout_seed=None, threads=threads)
+        self._net = Network(parameters, streams, lags, Training(lags), threads)
         frozen = OptimizerConfig("sgd", learning_rate=0.0, clip=0.0)
         self._rule = Optimizer(frozen, parameters, self._net.gradients).rule
         self._lags = lags

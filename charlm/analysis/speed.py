@@ -6,13 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config.run import DrawConfig, ModelConfig, OptimizerConfig, TruncationConfig
+from ..config.run import DrawConfig, ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from ..kernels.buffers import Plan
 from ..kernels.peak import OPERATIONS, multiply_add
-from ..nn.network import Network
+from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
 from ..registry import CELLS
+from ..tbptt.resets import Resets
 
 VOCABULARY = 65  # tinyshakespeare's
 _CALL_CHARACTERS = 20_000  # of one call, at most: as in training, where calls take a fraction of a second
@@ -103,7 +104,7 @@ class Job:
         parameters.initialise(0)
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
-        self._net = Network(parameters, row.streams, block, row.k2 if trains else 0, threads=row.threads or threads)
+        self._net = Network(parameters, row.streams, block, Training(row.k2) if trains else None, row.threads or threads)
         blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else 512
         self._steps = blocks * block
         random = np.random.default_rng(0)
@@ -120,7 +121,7 @@ class Job:
         elif row.mode == "eval":
             self._net.score(self._ids, self._resets)
         else:
-            self._net.draw(self._ids[:1], self._steps, 0, 0, 0, np.zeros(0, np.int32), DrawConfig())
+            self._net.draw(self._ids[:1], self._steps, 0, 0, Resets(ResetConfig("never"), 1), DrawConfig())
         return self._steps * row.streams
 
     def _plan(self) -> Plan:

@@ -1,6 +1,6 @@
 """How a network's work is divided among threads, and where each thread's rows lie: see kernels/parallel.py.
 
-Nothing outside a network knows this layout: what is saved has its rows by time and stream, whatever the threads.
+Nothing outside a network knows where rows lie: what is saved has its rows by time and stream, whatever the threads.
 """
 
 import functools
@@ -13,9 +13,10 @@ import numpy as np
 
 from ..distributed.ranks import Exchange
 from ..kernels.buffers import Sizes
-from ..kernels.matmul import CHUNK, PANEL, Scratch
+from ..kernels.matmul import CHUNK, Scratch
 from ..kernels.parallel import GATE, Part, rehearse, share
 from ..kernels.simd import LANES
+from ..kernels.tile import PANEL
 from .parameters import Parameters, aligned_zeros
 from .parameters import padded as roundup
 
@@ -46,7 +47,7 @@ class StepCost(NamedTuple):
         return max(read, multiplied) + meetings + self.updated / ranks / _UPDATED
 
 
-class Layout:
+class Partition:
     """The parts of `threads` threads, or of as many as are of use, for blocks of all streams."""
 
     def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:

@@ -17,8 +17,9 @@ from ..errors import CheckpointError
 from ..events import Alarm
 from ..files import write_atomically
 from ..nn.network import Network
-from ..nn.optimizer import Optimizer, Schedule
+from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
+from ..nn.schedule import Schedule
 from ..storage import checkpoint
 from ..storage.checkpoint import Checkpoint, require_finite
 from ..storage.run_directory import BEST, CONFIG, LAST

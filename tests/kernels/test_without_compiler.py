@@ -7,7 +7,7 @@ from pathlib import Path
 
 CODE = """
 from charlm.config.run import ModelConfig, ResetConfig, TruncationConfig
-from charlm.kernels.jit import JIT
+from charlm.kernels.numba_internals import JIT
 from tests.oracle.problem import Problem, reference_gradient, relative_error, run_epoch
 
 assert not JIT

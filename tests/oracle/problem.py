@@ -8,8 +8,8 @@ import pytest
 
 from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, TruncationConfig
 from charlm.kernels.buffers import Plan
-from charlm.nn import partition as layout
-from charlm.nn.network import Network
+from charlm.nn import partition
+from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import Arrays, Sequence, block_loss, gradient
@@ -54,10 +54,9 @@ class Problem:
         cut, divided = self.cut(), (self.slices, self.slices)
         with pytest.MonkeyPatch.context() as patch:
             if self.slices > 1:
-                patch.setattr(layout, "_divide", lambda *arguments: divided)
-            return Network(
-                parameters, self.streams, cut.block, cut.window, cut.older_losses > 0, self.seed, self.threads, self.memory
-            )
+                patch.setattr(partition, "_divide", lambda *arguments: divided)
+            training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory)
+            return Network(parameters, self.streams, cut.block, training, self.threads)
 
     def parameters(self) -> Parameters:
         """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""

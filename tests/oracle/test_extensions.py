@@ -114,7 +114,7 @@ def test_a_cell_is_evaluated_and_sampled() -> None:
     found = Evaluator(parameters).losses(one.text(), one.resets())[0]
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-5, atol=1e-6)
     network = Network(parameters, 1, 1)
-    drawn, _ = network.draw(np.zeros((1, 1)), 20, 0, 0, 0, np.zeros(0, np.int32), DrawConfig(seed=1))
+    drawn, _ = network.draw(np.zeros((1, 1)), 20, 0, 0, one.resets(), DrawConfig(seed=1))
     assert set(drawn.ravel()) <= set(range(one.vocabulary)) and len(set(drawn.ravel())) > 1
     assert network.gate_values().shape == (2, 1, 1, 19)
 

@@ -6,8 +6,9 @@ import pytest
 
 from charlm.config.run import ModelConfig, OptimizerConfig, ResetConfig, ScheduleConfig, TruncationConfig
 from charlm.errors import ConfigurationError
-from charlm.nn.optimizer import Optimizer, Schedule
+from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
+from charlm.nn.schedule import Schedule
 from charlm.tbptt.method import make_method
 from charlm.tbptt.resets import Resets
 from charlm.tbptt.streams import Streams

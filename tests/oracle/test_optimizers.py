@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from charlm.config.run import ModelConfig, OptimizerConfig, ScheduleConfig, TruncationConfig
-from charlm.nn.optimizer import Schedule
+from charlm.nn.schedule import Schedule
 
 from .problem import Problem, run_epoch
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from charlm.config.run import ModelConfig, OptimizerConfig, ScheduleConfig
-from charlm.nn.network import Network
-from charlm.nn.optimizer import Optimizer, Schedule
+from charlm.nn.network import Network, Training
+from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
+from charlm.nn.schedule import Schedule
 from charlm.tree import LeafError, Stateful
 
 MODEL = ModelConfig("gru", hidden=5, layers=2)
@@ -29,7 +30,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "parameters": parameters,
     "optimizer": optimizer,
     "schedule": lambda: Schedule(ScheduleConfig("plateau", updates=9), 0.1),
-    "network": lambda: Network(parameters(), 3, 4, 8),
+    "network": lambda: Network(parameters(), 3, 4, Training(8)),
 }
 
 

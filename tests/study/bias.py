@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charlm.config.run import OptimizerConfig, ResetConfig, TruncationConfig
-from charlm.nn.network import Network
+from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.method import make_method
@@ -31,7 +31,7 @@ def epoch_gradient(parameters: Parameters, cut: TruncationConfig, streams: int, 
     """The mean gradient of a loss over an epoch, parameters held, (n,) float64: sums over updates, times their weights."""
     split = Streams(len(ids), streams)
     truncation, resets, at = make_method(cut, split, seed), Resets(ResetConfig(), cut.k1), Position()
-    net = Network(parameters, streams, truncation.block, truncation.window, dropout_seed=None)
+    net = Network(parameters, streams, truncation.block, Training(truncation.window))
     rule = Optimizer(OptimizerConfig("sgd", learning_rate=0.0, clip=0.0), parameters, net.gradients).rule
     total = np.zeros(parameters.flat.size)
     while at.epoch == 0:
