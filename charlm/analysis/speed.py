@@ -1,4 +1,4 @@
-"""How fast charlm is on this machine: kinds of work, what they cost in arithmetic, and their rates. Nothing is printed."""
+"""The speed of charlm on this machine: kinds of work, their cost in arithmetic, and their rates. Nothing is printed."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As a table prints it; `--rows` selects by a part of it."""
+        """The row's name in tables; `--rows` selects by a part of it."""
         what = f"{self.cell} {self.hidden} x {self.layers}"
         alone = ", 1 thread" if self.threads == 1 else ""
         if self.mode == "train":
@@ -81,7 +81,7 @@ QUICK = [ROWS[2], ROWS[5], ROWS[13], ROWS[15]]
 
 
 def peak(threads: int, seconds: float = 0.2) -> float:
-    """Floating-point operations a second of nothing but multiply-adds, on `threads` threads at once."""
+    """Measure floating-point operations a second of multiply-adds alone, on `threads` threads at once."""
     rounds, spent = 1 << 14, 0.0
     multiply_add(1)  # compiled, or read from the cache
     with ThreadPoolExecutor(threads) as pool:
@@ -114,7 +114,7 @@ class Job:
         self._updates = 0
 
     def once(self) -> int:
-        """Does a piece of the work; returns the characters it took."""
+        """Do a piece of the work and return the number of its characters."""
         row = self.row
         if self._rule is not None:
             self._net.train(self._plan(), self._rule)
@@ -145,7 +145,7 @@ class Job:
         )
 
     def rate(self, seconds: float) -> float:
-        """Characters a second over at least `seconds`."""
+        """Measure characters a second over at least `seconds`."""
         characters, begun = 0, time.perf_counter()
         while (spent := time.perf_counter() - begun) < seconds or characters == 0:
             characters += self.once()

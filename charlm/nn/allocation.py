@@ -1,4 +1,4 @@
-"""The memory of a network: which arrays it needs, and how long a block fits into so many bytes."""
+"""The arrays of a network, and the pieces that a block is made in if memory is short."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from .partition import Partition
 
 
 class Pieces(NamedTuple):
-    """How a block is held: in `number` pieces of at most `steps` steps."""
+    """The division of a block: into `number` pieces of at most `steps` steps."""
 
     number: int
     steps: int
@@ -30,7 +30,7 @@ class Allocator:
 
     @property
     def _plain(self) -> bool:
-        """Whether layers pass their h up untouched."""
+        """True if layers pass their h up untouched."""
         return not (self.sublayer.layer_norm or self.sublayer.residual or self.sublayer.scale != 1.0)
 
     def state(self, sizes: Sizes) -> State:

@@ -27,7 +27,7 @@ _NOT_FINITE = "the model's probabilities are not finite: its parameters are too 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network trains; one that only reads has none.
+    """Settings of a network that trains; one that only reads has none.
 
     window: steps that errors reach back. older_losses: whether losses older than the block count again (truncation
     "window"). dropout_seed: None for no dropout. memory: bytes for the window and the work on it, 0 for no limit; a block

@@ -15,7 +15,8 @@ from charlm.errors import CheckpointError, ConfigurationError
 from charlm.inference.evaluation import Evaluator
 from charlm.nn.parameters import Parameters
 from charlm.storage.checkpoint import Checkpoint
-from charlm.storage.exchange import load_safetensors, read_vocabulary, save_onnx, save_safetensors
+from charlm.storage.onnx import save_onnx
+from charlm.storage.safetensors import load_safetensors, read_vocabulary, save_safetensors
 from charlm.tbptt.resets import Resets
 
 MODELS = [

@@ -18,7 +18,8 @@ from charlm.nn.parameters import Parameters
 from charlm.nn.reference import losses
 from charlm.registry import CELLS, OPTIMIZERS
 from charlm.storage.checkpoint import Checkpoint
-from charlm.storage.exchange import save_onnx, save_safetensors
+from charlm.storage.onnx import save_onnx
+from charlm.storage.safetensors import save_safetensors
 
 from .problem import Problem, exact, reference_gradient, reference_sequence, relative_error, run_epoch
 from .test_gradients import TOLERANCE
