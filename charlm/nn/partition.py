@@ -107,7 +107,7 @@ class Partition:
             array.reshape(*outer, -1, rows.size, width)[...] = ordered[..., None, :, :]
 
     def unit_runs(self, sizes: Sizes, groups: int) -> np.ndarray:
-        """Return the runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see kernels/matmul.py."""
+        """Return the runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see tile.py."""
         per_slice = sizes.capacity * sizes.streams * groups * sizes.units
         return np.array(
             [
@@ -119,7 +119,7 @@ class Partition:
         )
 
     def time_runs(self, sizes: Sizes, capacity: int) -> np.ndarray:
-        """Return runs (C blocks, 3) of rows, slot by slot with all streams: in a ring of `capacity` steps, and in the window's."""
+        """Return runs (C blocks, 3) of rows, slot by slot with all streams: in a ring of `capacity` steps, and in the window."""
         return np.array(
             [
                 (capacity * lo + slot % capacity * n, sizes.capacity * lo + slot * n, n)

@@ -45,7 +45,7 @@ def cell_step(config: ModelConfig, zx: np.ndarray, zh: np.ndarray, h: np.ndarray
 
 
 def keep_mask(seed: int, layer: int, step: int, streams: int, hidden: int, dropout: float) -> np.ndarray:
-    """Return the dropout mask (S, H) of one step: 1 where a hash of seed, layer, step, stream, unit is below the threshold."""
+    """Return the dropout mask (S, H) of one step: 1 where a hash of seed, layer, step, stream, unit is small."""
     u64, u32 = np.uint64, np.uint32
     with np.errstate(over="ignore"):
         base = u64(seed) + u64(step) * u64(0x9E3779B97F4A7C15) + u64(layer) * u64(0x8CB92BA72F3D8DD7)

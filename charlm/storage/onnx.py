@@ -21,8 +21,8 @@ def save_onnx(saved: Checkpoint, path: Path) -> None:
     """Write a graph that reads characters and carries its state, so that a text can be streamed through it.
 
     Inputs: ids (T, S) int64, h (L, S, H) float32, and c for lstm; outputs: logits (T, S, V), h_out, c_out of the same
-    shapes. T and S are free. The vocabulary is a JSON list in the model's meta data. Raises ConfigurationError if ONNX has no
-    such cell.
+    shapes. T and S are free. The vocabulary is a JSON list in the model's meta data. Raises ConfigurationError if ONNX has
+    no such cell.
     """
     import onnx
 

@@ -37,7 +37,7 @@ def save_safetensors(saved: Checkpoint, path: Path) -> None:
 
 
 def load_safetensors(path: Path, vocabulary: Vocabulary | None, activation: str) -> Checkpoint:
-    """Return the model of a PyTorch state dict: an nn.RNN, nn.LSTM or nn.GRU, perhaps after an nn.Embedding, and an nn.Linear.
+    """Return the model of a PyTorch state dict: nn.RNN, nn.LSTM or nn.GRU, perhaps after nn.Embedding, and nn.Linear.
 
     The modules' names do not matter. An embedding is multiplied into the first layer's weights, which is the same
     function. vocabulary: the meaning of the ids; default the one that charlm itself wrote into the file. activation: of an
