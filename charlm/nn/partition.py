@@ -119,7 +119,7 @@ class Partition:
         )
 
     def time_runs(self, sizes: Sizes, capacity: int) -> np.ndarray:
-        """Return runs (C blocks, 3) of rows, slot by slot with all streams: in a ring of `capacity` steps, and in the window."""
+        """Return runs (C blocks, 3) of rows, slot by slot: in a ring of `capacity` steps, and in the window."""
         return np.array(
             [
                 (capacity * lo + slot % capacity * n, sizes.capacity * lo + slot * n, n)
