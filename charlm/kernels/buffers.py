@@ -151,7 +151,7 @@ class Piece(NamedTuple):
 
 
 class Drawing(NamedTuple):
-    """How text is drawn.
+    """Settings of drawing a text.
 
     The last of the known rows is what the first draw reads; those before it, at least as many as the separator has, serve
     to find the separator in. `first` numbers the draws, so that a text drawn in pieces is the text drawn at once.

@@ -1,4 +1,4 @@
-"""How every kernel is compiled: one set of flags, and a cache that cannot be stale.
+"""Compiling kernels: one set of flags, and a cache that cannot be stale.
 
 Numba checks a cached function against its own source file only, so an edit of a file that it calls would go
 unnoticed. Here the cache directory carries a digest of every file in kernels/ and of the versions of Numba and

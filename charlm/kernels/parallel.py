@@ -1,13 +1,13 @@
-"""How the threads of one update divide its work, where each finds its memory, and how they wait for each other.
+"""Threads of one update: the division of its work, the places of their memory, and waiting for each other.
 
-All threads run the same kernel, each with a Part of its own. What each output number is made of never depends on the
-parts, only who computes it, so results are the same bit for bit for any number of threads. There are two ways to
+All threads run the same kernel, each with a Part of its own. The parts decide which thread computes an output number, never
+how it is computed, so results are the same bit for bit for any number of threads. There are two ways to
 divide a pass over a block. With enough streams every thread takes some of them through time and needs nobody else.
 With few streams all threads take all of them, each computes a slice of every layer's units, and they meet at each step.
 
-Where several processes make an update together, MPI's ranks, the threads of each sum its own gradients, and a thread of
-Python's sums these over the ranks. It sleeps until the kernel rings, and the kernel until it answers: through pipes, since
-neither may keep a processor busy that the other needs.
+If several processes (MPI's ranks) make an update together, the threads of each sum its own gradients, and Python's main
+thread sums these over the ranks. It sleeps until the kernel rings, and the kernel sleeps until it answers. They use pipes,
+since neither may keep a processor busy that the other needs.
 
 Two processors that write to neighbouring memory hold each other up, even 16 KiB apart, since each one's prefetching
 takes lines from the other. So every thread's activations lie together: an array with a row for each step and stream
@@ -33,7 +33,7 @@ _SPINS = 2000  # looks at another thread's place before the processor is offered
 
 
 class Part(NamedTuple):
-    """What one thread of an update does."""
+    """The share of one thread in an update."""
 
     rank: int
     ranks: int

@@ -1,4 +1,4 @@
-"""What lies between a layer and whatever reads it: layer norm, dropout, residual, in that order.
+"""Layer norm, dropout and residual, in that order, between a layer and whatever reads it.
 
 passed = dropout(norm(h)) + passed of the layer below (residual, from layer 1 on). Outside the time loop: the state
 that a layer hands to itself is never touched.

@@ -23,7 +23,11 @@ def _keep_state(net, part, border):
 
 @inner
 def _piece(plan, u, capacity, number, last):
-    """Return piece `number` of a block, of which `last` is the newest. The only piece of a block is the block."""
+    """Return piece `number` of a block; piece `last` is the newest. If there is only one, it is the whole block.
+
+    A whole block lies where the plan's origin puts it in the ring, and its errors may reach older blocks there. One of
+    several pieces has the ring for itself, from slot 0 on.
+    """
     older = number * capacity
     steps = min(capacity, plan.steps[u] - older)
     start = plan.start[u] + older
