@@ -1,4 +1,4 @@
-"""Measures how far errors reach: the norms by lag that lags.py draws conclusions from."""
+"""A measurement of how far errors reach: their norms by lag, from which tbptt/decay.py recommends a k2."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 from ..config.optimizer import OptimizerConfig
 from ..errors import DivergenceError
 from ..kernels.buffers import Plan
-from ..nn.network import Network
+from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
 from ..tbptt.decay import DecayProfile
@@ -16,10 +16,10 @@ from ..tbptt.streams import Ids, Streams
 
 
 class GradientDecay:
-    """Measures profiles of some parameters' current values; keeps its network from one to the next."""
+    """Measures decay profiles of parameters at their current values; the network is reused from one to the next."""
 
     def __init__(self, parameters: Parameters, lags: int, streams: int = 8, threads: int = 1) -> None:
-        self._net = Network(parameters, streams, lags, lags, dropout_seed=None, threads=threads)
+        self._net = Network(parameters, streams, lags, Training(lags), threads)
         frozen = OptimizerConfig("sgd", learning_rate=0.0, clip=0.0)
         self._rule = Optimizer(frozen, parameters, self._net.gradients).rule
         self._lags = lags
@@ -37,10 +37,10 @@ class GradientDecay:
         random: np.random.Generator,
         on_done: Callable[[int], None] = lambda n: None,
     ) -> DecayProfile:
-        """Follows at least that many losses back, at random places of a text of more than 2 * lags characters.
+        """Follow at least `losses` losses back, at random places of a text of more than 2 * lags characters.
 
-        Before each window as many characters are read again as it has, so that its state is what training would have.
-        on_done is told how many losses more were followed. Raises DivergenceError where a gradient is not finite.
+        Each window is read after as many characters before it, so that its state is one that training would have. on_done:
+        called with the number of losses that were followed. Raises DivergenceError if a gradient is not finite.
         """
         n, net = self._lags, self._net
         found = []
@@ -56,7 +56,7 @@ class GradientDecay:
         return DecayProfile(*np.moveaxis(np.sqrt(squares), 1, 0))
 
     def _plan(self, ids: Ids, resets: Resets, begin: np.ndarray) -> Plan:
-        """Two blocks: one to warm up, and one of whose last loss the errors go back over all of it."""
+        """Plan two blocks: one to warm up, and one over which the errors of its last loss go back."""
         n, whole = self._lags, Streams(len(ids), 1)
         each = np.ones(2, np.int64)
         return Plan(

@@ -1,4 +1,4 @@
-"""How fast charlm is on this machine: kinds of work, what they cost in arithmetic, and their rates. Nothing is printed."""
+"""The speed of charlm on this machine: kinds of work, their cost in arithmetic, and their rates. Nothing is printed."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,14 +8,16 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..config.optimizer import OptimizerConfig
+from ..config.reset import ResetConfig
 from ..config.sampling import DrawConfig
 from ..config.truncation import TruncationConfig
 from ..kernels.buffers import Plan
 from ..kernels.peak import OPERATIONS, multiply_add
-from ..nn.network import Network
+from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
 from ..registry import CELLS
+from ..tbptt.resets import Resets
 
 VOCABULARY = 65  # tinyshakespeare's
 _CALL_CHARACTERS = 20_000  # of one call, at most: as in training, where calls take a fraction of a second
@@ -38,7 +40,7 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As a table prints it; `--rows` selects by a part of it."""
+        """The row's name in tables; `--rows` selects by a part of it."""
         what = f"{self.cell} {self.hidden} x {self.layers}"
         alone = ", 1 thread" if self.threads == 1 else ""
         if self.mode == "train":
@@ -83,7 +85,7 @@ QUICK = [ROWS[2], ROWS[5], ROWS[13], ROWS[15]]
 
 
 def peak(threads: int, seconds: float = 0.2) -> float:
-    """Floating-point operations a second of nothing but multiply-adds, on `threads` threads at once."""
+    """Measure floating-point operations a second of multiply-adds alone, on `threads` threads at once."""
     rounds, spent = 1 << 14, 0.0
     multiply_add(1)  # compiled, or read from the cache
     with ThreadPoolExecutor(threads) as pool:
@@ -106,7 +108,7 @@ class Job:
         parameters.initialise(0)
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
-        self._net = Network(parameters, row.streams, block, row.k2 if trains else 0, threads=row.threads or threads)
+        self._net = Network(parameters, row.streams, block, Training(row.k2) if trains else None, row.threads or threads)
         blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else 512
         self._steps = blocks * block
         random = np.random.default_rng(0)
@@ -116,14 +118,14 @@ class Job:
         self._updates = 0
 
     def once(self) -> int:
-        """Does a piece of the work; returns the characters it took."""
+        """Do a piece of the work and return the number of its characters."""
         row = self.row
         if self._rule is not None:
             self._net.train(self._plan(), self._rule)
         elif row.mode == "eval":
             self._net.score(self._ids, self._resets)
         else:
-            self._net.draw(self._ids[:1], self._steps, 0, 0, 0, np.zeros(0, np.int32), DrawConfig())
+            self._net.draw(self._ids[:1], self._steps, 0, 0, Resets(ResetConfig("never"), 1), DrawConfig())
         return self._steps * row.streams
 
     def _plan(self) -> Plan:
@@ -147,7 +149,7 @@ class Job:
         )
 
     def rate(self, seconds: float) -> float:
-        """Characters a second over at least `seconds`."""
+        """Measure characters a second over at least `seconds`."""
         characters, begun = 0, time.perf_counter()
         while (spent := time.perf_counter() - begun) < seconds or characters == 0:
             characters += self.once()

@@ -35,7 +35,8 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     kind, path = path.suffix[1:], output_file(str(path), "OUT")
     require(kind, kind, f"a {path.suffix} file")
     from ..storage.checkpoint import load_run
-    from ..storage.exchange import save_onnx, save_safetensors
+    from ..storage.onnx import save_onnx
+    from ..storage.safetensors import save_safetensors
 
     saved = load_run(run)
     (save_onnx if kind == "onnx" else save_safetensors)(saved, path)

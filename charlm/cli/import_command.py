@@ -42,7 +42,7 @@ def command(
         raise ConfigurationError("--vocabulary and --bytes: give one of them")
     require("safetensors", "safetensors", "import")
     from ..corpus.vocabulary import Vocabulary
-    from ..storage.exchange import load_safetensors, read_vocabulary
+    from ..storage.safetensors import load_safetensors, read_vocabulary
     from ..training.session import install
 
     target = Path(run) if run else Path("runs") / Path(model).stem

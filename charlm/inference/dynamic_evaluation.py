@@ -20,7 +20,7 @@ from ..config.sampling import DrawConfig
 from ..config.truncation import TruncationConfig
 from ..errors import DivergenceError
 from ..kernels.buffers import OptimizerParams
-from ..nn.network import Network
+from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.optimizers.dynamic import DYNAMIC
 from ..nn.parameters import Parameters
@@ -43,7 +43,7 @@ class DynamicEvaluator:
         self._parameters = trained.like()
         self._parameters.flat[...] = trained.flat
         self._resets, self._config = resets, config
-        self._net = Network(self._parameters, 1, config.k1, max(config.k1, config.k2), dropout_seed=None, threads=threads)
+        self._net = Network(self._parameters, 1, config.k1, Training(max(config.k1, config.k2)), threads)
         squares = self._mean_squares(_sampled_text(Context(trained, resets, np.zeros(1), threads)))
         self._optimizer = self._optimizer_params(trained, squares)
 

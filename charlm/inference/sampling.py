@@ -60,6 +60,6 @@ def sample(
     piece, done = _FIRST_PIECE, 0
     while done < length:
         n = min(piece, length - done)
-        drawn = net.draw(known, n, len(ids) - 1 + done, first + done, resets.period, resets.separator, how, scored)
+        drawn = net.draw(known, n, len(ids) - 1 + done, first + done, resets, how, scored)
         yield Drawn(*drawn)
         known, done, piece = np.concatenate([known, drawn[0]])[-recent:], done + n, min(2 * piece, _LARGEST_PIECE)

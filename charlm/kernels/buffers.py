@@ -1,4 +1,4 @@
-"""What kernels are handed: named groups of arrays, and the letters their shapes are written in.
+"""Named groups of arrays that kernels are handed, and the letters their shapes are written in.
 
 S streams, T steps, H hidden units, P = H padded to a multiple of PAD, V vocabulary, VP = V padded likewise, L layers,
 G gates per unit, E rows of P that a cell stores beside its gates, C steps that the window's ring holds, a step's slot
@@ -31,7 +31,7 @@ class Sizes(NamedTuple):
 
 
 class CellSteps(NamedTuple):
-    """What kernels need of a cell. The steps are addresses of compiled functions, see steps.py."""
+    """A cell, as kernels see it. The steps are addresses of compiled functions, see steps.py."""
 
     separate: int  # 1 if the cell sees the state's part of the gates on its own, with an error of its own; else 0
     forward: int
@@ -83,7 +83,7 @@ class Window(NamedTuple):
 
 
 class State(NamedTuple):
-    """What the next step starts from."""
+    """The state that the next step starts from."""
 
     h: np.ndarray  # (X L S, U)  a thread's streams, layer by layer; one slice after the other
     c: np.ndarray  # (X L S, U)
@@ -112,7 +112,7 @@ class Workspace(NamedTuple):
 
 
 class Sublayer(NamedTuple):
-    """What happens to a layer's output on its way up: layer norm, dropout, residual."""
+    """Settings of what lies between layers: layer norm, dropout, residual."""
 
     layer_norm: int  # 0 or 1
     residual: int  # 0 or 1
@@ -123,8 +123,54 @@ class Sublayer(NamedTuple):
     units: np.ndarray  # (1, P) float32, 1 for a real unit, 0 for padding
 
 
+class Net(NamedTuple):
+    """A network, as kernels are handed it."""
+
+    cell: CellSteps
+    sizes: Sizes
+    sublayer: Sublayer
+    weights: Weights
+    packed: Packed
+    window: Window
+    state: State
+    work: Workspace
+
+
+class Piece(NamedTuple):
+    """Steps of a block that the window holds at once: the whole block, or one of several pieces."""
+
+    start: int  # epoch step at which it begins
+    steps: int
+    end: int  # step of the ring at which it ends; its slot is end % C
+    base: int  # position of the ring's step 0 for dropout
+    reach: int  # steps that errors may reach back from its end
+    losses: int  # newest steps whose losses are injected
+    arrives: bool  # whether work.dh and work.dc hold errors from a newer piece
+    leaves: bool  # whether they shall hold errors for an older piece
+    oldest: bool  # whether it is the last on the way back
+
+
+class Drawing(NamedTuple):
+    """Settings of drawing a text.
+
+    The last of the known rows is what the first draw reads; those before it, at least as many as the separator has, serve
+    to find the separator in. `first` numbers the draws, so that a text drawn in pieces is the text drawn at once.
+    """
+
+    known: int  # rows of the text that are given
+    position: int  # of the last known character among all that are read
+    first: int  # number of the first draw
+    period: int  # the state is reset before every period-th character; 0: before the last one of a separator
+    separator: np.ndarray  # (n,) int32
+    temperature: float
+    top_k: int  # 0: all characters
+    top_p: float  # a share of what top_k leaves
+    seed: int
+    logits: np.ndarray  # (S, VP) scratch, for the losses of drawn characters
+
+
 class Plan(NamedTuple):
-    """What to do: a stretch of characters and one row per update. Every truncation method is only other numbers here."""
+    """A stretch of characters and one row per update. Truncation methods differ in nothing but these numbers."""
 
     ids: np.ndarray  # (n + 1, S) int32   characters of n steps and the last one's targets (-1: none)
     resets: np.ndarray  # (n, S) uint8
@@ -174,7 +220,7 @@ class Hyperparameters(NamedTuple):
 
 
 class UpdateStats(NamedTuple):
-    """What a plan's updates came to."""
+    """Results of a plan's updates."""
 
     loss: np.ndarray  # (U, S) float64  summed loss of each stream's new characters
     norm: np.ndarray  # (U,) float64    global norm of the gradient before clipping

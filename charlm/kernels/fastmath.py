@@ -15,7 +15,7 @@ _TANH_ONE = 30.0  # from 2x = 30 on, tanh(x) is 1 in float32
 
 @inner
 def _reduced(x: Any) -> Any:
-    """e**x as 2**n * (1 + q): the whole number n and q = e**r - 1 with |r| <= ln(2) / 2.
+    """Return e**x as 2**n * (1 + q): the whole number n and q = e**r - 1 with |r| <= ln(2) / 2.
 
     Cody & Waite's reduction and the degree-6 polynomial of the Cephes library's expf.
     """
@@ -31,21 +31,21 @@ def _reduced(x: Any) -> Any:
 
 @inner
 def exp(x: Any) -> Any:
-    """e**x, relative error below 2e-7 for -87 < x < 88; 0 below, e**88 above; NaN stays NaN."""
+    """Return e**x, relative error below 2e-7 for -87 < x < 88; 0 below, e**88 above; NaN stays NaN."""
     n, q = _reduced(smaller(_HIGHEST, larger(_LOWEST, x)))
     return (1.0 + q) * power_of_two(n) * above(x, _LOWEST)
 
 
 @inner
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e**-x), absolute error below 1e-7."""
+    """Return 1 / (1 + e**-x), absolute error below 1e-7."""
     n, q = _reduced(smaller(_HIGHEST, larger(_LOWEST, 0.0 - x)))
     return 1.0 / (1.0 + (1.0 + q) * power_of_two(n))
 
 
 @inner
 def tanh(x: Any) -> Any:
-    """The hyperbolic tangent as u / (u + 2) with u = e**2x - 1, relative error below 5e-7 (also near 0)."""
+    """Return the hyperbolic tangent as u / (u + 2) with u = e**2x - 1, relative error below 5e-7 (also near 0)."""
     n, q = _reduced(smaller(_TANH_ONE, larger(-_TANH_ONE, x + x)))
     scale = power_of_two(n)
     u = scale * q + (scale - 1.0)

@@ -1,4 +1,4 @@
-"""How every kernel is compiled: one set of flags, and a cache that cannot be stale.
+"""Compiling kernels: one set of flags, and a cache that cannot be stale.
 
 Numba checks a cached function against its own source file only, so an edit of a file that it calls would go
 unnoticed. Here the cache directory carries a digest of every file in kernels/ and of the versions of Numba and
@@ -14,38 +14,37 @@ from pathlib import Path
 from typing import Any
 
 import numba
-import numba.core.config as config
 import numpy
 from llvmlite import binding
-from numba import types
-from numba.core.caching import CompileResultCacheImpl, FunctionCache
-from numba.core.ccallback import CFunc
 from numba.extending import register_jitable
 
-from .compilers import InnerCompiler, KernelCompiler
+from .numba_internals import (
+    JIT,
+    NO_REFERENCE_COUNTS,
+    ONLY_CALLED_BY_KERNELS,
+    InnerCompiler,
+    KernelCompiler,
+    Locator,
+    cache_class,
+    closed_over,
+    compiled_callback,
+    keep_on_disk,
+)
 
 # nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
 # loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
 FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
 
-# Off with NUMBA_DISABLE_JIT=1: kernels then are the plain Python that they are written in.
-JIT = not getattr(config, "DISABLE_JIT", 0)
-
-_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True, "_nrt": False}
+_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True, **NO_REFERENCE_COUNTS}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
-_INNER_OPTIONS: dict[str, Any] = {
-    **_OPTIONS,
-    "no_cpython_wrapper": True,
-    "no_cfunc_wrapper": True,
-    "pipeline_class": InnerCompiler,
-}
+_INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, **ONLY_CALLED_BY_KERNELS, "pipeline_class": InnerCompiler}
 OVERLOAD_OPTIONS: Any = {name: value for name, value in _INNER_OPTIONS.items() if name != "nogil"}
 
 LANE_COUNTS = (4, 8, 16)
 
 
 def _lane_count() -> int:
-    """Float32 numbers in a vector: $CHARLM_LANES, which is for testing other processors' code, else what this one has."""
+    """Return how many float32 numbers a vector has: $CHARLM_LANES, for testing other processors' code, else this one's."""
     forced = os.environ.get("CHARLM_LANES")
     if forced is not None:
         if forced not in map(str, LANE_COUNTS):
@@ -63,7 +62,7 @@ on_compiled: list[Callable[[str], None]] = []
 
 
 def cache_root() -> Path:
-    """The user's cache directory for charlm: $CHARLM_CACHE, else charlm/ under $XDG_CACHE_HOME or ~/.cache."""
+    """Return the user's cache directory for charlm: $CHARLM_CACHE, else charlm/ under $XDG_CACHE_HOME or ~/.cache."""
     own = os.environ.get("CHARLM_CACHE")
     if own:
         return Path(own)
@@ -71,7 +70,7 @@ def cache_root() -> Path:
 
 
 def source_digest() -> str:
-    """A digest of all kernel sources and of the versions and the vector width whose change makes compiled code stale."""
+    """Return a digest of all that makes compiled code stale: kernel sources, versions, the width of vectors."""
     digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__} {LANES}".encode())
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
@@ -82,42 +81,17 @@ def source_digest() -> str:
 DIGEST = source_digest()  # of what this process has loaded
 
 
-class _Locator:
-    """Tells Numba where a kernel's code lies; satisfies numba.core.caching's locator interface."""
+class _Locator(Locator):
+    """Code of this process's sources and versions lies in a directory of its own."""
 
     digest = DIGEST
-
-    def __init__(self, module: str, file: Path) -> None:
-        self._module = module
-        self._file = file
 
     def get_cache_path(self) -> str:
         return str(cache_root() / "kernels" / self.digest)
 
-    def ensure_cache_path(self) -> None:
-        # The cache is a pickle: nobody else may be able to write there.
-        Path(self.get_cache_path()).mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def get_source_stamp(self) -> str:
-        # The kernel's own file counts too where it lies outside this folder, as the tests' kernels do.
-        return hashlib.sha256(self._file.read_bytes()).hexdigest()
-
-    def get_disambiguator(self) -> str:
-        return self._module
-
-    @classmethod
-    def from_function(cls, function: Callable, file: str) -> "_Locator":
-        return cls(function.__module__, Path(file))
-
-
-class _Implementation(CompileResultCacheImpl):
-    _locator_classes: Any = [_Locator]
-
-
-class _KernelCache(FunctionCache):
+class _KernelCache(cache_class(_Locator)):
     """Numba's cache with every fault (truncated file, full disk, no permission) turned into a miss."""
-
-    _impl_class = _Implementation
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
@@ -130,12 +104,6 @@ class _KernelCache(FunctionCache):
         if found is None:
             self._tell(on_compile)
         return found
-
-    def _index_key(self, sig: Any, codegen: Any) -> Any:
-        # Numba's key holds a pickle of what a nested function closes over, which differs from process to process where
-        # that is a compiled function.
-        code = hashlib.sha256(self._py_func.__code__.co_code).hexdigest()
-        return sig, codegen.magic_tuple(), code, _closed_over(self._py_func)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         with contextlib.suppress(Exception):  # an uncached kernel is slower to start, not wrong
@@ -155,34 +123,20 @@ def _writable_by_others(path: Path) -> bool:
     return status.st_uid != os.getuid() or bool(status.st_mode & 0o022) if hasattr(os, "getuid") else False
 
 
-def _closed_over(function: Any) -> tuple[str, ...]:
-    """Describe the values that a nested function closes over: functions by their names, the rest by what they are."""
-    return tuple(_described(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ())
-
-
-def _described(value: Any) -> str:
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if name is None:
-        return repr(value)
-    return f"{getattr(value, '__module__', '')}.{name}{_closed_over(getattr(value, 'py_func', value))}"
-
-
 def inner(function: Callable) -> Any:
-    """Compiles a function that other kernels call; nothing happens when Numba's JIT is disabled."""
+    """Compile a function that other kernels call; nothing happens when Numba's JIT is disabled."""
     return numba.njit(**_INNER_OPTIONS)(function)
 
 
 def plain(function: Callable) -> Any:
-    """Lets kernels call a function that stays an ordinary one for Python."""
+    """Let kernels call a function that stays an ordinary one for Python."""
     return register_jitable(**OVERLOAD_OPTIONS)(function)
 
 
 def kernel(function: Callable) -> Any:
-    """Compiles an outermost kernel, the kind that Python calls, and keeps the code on disk."""
+    """Compile an outermost kernel, the kind that Python calls, and keep its code on disk."""
     dispatcher = numba.njit(**_OPTIONS, pipeline_class=KernelCompiler)(function)
-    if JIT:
-        dispatcher._cache = _KernelCache(function)
-    return dispatcher
+    return keep_on_disk(dispatcher, _KernelCache(function)) if JIT else dispatcher
 
 
 _steps: list[Any] = []  # their machine code lives as long as they do
@@ -196,11 +150,9 @@ def step_address(function: Callable, *arguments: Any) -> Any:
     if not JIT:
         return function
     # The name is its symbol's too. Two functions from one factory must not share it: see numba_internals about #10486.
-    closed = hashlib.sha256(repr(_closed_over(function)).encode()).hexdigest()[:12]
+    closed = hashlib.sha256(repr(closed_over(function)).encode()).hexdigest()[:12]
     own = type(function)(function.__code__, function.__globals__, function.__name__, None, function.__closure__)
     own.__qualname__, own.__module__ = f"{function.__qualname__}_{closed}", function.__module__
-    compiled: Any = CFunc(own, (arguments, types.void), {}, _OPTIONS, pipeline_class=KernelCompiler)
-    compiled._cache = _KernelCache(own)
-    compiled.compile()
+    compiled = compiled_callback(own, arguments, _OPTIONS, _KernelCache(own))
     _steps.append(compiled)
     return compiled.address

@@ -1,13 +1,13 @@
-"""How the threads of one update divide its work, where each finds its memory, and how they wait for each other.
+"""Threads of one update: the division of its work, the places of their memory, and waiting for each other.
 
-All threads run the same kernel, each with a Part of its own. What each output number is made of never depends on the
-parts, only who computes it, so results are the same bit for bit for any number of threads. There are two ways to
+All threads run the same kernel, each with a Part of its own. The parts decide which thread computes an output number, never
+how it is computed, so results are the same bit for bit for any number of threads. There are two ways to
 divide a pass over a block. With enough streams every thread takes some of them through time and needs nobody else.
 With few streams all threads take all of them, each computes a slice of every layer's units, and they meet at each step.
 
-Where several processes make an update together, MPI's ranks, the threads of each sum its own gradients, and a thread of
-Python's sums these over the ranks. It sleeps until the kernel rings, and the kernel until it answers: through pipes, since
-neither may keep a processor busy that the other needs.
+If several processes (MPI's ranks) make an update together, the threads of each sum its own gradients, and Python's main
+thread sums these over the ranks. It sleeps until the kernel rings, and the kernel sleeps until it answers. They use pipes,
+since neither may keep a processor busy that the other needs.
 
 Two processors that write to neighbouring memory hold each other up, even 16 KiB apart, since each one's prefetching
 takes lines from the other. So every thread's activations lie together: an array with a row for each step and stream
@@ -22,18 +22,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import lower_builtin, type_callable
 
 from .jit import inner, kernel, plain
 from .matmul import Scratch
+from .numba_internals import declared_function, on_stack
 
 GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
 _SPINS = 2000  # looks at another thread's place before the processor is offered to somebody else
 
 
 class Part(NamedTuple):
-    """What one thread of an update does."""
+    """The share of one thread in an update."""
 
     rank: int
     ranks: int
@@ -50,26 +50,26 @@ class Part(NamedTuple):
 
 
 def _read(array: np.ndarray, index: int) -> int:
-    """array[index] as other threads have left it, never a copy kept in a register."""
+    """Return array[index] as other threads have left it, never a copy kept in a register."""
     return int(array[index])
 
 
 def _write(array: np.ndarray, index: int, value: int) -> None:
-    """Writes array[index] so that other threads see it, after all that was written before."""
+    """Write array[index] so that other threads see it, after all that was written before."""
     array[index] = value
 
 
 def _give_way() -> None:
-    """Lets another thread have the processor, where the system can."""
+    """Let another thread have the processor, where the system can."""
 
 
 def _ring(pipe: int) -> None:
-    """Writes a byte to a pipe."""
+    """Write a byte to a pipe."""
     os.write(pipe, b"g")
 
 
 def _listen(pipe: int) -> None:
-    """Waits for a byte from a pipe, or for its end."""
+    """Wait for a byte from a pipe, or for its end."""
     os.read(pipe, 1)
 
 
@@ -109,7 +109,7 @@ def _type_give_way(context: Any) -> Callable:
 @lower_builtin(_give_way)
 def _lower_give_way(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     if os.name == "posix":
-        function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield")
+        function = declared_function(builder.module, ir.FunctionType(ir.IntType(32), []), "sched_yield")
         builder.call(function, [])
     return context.get_dummy_value()
 
@@ -121,11 +121,11 @@ def _type_pipe(context: Any) -> Callable:
 
 
 def _call_pipe(builder: Any, name: str, pipe: Any) -> Any:
-    """write(pipe, "g", 1) or read(pipe, buffer, 1) of the C library; what it returns."""
+    """Call write(pipe, "g", 1) or read(pipe, buffer, 1) of the C library and return its result."""
     byte, long = ir.IntType(8), ir.IntType(64)
-    buffer = cgutils.alloca_once_value(builder, ir.Constant(byte, ord("g")))
+    buffer = on_stack(builder, ir.Constant(byte, ord("g")))
     kind = ir.FunctionType(long, [ir.IntType(32), byte.as_pointer(), long])
-    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    function = declared_function(builder.module, kind, name)
     return builder.call(function, [builder.trunc(pipe, ir.IntType(32)), buffer, ir.Constant(long, 1)])
 
 
@@ -151,7 +151,7 @@ def _lower_listen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 @inner
 def barrier(part: Part) -> None:
-    """Waits until all threads have come here. Each counts its arrivals in its own place and looks at the others'."""
+    """Wait until all threads have come here. Each counts its arrivals in its own place and looks at the others'."""
     if part.ranks == 1:
         return
     gate = part.gate
@@ -167,14 +167,14 @@ def barrier(part: Part) -> None:
 
 @inner
 def announce(part: Part) -> None:
-    """Tells whoever sums over the ranks that the gradients of one more layer are complete; after a barrier."""
+    """Tell whoever sums over the ranks that the gradients of one more layer are complete; after a barrier."""
     if part.rank == 0 and part.bell >= 0:
         _ring(part.bell)
 
 
 @inner
 def await_sum(part: Part) -> None:
-    """Waits until the gradient is that of all ranks."""
+    """Wait until the gradient is that of all ranks."""
     if part.answer >= 0:
         if part.rank == 0:
             _listen(part.answer)
@@ -183,36 +183,36 @@ def await_sum(part: Part) -> None:
 
 @kernel
 def rehearse(meetings: int, part: Part) -> None:
-    """Only meets, so that it can be timed."""
+    """Meet and do nothing else, so that it can be timed."""
     for _ in range(meetings):
         barrier(part)
 
 
 @inner
 def meet(part: Part) -> None:
-    """The barrier that only threads with common streams need."""
+    """Wait for the other threads if they share streams with this one."""
     if part.slices > 1:
         barrier(part)
 
 
 @plain
 def share(n: int, rank: int, ranks: int) -> tuple[int, int]:
-    """The part [lo, hi) of range(n) that thread `rank` of `ranks` takes."""
+    """Return the part [lo, hi) of range(n) that thread `rank` of `ranks` takes."""
     return n * rank // ranks, n * (rank + 1) // ranks
 
 
 @plain
 def divide(n: int, piece: int, rank: int, ranks: int) -> tuple[int, int]:
-    """As share, in whole pieces; the last thread takes what is left over too."""
+    """Return the same as `share`, in whole pieces; the last thread takes what is left over too."""
     first, last = share(n // piece, rank, ranks)
     return first * piece, n if rank == ranks - 1 else last * piece
 
 
 @inner
 def own_rows(part: Part, steps: int) -> tuple[int, int]:
-    """Where nothing ties a row to its neighbours: the rows [first, last) of a block that belong to this thread alone.
+    """Return the rows [first, last) of a block that this thread computes alone, if no row depends on its neighbours.
 
-    Of the steps * n rows of its streams all, or its share of those that it takes together with the others.
+    These are all steps * n rows of its streams, or its share of them if all threads take the same streams.
     """
     if part.slices > 1:
         return share(steps * part.n, part.rank, part.ranks)

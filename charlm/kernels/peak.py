@@ -6,8 +6,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import JIT, kernel
-from .simd import LANES, call, spread
+from .jit import kernel
+from .numba_internals import JIT
+from .simd import LANES
+from .simd.vector import call, spread
 
 _CHAINS = 12 if LANES == 16 else 10  # independent sums: enough to hide an instruction's latency, few enough for registers
 OPERATIONS = 2 * _CHAINS * LANES  # floating-point operations of a round
@@ -22,7 +24,7 @@ def _multiply_add_plain(rounds: int) -> float:
 
 @intrinsic
 def _multiply_add_compiled(typingctx: Any, rounds: Any) -> Any:
-    """_CHAINS chains of fused multiply-adds on vectors, nothing but registers; returns their sum so that they are made."""
+    """Make _CHAINS chains of fused multiply-adds in registers; their sum is returned so that none is optimized away."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         kind = args[0].type
@@ -58,5 +60,5 @@ _multiply_add: Any = _multiply_add_compiled if JIT else _multiply_add_plain
 
 @kernel
 def multiply_add(rounds: int) -> float:
-    """Makes rounds * OPERATIONS floating-point operations on one thread; rounds > 0."""
+    """Make rounds * OPERATIONS floating-point operations on one thread; rounds > 0."""
     return _multiply_add(rounds)

@@ -1,4 +1,4 @@
-"""Softmax, the loss -log p(target) in nats, and its error, row by row and in place."""
+"""Softmax, the loss -log p(target) in nats, and its error, row by row. The results take the place of the logits."""
 
 import math
 
@@ -10,8 +10,8 @@ from .simd import LANES, larger, largest, load, splat, store, total
 
 
 @inner
-def _exponentials(logits, row):
-    """Replaces logits[row] by exp(logit - largest); returns the largest logit and the sum, in float64."""
+def exponentials_in_place(logits: np.ndarray, row: int) -> tuple[float, float]:
+    """Replace logits[row] by exp(logit - largest); return the largest logit and the exponentials' sum, in float64."""
     peak = load(logits, row, 0)
     for j in range(LANES, logits.shape[1], LANES):
         peak = larger(load(logits, row, j), peak)
@@ -25,22 +25,22 @@ def _exponentials(logits, row):
 
 
 @inner
-def loss(logits: np.ndarray, row: int, target: int) -> float:
-    """-log softmax(logits[row])[target] in nats, float64; the row becomes the unnormalised probabilities."""
+def loss_in_place(logits: np.ndarray, row: int, target: int) -> float:
+    """Return -log softmax(logits[row])[target] in nats, float64. The row becomes exp(logit - largest)."""
     chosen = np.float64(logits[row, target])
-    top, mass = _exponentials(logits, row)
+    top, mass = exponentials_in_place(logits, row)
     return math.log(mass) + (np.float64(top) - chosen)
 
 
 @inner
-def loss_and_error(logits: np.ndarray, row: int, target: int, weight: float) -> float:
-    """As `loss`; the row becomes weight * (softmax - one-hot), zeros for target -1 (whose loss is 0)."""
+def loss_and_error_in_place(logits: np.ndarray, row: int, target: int, weight: float) -> float:
+    """Return the same loss. The row becomes its error, weight * (softmax - one-hot); both are 0 for target -1."""
     if target < 0:
         for j in range(0, logits.shape[1], LANES):
             store(logits, row, j, splat(0.0))
         return 0.0
     chosen = np.float64(logits[row, target])
-    top, mass = _exponentials(logits, row)
+    top, mass = exponentials_in_place(logits, row)
     factor = weight / mass
     for j in range(0, logits.shape[1], LANES):
         store(logits, row, j, load(logits, row, j) * factor)

@@ -19,7 +19,8 @@ from numba.extending import lower_builtin, type_callable
 
 from .buffers import CellSteps, Hyperparameters
 from .jit import step_address
-from .simd import ROW, pointer
+from .simd import ROW
+from .simd.vector import pointer
 
 MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
 _HYPERPARAMETERS = numba.typeof(Hyperparameters(0.0, 1, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0))

@@ -1,4 +1,4 @@
-"""What lies between a layer and whatever reads it: layer norm, dropout, residual, in that order.
+"""Layer norm, dropout and residual, in that order, between a layer and whatever reads it.
 
 passed = dropout(norm(h)) + passed of the layer below (residual, from layer 1 on). Outside the time loop: the state
 that a layer hands to itself is never touched.
@@ -8,10 +8,10 @@ Layer norm: Ba, Kiros & Hinton 2016. Dropout between layers only: Zaremba, Sutsk
 
 import numpy as np
 
-from .buffers import Sizes, Sublayer, Weights, Window, Workspace
+from .buffers import Net, Weights
 from .jit import inner
 from .parallel import Part, own_rows, share
-from .recurrence import common_row
+from .rows import common_row
 from .simd import LANES, keep, load, splat, store, total
 
 _EPSILON = 1e-5  # PyTorch's default for layer norm
@@ -21,7 +21,7 @@ _MASK = np.uint64(0xFFFFFFFF)
 
 @inner
 def row_key(seed, layer, step, stream):
-    """The 32-bit key of one row's dropout mask: splitmix64's finaliser over seed, layer, step and stream."""
+    """Return the 32-bit key of one row's dropout mask: splitmix64's finaliser over seed, layer, step and stream."""
     bits = np.uint64(seed) + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15)
     bits += np.uint64(stream) * np.uint64(0xD1B54A32D192ED03) + np.uint64(layer) * np.uint64(0x8CB92BA72F3D8DD7)
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -31,7 +31,7 @@ def row_key(seed, layer, step, stream):
 
 @inner
 def _statistics(sizes, part, sublayer, h, row):
-    """Mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
+    """Return mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     sums = splat(0.0)
     for piece in range(part.slices):
@@ -48,8 +48,9 @@ def _statistics(sizes, part, sublayer, h, row):
 
 
 @inner
-def pass_up(sizes: Sizes, part: Part, sublayer: Sublayer, weights: Weights, window: Window, layer, slot, steps, position):
-    """Fills window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
+def pass_up(net: Net, part: Part, layer, slot, steps, position):
+    """Fill window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
+    sizes, sublayer, weights, window = net.sizes, net.sublayer, net.weights, net.window
     h, passed = window.h[layer], window.passed[layer]
     first, last = own_rows(part, steps)
     for i in range(first, last):
@@ -75,22 +76,12 @@ def pass_up(sizes: Sizes, part: Part, sublayer: Sublayer, weights: Weights, wind
 
 
 @inner
-def pass_down(
-    sizes: Sizes,
-    part: Part,
-    sublayer: Sublayer,
-    weights: Weights,
-    window: Window,
-    work: Workspace,
-    layer,
-    slot,
-    steps,
-    position,
-):
-    """work.dy = the error of h[layer], given work.error of what it passed up: own rows of `steps` steps from `slot` on.
+def pass_down(net: Net, part: Part, layer, slot, steps, position):
+    """Set work.dy to the error of h[layer], given work.error of what it passed up: own rows of `steps` steps from `slot` on.
 
     work.kept becomes the error after dropout, which the norm's own gradient needs. `position` as in pass_up.
     """
+    sizes, sublayer, weights, window, work = net.sizes, net.sublayer, net.weights, net.window, net.work
     h, error, kept, dy = window.h[layer], work.error, work.kept, work.dy
     first, last = own_rows(part, steps)
     for i in range(first, last):
@@ -111,7 +102,10 @@ def pass_down(
 
 @inner
 def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
-    """Layer norm backwards: d h = (e - mean(e) - x mean(e x)) / deviation, e = gain * error, x the normalised h."""
+    """Pass an error back through layer norm: d h = (e - mean(e) - x mean(e x)) / deviation.
+
+    e = gain * error, x is the normalised h.
+    """
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     mean, inverse = stats[row, 0], stats[row, 1]
     sums, products = splat(0.0), splat(0.0)
@@ -132,8 +126,9 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
 
 
 @inner
-def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Workspace, gradients: Weights, layer, slot, steps):
-    """Adds `steps` slots to the gradients of gain and shift; this thread's units, all rows in order."""
+def norm_gradient(net: Net, part: Part, gradients: Weights, layer, slot, steps):
+    """Add `steps` slots to the gradients of gain and shift; this thread's units, all rows in order."""
+    sizes, window, work = net.sizes, net.window, net.work
     h, stats, runs = window.h[layer], window.stats[layer], work.time_runs
     parts, at = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
     lo, hi = share(sizes.padded // LANES, part.rank, part.ranks)

@@ -17,7 +17,7 @@ from .steps import call, span
 
 @inner
 def clear(rule: OptimizerParams, part: Part) -> None:
-    """Sets this thread's rows of the gradient to zero."""
+    """Set this thread's rows of the gradient to zero."""
     for piece in range(part.own.shape[0]):
         for row in range(part.own[piece, 0], part.own[piece, 1]):
             for j in range(0, rule.gradients.shape[1], LANES):
@@ -26,7 +26,7 @@ def clear(rule: OptimizerParams, part: Part) -> None:
 
 @inner
 def sum_squares(rule: OptimizerParams, part: Part) -> None:
-    """Fills rule.partial with the sum of squares of each of this thread's rows of the gradient."""
+    """Fill rule.partial with the sum of squares of each of this thread's rows of the gradient."""
     for piece in range(part.own.shape[0]):
         for row in range(part.own[piece, 0], part.own[piece, 1]):
             squares = splat(0.0)
@@ -38,7 +38,7 @@ def sum_squares(rule: OptimizerParams, part: Part) -> None:
 
 @inner
 def norm(rule: OptimizerParams) -> float:
-    """The global norm of the gradient, once all rows are there."""
+    """Return the global norm of the gradient, once all rows are there."""
     squares = 0.0
     for row in range(rule.partial.shape[0]):
         squares += rule.partial[row]
@@ -47,7 +47,7 @@ def norm(rule: OptimizerParams) -> float:
 
 @inner
 def apply(rule: OptimizerParams, part: Part, rate: float, number: int, norm_now: float) -> None:
-    """One step of the rule on this thread's rows; `number` is the update's, from 1. Decay is on matrices only."""
+    """Make one step of the rule on this thread's rows; `number` is the update's, from 1. Decay is on matrices only."""
     scale = rule.clip / norm_now if rule.clip > 0.0 and norm_now > rule.clip else 1.0
     for piece in range(part.own.shape[0]):
         first, last = part.own[piece, 0], part.own[piece, 1]
@@ -60,7 +60,7 @@ def apply(rule: OptimizerParams, part: Part, rate: float, number: int, norm_now:
 
 @inner
 def _apply(rule, hyper, first, last):
-    """One step on rows [first, last), with as many slots as the rule has: at most steps.MOST_SLOTS."""
+    """Make one step on rows [first, last), with as many slots as the rule has: at most steps.MOST_SLOTS."""
     n, slots = (last - first) * rule.parameters.shape[1], rule.slots
     p, g = span(rule.parameters, first, last), span(rule.gradients, first, last)
     if slots.shape[0] == 0:

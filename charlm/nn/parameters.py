@@ -7,23 +7,24 @@ from typing import Any
 import numpy as np
 
 from ..config.model import ModelConfig
-from ..errors import CheckpointError
 from ..kernels.buffers import Weights
 from ..kernels.parallel import share
 from ..kernels.simd import PAD
 from ..registry import CELLS
+from ..tree import StateDict, take_array
+from .shapes import pytorch_shapes
 
 _ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
 
 
 def padded(n: int) -> int:
-    """n rounded up to a multiple of PAD."""
+    """Round n up to a multiple of PAD."""
     return -(-n // PAD) * PAD
 
 
 def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Zeros, C-contiguous, beginning at a multiple of 64 bytes (np.zeros promises 16), with 64 more behind them."""
+    """Return C-contiguous zeros that begin at a multiple of 64 bytes (np.zeros promises 16), with 64 more behind them."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     raw = np.zeros(size + 2 * _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
@@ -63,7 +64,7 @@ class Parameters:
         self.weights = Weights(**{name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces})
 
     def rows_of(self, rank: int, ranks: int) -> np.ndarray:
-        """The rows of flat, as (n, 2) int64 stretches, that thread `rank` of `ranks` sums the gradients of.
+        """Return the rows of flat whose gradients thread `rank` of `ranks` sums, as (n, 2) int64 stretches.
 
         They are a share of each matrix's rows and each bias's gates; what is small and left over is the last thread's.
         """
@@ -82,9 +83,9 @@ class Parameters:
         return np.array(found, np.int64)
 
     def by_layer(self) -> list[list[np.ndarray]]:
-        """Stretches (n,) of flat whose gradients a backward pass completes layer by layer, from the top; together all.
+        """Return the stretches (n,) of flat that a backward pass completes the gradients of, layer by layer from the top.
 
-        Matrices of a layer, the output's with the top one's; what is small comes last.
+        A layer's stretches are its matrices; the output's belong to the top layer. Biases and norms come with the lowest.
         """
         w, top = self.weights, self.config.layers - 1
         found = [[w.w_hh[layer], w.w_ih[layer - 1] if layer else w.embed] for layer in range(top, -1, -1)]
@@ -93,11 +94,11 @@ class Parameters:
         return [[array.reshape(-1) for array in arrays] for arrays in found]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """How it is sent to another process: the views are made anew there."""
+        """Send only the numbers to another process, which makes the views anew."""
         return _revived, (self.config, self.vocabulary, self.flat)
 
     def like(self) -> "Parameters":
-        """Zeros of the same shape: a gradient."""
+        """Return zeros of the same shape, for a gradient."""
         return Parameters(self.config, self.vocabulary)
 
     @property
@@ -106,7 +107,7 @@ class Parameters:
         return sum(view.size for _, view in self.named_views())
 
     def named_views(self) -> Iterator[tuple[str, np.ndarray]]:
-        """PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.
+        """Yield PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.
 
         Matrices that feed gates: (in, G, H); biases of gates: (G, H); the rest as in PyTorch.
         """
@@ -123,28 +124,22 @@ class Parameters:
         yield "out.weight", w.out[:, :h]
         yield "out.bias", w.out_b[0, :v]
 
-    def to_pytorch(self) -> dict[str, np.ndarray]:
-        """Copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
+    def state_dict(self) -> StateDict:
+        """Return copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
         return {name: _to_pytorch(name, view) for name, view in self.named_views()}
 
-    def load_pytorch(self, arrays: dict[str, np.ndarray], where: str) -> None:
-        """Takes over what to_pytorch gave; raises CheckpointError naming `where`, the array, expected and found."""
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError."""
+        shapes = pytorch_shapes(self.config, self.vocabulary)
         for name, view in self.named_views():
-            if name not in arrays:
-                raise CheckpointError(f"{where}: array {name} is missing")
-            found, expected = arrays[name], _to_pytorch(name, view)
-            if found.shape != expected.shape or found.dtype != expected.dtype:
-                raise CheckpointError(
-                    f"{where}: array {name} should be {expected.dtype} {expected.shape}, "
-                    f"the file has {found.dtype} {found.shape}"
-                )
+            found = take_array(state, name, shapes[name])
             view[...] = found.T.reshape(view.shape) if name.startswith("rnn.weight") else found.reshape(view.shape)
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
 
     def initialise(self, seed: int) -> None:
-        """Draws initial values: uniform in +-1/sqrt(H) as PyTorch does, characters standard normal / 2.
+        """Draw initial values: uniform in +-1/sqrt(H) as PyTorch does, standard normal / 2 for characters.
 
-        Biases are 0 but for that of the gate that keeps the state: the configuration's, else the cell's.
+        Biases are 0, except that of the gate that keeps the state: the configuration's forget_bias, else the cell's.
         """
         random = np.random.Generator(np.random.PCG64(seed))
         bound = self.config.hidden**-0.5

@@ -1,6 +1,6 @@
-"""How a network's work is divided among threads, and where each thread's rows lie: see kernels/parallel.py.
+"""The division of a network's work among threads, and the places of each thread's rows: see kernels/parallel.py.
 
-Nothing outside a network knows this layout: what is saved has its rows by time and stream, whatever the threads.
+Nothing outside a network knows where rows lie: what is saved has its rows by time and stream, whatever the threads.
 """
 
 import functools
@@ -13,9 +13,10 @@ import numpy as np
 
 from ..distributed.ranks import Exchange
 from ..kernels.buffers import Sizes
-from ..kernels.matmul import CHUNK, PANEL, Scratch
+from ..kernels.matmul import CHUNK, Scratch
 from ..kernels.parallel import GATE, Part, rehearse, share
 from ..kernels.simd import LANES
+from ..kernels.tile import PANEL
 from .parameters import Parameters, aligned_zeros
 from .parameters import padded as roundup
 
@@ -30,7 +31,7 @@ _UNITS_A_MEETING = 220  # units of other slices that are read in the time of one
 
 
 class StepCost(NamedTuple):
-    """What one step of all streams takes: what the choice of a division depends on."""
+    """The work in one step of all streams, from which a division is chosen."""
 
     streams: int
     weights: int  # numbers in the matrices of all layers, read once forward and, in training, once back
@@ -38,7 +39,7 @@ class StepCost(NamedTuple):
     updated: float  # parameters updated, per step; 0 where nothing is trained
 
     def seconds(self, ranks: int, slices: int, latency: float = 0.0) -> float:
-        """The time of a step with `ranks` threads, roughly."""
+        """Estimate the time of a step with `ranks` threads."""
         passes, products = (2, 3) if self.updated else (1, 1)
         read = passes * 4 * self.weights / slices / _WEIGHT_BYTES
         multiplied = products * 2 * self.streams * self.weights / ranks / _FLOPS
@@ -46,8 +47,8 @@ class StepCost(NamedTuple):
         return max(read, multiplied) + meetings + self.updated / ranks / _UPDATED
 
 
-class Layout:
-    """The parts of `threads` threads, or of as many as are of use, for blocks of all streams."""
+class Partition:
+    """The parts of a network's threads. There are at most `threads`, and fewer if more would not be faster."""
 
     def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
         gates, layers = parameters.gates, parameters.config.layers
@@ -70,21 +71,21 @@ class Layout:
                 self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, scratch, gate))
 
     def _blocks(self) -> list[tuple[int, int]]:
-        """(first stream, streams) of each block of rows."""
+        """Return (first stream, streams) of each block of rows."""
         return [(0, self.streams)] if self.slices > 1 else [(part.lo, part.n) for part in self.parts]
 
     def rows(self, steps: int) -> np.ndarray:
-        """Where in a slice the row of a step and stream lies, (steps, S), in an array that holds `steps` steps."""
+        """Return the row of each step and stream within a slice, (steps, S), for an array that holds `steps` steps."""
         found = np.zeros((steps, self.streams), np.int64)
         for lo, n in self._blocks():
             found[:, lo : lo + n] = steps * lo + np.arange(steps * n).reshape(steps, n)
         return found
 
     def collect(self, array: np.ndarray, steps: int, groups: int) -> np.ndarray:
-        """A copy with rows by step and stream and slices joined: (..., X steps S, groups U) -> (..., steps, S, groups P).
+        """Copy with rows by step and stream, and slices joined: (..., X steps S, groups U) -> (..., steps, S, groups P).
 
-        steps: what the array holds of them; layers for a State. groups: numbers of units that a row holds, such as G; 0
-        where a row is not divided, and every slice, if there is one for each, has a copy of all rows.
+        steps: how many the array holds; for a State, layers. groups: how many times U numbers a row holds, such as G; 0 if
+        rows are not divided among slices, and each slice has a copy of them.
         """
         rows = self.rows(steps)
         if groups and self.slices > 1:
@@ -94,7 +95,7 @@ class Layout:
         return np.ascontiguousarray(array[..., rows, :])
 
     def spread(self, whole: np.ndarray, array: np.ndarray, steps: int, groups: int) -> None:
-        """Writes what `collect` gave back into the array."""
+        """Write what `collect` returned back into the array."""
         rows = self.rows(steps)
         *outer, _, width = array.shape
         ordered = np.empty((*outer, rows.size, whole.shape[-1]), whole.dtype)
@@ -106,7 +107,7 @@ class Layout:
             array.reshape(*outer, -1, rows.size, width)[...] = ordered[..., None, :, :]
 
     def unit_runs(self, sizes: Sizes, groups: int) -> np.ndarray:
-        """Runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see kernels/matmul.py."""
+        """Return the runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see tile.py."""
         per_slice = sizes.capacity * sizes.streams * groups * sizes.units
         return np.array(
             [
@@ -118,7 +119,7 @@ class Layout:
         )
 
     def time_runs(self, sizes: Sizes, capacity: int) -> np.ndarray:
-        """Runs (C blocks, 3) of rows, all streams of a slot in turn: in a ring of `capacity` steps, and in the window's."""
+        """Return runs (C blocks, 3) of rows, slot by slot: in a ring of `capacity` steps, and in the window."""
         return np.array(
             [
                 (capacity * lo + slot % capacity * n, sizes.capacity * lo + slot * n, n)
@@ -141,7 +142,7 @@ def _scratch(padded: int, vocabulary: int, trains: bool) -> Scratch:
 
 
 def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
-    """(threads, slices): the division that takes the least time."""
+    """Return (threads, slices) of the division that takes the least time."""
     choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
     sliced = [n for n in range(2, threads + 1) if padded % (n * LANES) == 0 and padded // n >= PANEL // 2]
     if not sliced or cost.seconds(*choices[-1]) <= min(cost.seconds(n, n) for n in sliced):
@@ -152,7 +153,7 @@ def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
 
 @functools.cache
 def meeting_seconds() -> float:
-    """The time in which two threads meet, measured: 0.1 microseconds where processors share a cache, else more."""
+    """Measure the time in which two threads meet: 0.1 microseconds if processors share a cache, else more."""
     gate = np.zeros(2 * GATE, np.int64)
     parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), gate) for rank in range(2)]
     meetings, best = 2000, np.inf
@@ -171,7 +172,7 @@ def run_together(
     pool: ThreadPoolExecutor,
     exchange: Exchange | None = None,
 ) -> None:
-    """Calls a kernel on all parts at once, none on this thread, which can so handle a signal however long they take.
+    """Call a kernel on all parts at once, in other threads, so that this one can handle signals however long they take.
 
     exchange: sums gradients over the ranks meanwhile.
     """

@@ -20,7 +20,7 @@ _NORM_EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Sequence:
-    """What is read: x, y (T, S) int ids, y = -1 where a stream has ended; resets (T, S) bool, before the step."""
+    """A text to read: x, y (T, S) int ids, y = -1 if a stream has ended; resets (T, S) bool, before the step."""
 
     x: np.ndarray
     y: np.ndarray
@@ -30,22 +30,22 @@ class Sequence:
 
 
 def _times(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """x @ weight.T over the last two axes; leading axes of either are kept side by side."""
+    """Return x @ weight.T over the last two axes; leading axes of either are kept side by side."""
     return x @ np.swapaxes(weight, -1, -2)
 
 
 def _row(vector: np.ndarray) -> np.ndarray:
-    """(..., n) as (..., 1, n), to be added to every stream."""
+    """Return (..., n) as (..., 1, n), to be added to every stream."""
     return vector[..., None, :]
 
 
 def cell_step(config: ModelConfig, zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
-    """(h', c') from the input's and the state's parts of the gates, each (..., S, G*H), and the state (..., S, H)."""
+    """Return (h', c') from the input's and the state's parts of the gates, each (..., S, G*H), and the state (..., S, H)."""
     return CELLS[config.cell].reference(zx, zh, h, c, config.activation)
 
 
 def keep_mask(seed: int, layer: int, step: int, streams: int, hidden: int, dropout: float) -> np.ndarray:
-    """The dropout mask (S, H) of one step: 1 where a hash of seed, layer, step, stream, unit is below the threshold."""
+    """Return the dropout mask (S, H) of one step: 1 where a hash of seed, layer, step, stream, unit is small."""
     u64, u32 = np.uint64, np.uint32
     with np.errstate(over="ignore"):
         base = u64(seed) + u64(step) * u64(0x9E3779B97F4A7C15) + u64(layer) * u64(0x8CB92BA72F3D8DD7)
@@ -67,7 +67,7 @@ def _mix(bits: np.ndarray) -> np.ndarray:
 def pass_up(
     config: ModelConfig, p: Arrays, layer: int, h: np.ndarray, below: np.ndarray | None, mask: np.ndarray
 ) -> np.ndarray:
-    """What a layer hands up: residual + dropout(norm(h))."""
+    """Return residual + dropout(norm(h)), which a layer hands up."""
     if config.layer_norm:
         mean = h.mean(-1, keepdims=True)
         variance = ((h - mean) ** 2).mean(-1, keepdims=True)
@@ -79,7 +79,7 @@ def pass_up(
 
 
 def log_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
-    """-log softmax(logits)[target] in nats, (..., S); 0 where the target is -1."""
+    """Return -log softmax(logits)[target] in nats, (..., S); 0 if the target is -1."""
     shifted = logits - logits.real.max(-1, keepdims=True)
     chosen = np.take_along_axis(shifted, np.broadcast_to(np.maximum(targets, 0)[:, None], (*shifted.shape[:-1], 1)), -1)
     return np.where(targets < 0, 0, np.log(np.exp(shifted).sum(-1)) - chosen[..., 0])
@@ -92,9 +92,10 @@ def losses(
     constant: Callable[[int], bool] = lambda t: False,
     gradient_scale: Callable[[int], float] = lambda t: 1.0,
 ) -> list[np.ndarray]:
-    """The loss of each step, T arrays (..., S); at steps where constant(t) all that the cells made is held constant.
+    """Return the loss of each step, T arrays (..., S).
 
-    What a derivative gets that passes from step t to t - 1 is multiplied by gradient_scale(t); 0 cuts it.
+    constant(t): whether the cells' results at step t are held constant. gradient_scale(t): a factor on derivatives that
+    pass from step t to t - 1; 0 cuts them.
     """
     steps, streams = sequence.x.shape
     state = [(np.zeros((streams, config.hidden)), np.zeros((streams, config.hidden))) for _ in range(config.layers)]
@@ -123,9 +124,9 @@ def losses(
 
 
 def block_loss(config: ModelConfig, p: Arrays, sequence: Sequence, window: int, injected: int, weight: float) -> np.ndarray:
-    """The truncated loss of the block that ends with the sequence: TBPTT's definition.
+    """Return the truncated loss of the block that ends with the sequence: TBPTT's definition.
 
-    weight * sum of the newest `injected` steps' losses, where all but the newest `window` cell steps are constants.
+    It is weight * sum of the newest `injected` steps' losses, where all but the newest `window` cell steps are constants.
     """
     steps = len(sequence.x)
     each = losses(config, p, sequence, constant=lambda t: t < steps - window)
@@ -133,7 +134,7 @@ def block_loss(config: ModelConfig, p: Arrays, sequence: Sequence, window: int, 
 
 
 def gradient(p: Arrays, loss: Callable[[Arrays], np.ndarray], batch: int = 256) -> Arrays:
-    """d loss / d p for every number in p by the complex step; `loss` must accept arrays with one leading axis."""
+    """Return d loss / d p for every number in p by the complex step; `loss` must accept arrays with a leading axis."""
     names, sizes = list(p), [p[name].size for name in p]
     total = sum(sizes)
     flat = np.zeros(total)

@@ -7,7 +7,7 @@ from ..registry import CELLS
 
 
 def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
+    """Return the shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
     h, wide = config.hidden, len(CELLS[config.cell].gates) * config.hidden
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.layers):

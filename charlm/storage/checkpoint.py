@@ -72,7 +72,7 @@ def save(
 ) -> None:
     """Write a checkpoint. state: the tree that exact continuation needs, if it is to be kept. Raises CheckpointError."""
     values, found = split(state or {})
-    arrays = {f"{_PARAM}{name}": array for name, array in parameters.to_pytorch().items()}
+    arrays = {f"{_PARAM}{name}": array for name, array in parameters.state_dict().items()}
     arrays |= {f"{_STATE}{name}": array for name, array in found.items()}
     meta = {
         "format": FORMAT,
@@ -203,7 +203,7 @@ def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[s
 
     require_sound(path, model, vocabulary, named)
     parameters = Parameters(model, vocabulary)
-    parameters.load_pytorch(named, str(path))
+    parameters.load_state_dict(named)
     return parameters
 
 

@@ -25,14 +25,16 @@ class Carried:
 
     def state_dict(self) -> StateDict:
         """Return the arrays by name: (..., layers or steps, S, numbers)."""
-        return {name: self._of_all_ranks(own) for name, own in self._network.carried(self._with_window).items()}
+        return {name: self._of_all_ranks(own) for name, own in self._network.state_dict(self._with_window).items()}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take over this rank's streams. Raises LeafError."""
         first, own, count = self._streams.first, self._streams.own, self._streams.count
-        for name, mine in self._network.carried(self._with_window).items():
-            whole = take_array(state, name, (*mine.shape[:-2], count, mine.shape[-1]), mine.dtype)
-            self._network.carry(name, whole[..., first : first + own, :], self._with_window)
+        mine: StateDict = {}
+        for name, array in self._network.state_dict(self._with_window).items():
+            whole = take_array(state, name, (*array.shape[:-2], count, array.shape[-1]), array.dtype)
+            mine[name] = whole[..., first : first + own, :]
+        self._network.load_state_dict(mine, self._with_window)
 
     @property
     def _with_window(self) -> bool:

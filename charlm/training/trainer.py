@@ -21,9 +21,10 @@ from ..events import Adaptation, Alarm, Event, Note, Progress, Validation
 from ..files import Lock
 from ..inference.sampling import Context, sample
 from ..kernels.buffers import Plan, UpdateStats
-from ..nn.network import Network
-from ..nn.optimizer import Optimizer, Schedule
+from ..nn.network import Network, Training
+from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
+from ..nn.schedule import Schedule
 from ..nn.shapes import parameter_bytes
 from ..storage.checkpoint import Checkpoint
 from ..system import free_memory, require_memory
@@ -77,12 +78,14 @@ class Trainer:
             self.parameters,
             self.streams.own,
             cut.block,
-            cut.window,
-            cut.older_losses > 0,
-            config.seed,
+            Training(
+                cut.window,
+                older_losses=cut.older_losses > 0,
+                dropout_seed=config.seed,
+                memory=config.truncation.memory * 10**6,
+                first_stream=self.streams.first,
+            ),
             threads,
-            memory=config.truncation.memory * 10**6,
-            first=self.streams.first,
         )
         gradients = self.network.gradients
         in_step = config.sync_every == 1

@@ -28,7 +28,7 @@ def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Adopted:
         raise CheckpointError(f"{source.path}: its model reads {theirs}, this run {ours}: {advice}")
     parameters = Parameters(config.model, len(corpus.vocabulary))
     parameters.initialise(config.seed)
-    arrays, old = parameters.to_pytorch(), source.parameters.to_pytorch()
+    arrays, old = parameters.state_dict(), source.parameters.state_dict()
     there = source.vocabulary.encode_each(corpus.vocabulary)
     known = there >= 0
     for name, array in old.items():
@@ -38,6 +38,6 @@ def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Adopted:
             arrays[name][known] = array[there[known]]
         else:
             arrays[name] = array
-    parameters.load_pytorch(arrays, str(source.path))
+    parameters.load_state_dict(arrays)
     new = [character for character, is_known in zip(corpus.vocabulary.characters or [], known, strict=False) if not is_known]
     return Adopted(parameters, int(known.sum()), new)

@@ -54,7 +54,7 @@ def test_a_run_is_resumed_to_its_undisturbed_end(
     result = run("train", "corpus.txt", "--run", name, "--resume", "--json", "-q")
     assert result.code == 0, result.err
     assert json.loads(result.out)["updates"] == RUNS[name][1]
-    found = load(Path(name) / "last.npz").parameters.to_pytorch()
+    found = load(Path(name) / "last.npz").parameters.state_dict()
     with np.load(Path(name) / "end.npz") as expected:
         assert {f"param/{parameter}" for parameter in found} == set(expected.files)
         for parameter, array in found.items():

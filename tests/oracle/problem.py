@@ -11,8 +11,8 @@ from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.kernels.buffers import Plan
-from charlm.nn import partition as layout
-from charlm.nn.network import Network
+from charlm.nn import partition
+from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import Arrays, Sequence, block_loss, gradient
@@ -57,10 +57,9 @@ class Problem:
         cut, divided = self.cut(), (self.slices, self.slices)
         with pytest.MonkeyPatch.context() as patch:
             if self.slices > 1:
-                patch.setattr(layout, "_divide", lambda *arguments: divided)
-            return Network(
-                parameters, self.streams, cut.block, cut.window, cut.older_losses > 0, self.seed, self.threads, self.memory
-            )
+                patch.setattr(partition, "_divide", lambda *arguments: divided)
+            training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory)
+            return Network(parameters, self.streams, cut.block, training, self.threads)
 
     def parameters(self) -> Parameters:
         """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""
@@ -97,7 +96,7 @@ def run_epoch(problem: Problem, optimizer: OptimizerConfig | None = None) -> tup
         net.reserve(int(plan.steps.max()))
         report = net.train(plan, rule)
         last = at.step + int(plan.steps[0])
-        updates.append(Update(at.step, last, net.gradients.to_pytorch(), float(report.loss.sum()), plan))
+        updates.append(Update(at.step, last, net.gradients.state_dict(), float(report.loss.sum()), plan))
         at = after
     return updates, parameters
 
@@ -112,7 +111,7 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
 
 def exact(parameters: Parameters) -> Arrays:
     """Parameters in float64 under PyTorch's names."""
-    return {name: a.astype(np.float64) for name, a in parameters.to_pytorch().items()}
+    return {name: a.astype(np.float64) for name, a in parameters.state_dict().items()}
 
 
 def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:

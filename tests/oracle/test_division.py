@@ -10,7 +10,7 @@ from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
-from charlm.nn import partition as layout
+from charlm.nn import partition
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.partition import StepCost
 from charlm.tbptt.plan import Position, make_plan
@@ -52,8 +52,7 @@ def test_carrying_on_with_another_division(slices: int, threads: int, back: bool
         plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 4, np.full(4, 1e-2))
         net.train(plan, optimizer.rule)
         other = second.network(parameters)
-        for name, values in net.carried(True).items():
-            other.carry(name, values, True)
+        other.load_state_dict(net.state_dict())
         rule = Optimizer(OptimizerConfig("adam"), parameters, other.gradients).rule
         plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 3, np.full(3, 1e-2))
         assert at.epoch == 0
@@ -79,15 +78,15 @@ def test_units_are_divided_where_streams_are_few(
     lanes: int, panel: int, slices: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On processors of every width: each slice is of whole vectors, and not narrower than half a panel."""
-    assert (lanes == layout.LANES) == (panel == layout.PANEL), "the panel of another width would be tried"
-    monkeypatch.setattr(layout, "LANES", lanes)
-    monkeypatch.setattr(layout, "PANEL", panel)
-    monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-7)
+    assert (lanes == partition.LANES) == (panel == partition.PANEL), "the panel of another width would be tried"
+    monkeypatch.setattr(partition, "LANES", lanes)
+    monkeypatch.setattr(partition, "PANEL", panel)
+    monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-7)
     cost = StepCost(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
-    assert layout._divide(cost, 256, 2) == (2, 2)
-    assert layout._divide(cost, 256, 1) == (1, 1)
-    assert layout._divide(cost._replace(streams=64), 256, 2) == (2, 1)
+    assert partition._divide(cost, 256, 2) == (2, 2)
+    assert partition._divide(cost, 256, 1) == (1, 1)
+    assert partition._divide(cost._replace(streams=64), 256, 2) == (2, 1)
     for units, expected in slices.items():
-        assert layout._divide(cost, units, 2) == (expected, expected), f"{units} units in vectors of {lanes}"
-    monkeypatch.setattr(layout, "meeting_seconds", lambda: 1e-5)
-    assert layout._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"
+        assert partition._divide(cost, units, 2) == (expected, expected), f"{units} units in vectors of {lanes}"
+    monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-5)
+    assert partition._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"

@@ -28,7 +28,7 @@ class Learner:
     """The naive network with PyTorch's parameters; reads a text block by block."""
 
     def __init__(self, parameters: Parameters) -> None:
-        self.p = {name: a.astype(np.float64) for name, a in parameters.to_pytorch().items()}
+        self.p = {name: a.astype(np.float64) for name, a in parameters.state_dict().items()}
         self.net = NaiveRnn(self.p)
 
     def read(self, ids: np.ndarray, resets: Resets, config: DynamicConfig, learn: bool, **rule: Arrays) -> tuple[list, list]:

@@ -17,7 +17,8 @@ from charlm.errors import CheckpointError, ConfigurationError
 from charlm.inference.evaluation import Evaluator
 from charlm.nn.parameters import Parameters
 from charlm.storage.checkpoint import Checkpoint
-from charlm.storage.exchange import load_safetensors, read_vocabulary, save_onnx, save_safetensors
+from charlm.storage.onnx import save_onnx
+from charlm.storage.safetensors import load_safetensors, read_vocabulary, save_safetensors
 from charlm.tbptt.resets import Resets
 
 MODELS = [
@@ -105,7 +106,7 @@ def test_there_and_back_again(config: ModelConfig, tmp_path: Path) -> None:
 def test_a_pytorch_model_by_other_names(config: ModelConfig, embedding: int, bias: bool, tmp_path: Path) -> None:
     """With an embedding of any width, without biases: the same function."""
     saved, random = model(config), np.random.default_rng(6)
-    arrays = saved.parameters.to_pytorch()
+    arrays = saved.parameters.state_dict()
     theirs: dict[str, Any] = {f"net.core.{n.split('.')[1]}": a for n, a in arrays.items() if n.startswith("rnn.")}
     theirs |= {"net.head.weight": arrays["out.weight"], "net.head.bias": arrays["out.bias"]}
     if embedding:
@@ -121,13 +122,13 @@ def test_a_pytorch_model_by_other_names(config: ModelConfig, embedding: int, bia
     back = load_safetensors(tmp_path / "theirs.safetensors", read_vocabulary(tmp_path / "known.json"), config.activation)
     found = back.config.model
     assert (found.cell, found.layers, found.hidden) == (config.cell, config.layers, config.hidden)
-    saved.parameters.load_pytorch(arrays, "")
+    saved.parameters.load_state_dict(arrays)
     text = random.integers(0, len(KNOWN), 60)
     np.testing.assert_allclose(losses(back, text), losses(saved, text), rtol=1e-5)
 
 
 def test_what_cannot_be_imported_is_named(tmp_path: Path) -> None:
-    path, arrays = tmp_path / "m.safetensors", model(MODELS[2]).parameters.to_pytorch()
+    path, arrays = tmp_path / "m.safetensors", model(MODELS[2]).parameters.state_dict()
     with pytest.raises(CheckpointError, match="no such file"):
         load_safetensors(path, KNOWN, "tanh")
     path.write_bytes(b"{}")
@@ -151,7 +152,7 @@ def test_what_cannot_be_imported_is_named(tmp_path: Path) -> None:
 
 def test_meta_data_that_is_not_to_be_believed(tmp_path: Path) -> None:
     path, saved = tmp_path / "m.safetensors", model(MODELS[2])
-    arrays = saved.parameters.to_pytorch()
+    arrays = saved.parameters.state_dict()
     good = {"config": saved.config.to_json(), "vocabulary": KNOWN.characters, "progress": {}}
     huge = {**good, "config": {**saved.config.to_json(), "model": {"hidden": 60_000}}}
     for meta, message in (

@@ -23,7 +23,8 @@ from charlm.nn.parameters import Parameters
 from charlm.nn.reference import losses
 from charlm.registry import CELLS, OPTIMIZERS
 from charlm.storage.checkpoint import Checkpoint
-from charlm.storage.exchange import save_onnx, save_safetensors
+from charlm.storage.onnx import save_onnx
+from charlm.storage.safetensors import save_safetensors
 
 from .problem import Problem, exact, reference_gradient, reference_sequence, relative_error, run_epoch
 from .test_gradients import TOLERANCE
@@ -119,7 +120,7 @@ def test_a_cell_is_evaluated_and_sampled() -> None:
     found = Evaluator(parameters).losses(one.text(), one.resets())[0]
     np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-5, atol=1e-6)
     network = Network(parameters, 1, 1)
-    drawn, _ = network.draw(np.zeros((1, 1)), 20, 0, 0, 0, np.zeros(0, np.int32), DrawConfig(seed=1))
+    drawn, _ = network.draw(np.zeros((1, 1)), 20, 0, 0, one.resets(), DrawConfig(seed=1))
     assert set(drawn.ravel()) <= set(range(one.vocabulary)) and len(set(drawn.ravel())) > 1
     assert network.gate_values().shape == (2, 1, 1, 19)
 
@@ -140,8 +141,8 @@ def test_an_optimizer_computes_its_formula() -> None:
     named(config, "rule", "averaged")
     plain = Problem(ModelConfig("gru", hidden=9, dropout=0.0), TruncationConfig(5, 5), length=61)
     updates, parameters = run_epoch(plain, config)
-    for name, array in parameters.to_pytorch().items():
-        p, mean = plain.parameters().to_pytorch()[name].astype(np.float64), np.zeros(1)
+    for name, array in parameters.state_dict().items():
+        p, mean = plain.parameters().state_dict()[name].astype(np.float64), np.zeros(1)
         for u in updates:
             mean = 0.9 * mean + 0.1 * u.gradient[name]
             p = p - 0.05 * mean

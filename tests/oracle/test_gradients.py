@@ -122,7 +122,7 @@ def test_one_block_is_full_backpropagation(cell: str, activation: str) -> None:
 
 def naive_gradients(problem: Problem, rate: float) -> tuple[list[dict[str, np.ndarray]], list[float]]:
     """Gradients and losses of every update of the slow, stored-activations twin."""
-    net = NaiveRnn(problem.parameters().to_pytorch())
+    net = NaiveRnn(problem.parameters().state_dict())
     out, nats = [], []
     for u in run_epoch(problem)[0]:
         ids, resets = u.plan.ids[:, 0], u.plan.resets[:, 0]

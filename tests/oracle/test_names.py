@@ -9,8 +9,9 @@ from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.errors import ConfigurationError
-from charlm.nn.optimizer import Optimizer, Schedule
+from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
+from charlm.nn.schedule import Schedule
 from charlm.tbptt.method import make_method
 from charlm.tbptt.resets import Resets
 from charlm.tbptt.streams import Streams

@@ -9,7 +9,7 @@ import pytest
 from charlm.config.model import ModelConfig
 from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
 from charlm.config.truncation import TruncationConfig
-from charlm.nn.optimizer import Schedule
+from charlm.nn.schedule import Schedule
 
 from .problem import Problem, run_epoch
 
@@ -90,7 +90,7 @@ def test_formulas(config: OptimizerConfig) -> None:
         ModelConfig("gru", hidden=21, layers=2, dropout=0.0), TruncationConfig(5, 5), streams=3, length=3 * 200 + 1
     )
     updates, parameters = run_epoch(problem, config)
-    p = {name: array.astype(np.float64) for name, array in problem.parameters().to_pytorch().items()}
+    p = {name: array.astype(np.float64) for name, array in problem.parameters().state_dict().items()}
     rules = {name: RULES[config.rule](config) for name in p}
     for u in updates:
         for name, g in clipped(config, u.gradient):
@@ -99,7 +99,7 @@ def test_formulas(config: OptimizerConfig) -> None:
                 p[name] *= 1 - config.learning_rate * decay
                 decay = 0.0
             p[name] -= config.learning_rate * rules[name](g + decay * p[name])
-    for name, array in parameters.to_pytorch().items():
+    for name, array in parameters.state_dict().items():
         np.testing.assert_allclose(array, p[name], rtol=1e-4, atol=2e-5, err_msg=name)
 
 

@@ -34,7 +34,7 @@ class TorchModel:
         self.rnn = kind(self.size, model.hidden, model.layers, **extra).double()
         self.out = torch.nn.Linear(model.hidden, self.size).double()
         with torch.no_grad():
-            for name, array in problem.parameters().to_pytorch().items():
+            for name, array in problem.parameters().state_dict().items():
                 part, _, field = name.partition(".")
                 getattr(getattr(self, part), field).copy_(torch.from_numpy(array))
 
@@ -154,8 +154,8 @@ def test_training(config: OptimizerConfig) -> None:
         optimizer.step()
         state = tuple(s.detach() for s in state)
         assert u.nats == pytest.approx(losses.sum().item(), rel=1e-4)
-    initial = problem.parameters().to_pytorch()
-    moved = {name: array.astype(np.float64) - initial[name] for name, array in parameters.to_pytorch().items()}
+    initial = problem.parameters().state_dict()
+    moved = {name: array.astype(np.float64) - initial[name] for name, array in parameters.state_dict().items()}
     expected = {name: p.detach().numpy() - initial[name] for name, p in model.named_parameters()}
     assert relative_error(moved, expected) < 1e-3
 

@@ -21,7 +21,7 @@ def test_norms_by_layer_add_up_to_the_whole() -> None:
     parameters = Problem(ModelConfig("gru", hidden=5, layers=3, layer_norm=True), TruncationConfig()).parameters()
     norms = layer_norms(parameters)
     assert set(norms) == {"layer1", "layer2", "layer3", "out"}
-    arrays = {name: a.astype(float) for name, a in parameters.to_pytorch().items()}
+    arrays = {name: a.astype(float) for name, a in parameters.state_dict().items()}
     assert sum(n**2 for n in norms.values()) == pytest.approx(sum((a**2).sum() for a in arrays.values()))
     assert norms["out"] ** 2 == pytest.approx(sum((a**2).sum() for name, a in arrays.items() if name.startswith("out")))
 

@@ -14,7 +14,7 @@ from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
 from charlm.kernels.buffers import Plan
-from charlm.nn.network import Network
+from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.method import make_method
@@ -81,7 +81,7 @@ def test_pending_errors_do_not_reach_the_next_epoch(reset: str) -> None:
         ModelConfig("lstm", hidden=5, layers=1, dropout=0.0), TruncationConfig(4, 12), ResetConfig(reset), length=20
     )
     streams, parameters = Streams(20, 1), problem.parameters()
-    net = Network(parameters, 1, 4, 12)
+    net = Network(parameters, 1, 4, Training(12))
     rule = Optimizer(OptimizerConfig("sgd", 0.0), parameters, net.gradients).rule
     at = Position()
     while at.updates < 6:
@@ -93,7 +93,7 @@ def test_pending_errors_do_not_reach_the_next_epoch(reset: str) -> None:
     assert np.isfinite(net.gradients.flat).all()
     if reset == "epoch":
         first = run_epoch(problem)[0][0].gradient
-        for name, array in net.gradients.to_pytorch().items():
+        for name, array in net.gradients.state_dict().items():
             assert np.array_equal(array, first[name])
 
 

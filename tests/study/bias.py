@@ -8,7 +8,7 @@ import numpy as np
 from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
-from charlm.nn.network import Network
+from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.tbptt.method import make_method
@@ -37,7 +37,7 @@ def epoch_gradient(parameters: Parameters, cut: TruncationConfig, streams: int, 
     plan, _ = make_plan(
         truncation, split, Resets(ResetConfig(), cut.k1), ids, Position(), split.steps, np.zeros(split.steps)
     )
-    net = Network(parameters, streams, truncation.block, truncation.window, dropout_seed=None)
+    net = Network(parameters, streams, truncation.block, Training(truncation.window))
     net.reserve(int(plan.steps.max()))
     # At a learning rate of 0 nothing moves, and the velocity at a momentum of 1, or all but 1, is the sum of all gradients.
     optimizer = Optimizer(OptimizerConfig("sgd", momentum=math.nextafter(1.0, 0.0), clip=0.0), parameters, net.gradients)

@@ -15,7 +15,7 @@ from .spec import Cell, Gate, OnnxOperator, sigmoid
 def _reference(
     zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray, activation: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One step: see Cell."""
+    """Make one step: see Cell."""
     (xr, xz, xn), (hr, hz, hn) = np.split(zx, 3, -1), np.split(zh, 3, -1)
     z = sigmoid(xz + hz)
     return (1 - z) * np.tanh(xn + sigmoid(xr + hr) * hn) + z * h, c

@@ -15,7 +15,7 @@ from .spec import Cell, Gate, OnnxOperator, sigmoid
 def _reference(
     zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray, activation: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One step: see Cell."""
+    """Make one step: see Cell."""
     i, f, g, o = np.split(zx + zh, 4, -1)
     c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
     return sigmoid(o) * np.tanh(c), c

@@ -11,7 +11,7 @@ from .spec import Cell, Gate, OnnxOperator
 def _reference(
     zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray, activation: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One step: see Cell."""
+    """Make one step: see Cell."""
     z = zx + zh
     return np.tanh(z) if activation == "tanh" else np.where(z.real > 0, z, 0), c
 

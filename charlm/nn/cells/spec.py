@@ -1,4 +1,4 @@
-"""A cell's spec: everything that the rest of charlm asks about a cell."""
+"""The description of a recurrent cell: all that the rest of charlm needs to know of one."""
 
 from __future__ import annotations
 
@@ -74,5 +74,5 @@ def compiled(cell: Cell, activation: str) -> CellSteps:
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + e**-x), also of complex numbers: for reference steps."""
+    """Return 1 / (1 + e**-x), also of complex numbers: for reference steps."""
     return 1 / (1 + np.exp(-x))

@@ -1,4 +1,4 @@
-"""An optimizer's spec: everything that the rest of charlm asks about an optimizer."""
+"""The description of an optimizer: all that the rest of charlm needs to know of one."""
 
 from __future__ import annotations
 

@@ -1,0 +1,127 @@
+"""A block backward: losses, then errors from the top layer down and through time, each layer's gradients as they go.
+
+The passes through time are divided as parallel.py says: by streams, or by units. The gradients are always dealt out by
+rows of the weight: each number of a gradient is summed by one thread, over all steps and streams in order.
+"""
+
+import numpy as np
+
+from .buffers import Net, Piece, Weights
+from .forward import is_plain, pack_columns, predict
+from .gradients import layer_gradient, output_gradient
+from .jit import inner
+from .matmul import pack, pack_transposed, product
+from .parallel import Part, announce, barrier, meet, own_rows
+from .recurrence import backward_layer, error_below
+from .rows import clear_row, common_row, piece_of_ring, sliced_row
+from .softmax import loss_and_error_in_place
+from .sublayer import norm_gradient, pass_down
+
+
+@inner
+def pack_backward(net: Net, part: Part) -> None:
+    """Pack the transposed matrices of the backward pass; this thread's columns."""
+    sizes, weights, packed = net.sizes, net.weights, net.packed
+    first, last = pack_columns(part, sizes.units)
+    at = part.slice * sizes.units
+    for layer in range(sizes.layers):
+        which = layer * part.slices + part.slice
+        pack_transposed(weights.w_hh[layer], at, sizes.units, packed.w_hh_t, which, first, last)
+        if layer > 0:
+            pack_transposed(weights.w_ih[layer - 1], at, sizes.units, packed.w_ih_t, which - part.slices, first, last)
+    pack(weights.out, at, sizes.units, sizes.units, sizes.units, packed.out_t, part.slice, first, last)
+
+
+@inner
+def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
+    """Compute the losses that the piece injects, into window.loss, and their errors down to work.error; own rows only.
+
+    Older steps of the window have no error of their own.
+    """
+    sizes, window = net.sizes, net.window
+    for run in range(2):
+        slot, length = piece_of_ring(piece.end - piece.losses, max(0, piece.reach - piece.losses), sizes.capacity, run)
+        _clear_errors(net, part, slot, length)
+    for run in range(2):
+        slot, length = piece_of_ring(piece.end, piece.losses, sizes.capacity, run)
+        if length == 0:
+            continue
+        logits = predict(net, part, slot, length)
+        first, last = own_rows(part, length)
+        row, sliced = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+        for i in range(first, last):
+            window.loss[row + i] = loss_and_error_in_place(window.logits, logits + i, window.y[sliced + i], weight)
+        _clear_errors(net, part, slot, length)
+        for other in range(part.slices):
+            product(
+                window.logits,
+                logits + first,
+                net.work.logit_runs,
+                net.packed.out_t,
+                other,
+                sizes.units,
+                net.work.error,
+                row + first + other * sizes.capacity * sizes.streams,
+                0,
+                last - first,
+            )
+
+
+@inner
+def _clear_errors(net, part, slot, steps):
+    """Set work.error of `steps` slots to zero; own rows."""
+    first, last = own_rows(part, steps)
+    row = common_row(part, net.sizes.capacity, slot)
+    for other in range(part.slices):
+        for i in range(first, last):
+            clear_row(net.work.error, row + i + other * net.sizes.capacity * net.sizes.streams)
+
+
+@inner
+def sum_losses(net: Net, slot, steps, nats) -> None:
+    """Add each stream's losses over the block at `slot`, in order of time, to nats[s]; for one thread."""
+    runs = net.work.time_runs
+    parts = runs.shape[0] // net.sizes.capacity
+    for t in range(slot, slot + steps):
+        s = 0
+        for run in range(t * parts, (t + 1) * parts):
+            for row in range(runs[run, 1], runs[run, 1] + runs[run, 2]):
+                nats[s] += net.window.loss[row]
+                s += 1
+
+
+@inner
+def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: np.ndarray) -> None:
+    """Add all gradients of a piece, from work.error (see `losses`) down: errors by parts, then gradients by rows.
+
+    The output layer learns from all losses of the piece, also if the cells' errors reach less far (k2 < k1). After the
+    oldest piece nothing more is added to the gradients; they are announced layer by layer, from the top. Ends with every
+    gradient complete for every thread. lags: see UpdateStats.
+    """
+    sizes, sublayer = net.sizes, net.sublayer
+    top = sizes.layers - 1
+    for layer in range(top, -1, -1):
+        rows = max(piece.reach, piece.losses) if layer == top else piece.reach
+        meet(part)
+        if not is_plain(sublayer):
+            for run in range(2):
+                slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
+                step = piece.base + piece.end - rows if run == 0 else piece.base + piece.end - length
+                pass_down(net, part, layer, slot, length, step)
+            meet(part)
+        backward_layer(net, part, piece, layer, lags)
+        barrier(part)
+        if layer == top:
+            output_gradient(net, part, piece, gradients)
+        if sublayer.layer_norm:
+            for run in range(2):
+                slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
+                norm_gradient(net, part, gradients, layer, slot, length)
+        layer_gradient(net, part, piece, gradients, layer)
+        barrier(part)
+        if piece.oldest:
+            announce(part)
+        if layer > 0:
+            for run in range(2):
+                slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, run)
+                error_below(net, part, layer, slot, length)

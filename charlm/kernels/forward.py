@@ -1,0 +1,79 @@
+"""A block forward: matrices packed, all layers over the block, logits."""
+
+from .buffers import Net, State, Sublayer
+from .jit import inner
+from .matmul import pack, pack_transposed, product
+from .parallel import Part, divide, meet, own_rows
+from .recurrence import forward_layer, input_part
+from .rows import common_row, fill_row
+from .sublayer import pass_up
+from .tile import PANEL
+
+_ALL = 1 << 32
+
+
+@inner
+def pack_columns(part: Part, columns: int) -> tuple[int, int]:
+    """Return the columns of a matrix that this thread packs: all of its own slice, or a share if there is only one slice."""
+    return (0, columns) if part.slices > 1 else divide(columns, PANEL, part.rank, part.ranks)
+
+
+@inner
+def pack_forward(net: Net, part: Part) -> None:
+    """Pack the matrices of the forward pass; this thread's columns."""
+    sizes, weights, packed = net.sizes, net.weights, net.packed
+    units, p, wide = sizes.units, sizes.padded, sizes.gates * sizes.units
+    first, last = pack_columns(part, wide)
+    for layer in range(sizes.layers):
+        which = layer * part.slices + part.slice
+        pack(weights.w_hh[layer], part.slice * units, units, p, wide, packed.w_hh, which, first, last)
+        if layer > 0:
+            below = which - part.slices
+            pack(weights.w_ih[layer - 1], part.slice * units, units, p, wide, packed.w_ih, below, first, last)
+    first, last = divide(sizes.padded_vocabulary, PANEL, part.rank, part.ranks)
+    pack_transposed(weights.out, 0, sizes.padded_vocabulary, packed.out, 0, first, last)
+
+
+@inner
+def is_plain(sublayer: Sublayer) -> bool:
+    """Return whether layers pass their h up untouched."""
+    return not (sublayer.layer_norm or sublayer.residual or sublayer.keep < _ALL)
+
+
+@inner
+def forward(net: Net, part: Part, state: State, slot, steps, position):
+    """Run all layers over the block at [slot, slot + steps), from and to `state`; characters and resets are in the window.
+
+    `position` is the block's first step for dropout. Ends with what the top layer passes up, complete for this
+    thread's streams.
+    """
+    for layer in range(net.sizes.layers):
+        input_part(net, part, layer, slot, steps)
+        forward_layer(net, part, state, layer, slot, steps)
+        meet(part)
+        if not is_plain(net.sublayer):
+            pass_up(net, part, layer, slot, steps, position)
+            meet(part)
+
+
+@inner
+def predict(net: Net, part: Part, slot, steps) -> int:
+    """Compute the logits of `steps` slots for this thread's own rows; return the row of the logits where they begin."""
+    sizes, window = net.sizes, net.window
+    row = common_row(part, sizes.loss_capacity, slot % sizes.loss_capacity)
+    first, last = own_rows(part, steps)
+    for i in range(row + first, row + last):
+        fill_row(window.logits, i, net.weights.out_b, 0)
+    product(
+        window.passed[sizes.layers - 1],
+        common_row(part, sizes.capacity, slot) + first,
+        net.work.h_runs,
+        net.packed.out,
+        0,
+        sizes.padded_vocabulary,
+        window.logits,
+        row + first,
+        0,
+        last - first,
+    )
+    return row

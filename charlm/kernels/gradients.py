@@ -1,0 +1,124 @@
+"""Gradients of weights, from the errors of a window: this thread's rows, over all steps and streams in order."""
+
+from .buffers import Net, Piece, Weights
+from .jit import inner
+from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
+from .parallel import Part, share
+from .rows import add_part, piece_of_ring
+from .tile import PANEL
+
+
+@inner
+def output_gradient(net: Net, part: Part, piece: Piece, gradients: Weights) -> None:
+    """Add to the gradients of the output layer: this thread's characters."""
+    sizes, window = net.sizes, net.window
+    lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
+    top, runs, scratch = window.passed[sizes.layers - 1], net.work.loss_runs, part.scratch
+    parts = runs.shape[0] // sizes.capacity
+    for half in range(2):
+        slot, length = piece_of_ring(piece.end, piece.losses, sizes.capacity, half)
+        run, last, offset = slot * parts, (slot + length) * parts, 0
+        while run < last:
+            k = copy_rows(window.logits, 0, lo, hi - lo, runs, 0, run, offset, last, scratch.left, BLOCK)
+            scratch.run[0, 2] = k
+            for other in range(part.slices):
+                row = other * sizes.capacity * sizes.streams
+                for column in range(0, sizes.units, PANEL):
+                    panel = min(PANEL, sizes.units - column)
+                    copy_rows(top, row, column, panel, runs, 1, run, offset, last, scratch.right, panel)
+                    at = other * sizes.units + column
+                    outer_products(scratch.left, hi - lo, scratch, panel, gradients.out, lo, at)
+            run, offset = skip_rows(runs, run, offset, k)
+        if part.rank == part.ranks - 1:
+            for run in range(slot * parts, last):
+                for i in range(runs[run, 0], runs[run, 0] + runs[run, 2]):
+                    add_part(gradients.out_b, 0, 0, window.logits, i, 0, sizes.padded_vocabulary)
+
+
+@inner
+def layer_gradient(net: Net, part: Part, piece: Piece, gradients: Weights, layer) -> None:
+    """Add to the gradients of one layer's weights, over the piece's reach."""
+    work, capacity = net.work, net.sizes.capacity
+    parts = work.time_runs.shape[0] // capacity
+    for half in range(2):
+        slot, length = piece_of_ring(piece.end, piece.reach, capacity, half)
+        first, last = slot * parts, (slot + length) * parts
+        if net.cell.separate:
+            _weight_gradients(net, part, gradients, layer, work.dz_h, True, False, first, last)
+            _weight_gradients(net, part, gradients, layer, work.dz, False, True, first, last)
+        else:
+            _weight_gradients(net, part, gradients, layer, work.dz, True, True, first, last)
+
+
+@inner
+def _weight_gradients(net, part, gradients, layer, d, of_state, of_input, first, last):
+    """Add what the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
+
+    d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn.
+    """
+    sizes, window, runs, scratch = net.sizes, net.window, net.work.time_runs, part.scratch
+    per_slice = sizes.capacity * sizes.streams
+    lo, hi = share(sizes.padded, part.rank, part.ranks)
+    own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
+    # Whole rows are one group of columns; of sliced ones each gate of each slice is one.
+    groups, columns = (sizes.gates * part.slices, sizes.units) if part.slices > 1 else (1, sizes.gates * sizes.padded)
+    run, offset = first, 0
+    while run < last:
+        if of_state:
+            copy_rows(window.h_in[layer], own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.left, BLOCK)
+        if of_input and layer > 0:
+            below = window.passed[layer - 1]
+            copy_rows(below, own_slice, own_column, hi - lo, runs, 0, run, offset, last, scratch.below, BLOCK)
+        if of_input and layer == 0:
+            _characters(window.x, own_slice, runs, run, offset, last, scratch.characters)
+        k = 0
+        for group in range(groups):
+            row = group % part.slices * per_slice
+            for column in range(0, columns, PANEL):
+                panel = min(PANEL, columns - column)
+                from_column, at = group // part.slices * columns + column, group * columns + column
+                k = copy_rows(d, row, from_column, panel, runs, 1, run, offset, last, scratch.right, panel)
+                scratch.run[0, 2] = k
+                owns = at // PANEL % part.ranks == part.rank
+                if of_state:
+                    outer_products(scratch.left, hi - lo, scratch, panel, gradients.w_hh[layer], lo, at)
+                    if owns:
+                        _sum_rows(scratch.right, k, panel, gradients.b_hh, layer, at)
+                if of_input:
+                    if layer > 0:
+                        outer_products(scratch.below, hi - lo, scratch, panel, gradients.w_ih[layer - 1], lo, at)
+                    else:
+                        _to_characters(sizes, part, k, panel, gradients.embed, at)
+                    if owns:
+                        _sum_rows(scratch.right, k, panel, gradients.b_ih, layer, at)
+        run, offset = skip_rows(runs, run, offset, k)
+
+
+@inner
+def _characters(x, from_row, runs, run, offset, last, target):
+    """Copy the characters of the rows that copy_rows would copy."""
+    k = 0
+    while run < last and k < CHUNK:
+        n = min(CHUNK - k, runs[run, 2] - offset)
+        for i in range(n):
+            target[k + i] = x[from_row + runs[run, 0] + offset + i]
+        k += n
+        offset = 0
+        run += 1
+
+
+@inner
+def _to_characters(sizes, part, k, panel, embed, at):
+    """Add each copied row to the columns from `at` on of its character's row; this thread's characters."""
+    lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
+    for i in range(k):
+        character = part.scratch.characters[i]
+        if lo <= character < hi:
+            add_part(embed, character, at, part.scratch.right, 0, i * panel, panel)
+
+
+@inner
+def _sum_rows(copied, k, panel, bias, layer, at):
+    """Add the sum of k copied rows to bias[layer, at : at + panel]."""
+    for i in range(k):
+        add_part(bias, layer, at, copied, 0, i * panel, panel)

@@ -1,0 +1,65 @@
+"""Rows of a thread: where they lie, and how they are copied, cleared and added."""
+
+import numpy as np
+
+from .jit import inner
+from .parallel import Part
+from .simd import LANES, load, splat, store
+
+
+@inner
+def fill_row(array: np.ndarray, row: int, source: np.ndarray, source_row: int) -> None:
+    """Set array[row] = source[source_row], as wide as the array."""
+    for j in range(0, array.shape[1], LANES):
+        store(array, row, j, load(source, source_row, j))
+
+
+@inner
+def clear_row(array: np.ndarray, row: int) -> None:
+    """Set array[row] = 0."""
+    for j in range(0, array.shape[1], LANES):
+        store(array, row, j, splat(0.0))
+
+
+@inner
+def scale_row(array: np.ndarray, row: int, factor: float) -> None:
+    """Multiply array[row] by factor."""
+    for j in range(0, array.shape[1], LANES):
+        store(array, row, j, load(array, row, j) * factor)
+
+
+@inner
+def fill_part(array: np.ndarray, row: int, column: int, source: np.ndarray, source_row: int, at: int, n: int) -> None:
+    """Set array[row, column : column + n] = source[source_row, at : at + n]."""
+    for j in range(0, n, LANES):
+        store(array, row, column + j, load(source, source_row, at + j))
+
+
+@inner
+def add_part(array: np.ndarray, row: int, column: int, source: np.ndarray, source_row: int, at: int, n: int) -> None:
+    """Add source[source_row, at : at + n] to array[row, column : column + n]."""
+    for j in range(0, n, LANES):
+        store(array, row, column + j, load(array, row, column + j) + load(source, source_row, at + j))
+
+
+@inner
+def common_row(part: Part, capacity: int, slot: int) -> int:
+    """Return the row of the part's first stream at a slot of a ring of `capacity` steps, in arrays that are not sliced.
+
+    In sliced arrays it is the row in the first slice, where a product's left-hand side begins.
+    """
+    return capacity * part.lo + slot * part.n
+
+
+@inner
+def sliced_row(part: Part, capacity: int, slot: int) -> int:
+    """Return the same row in the part's own slice, for arrays that are sliced."""
+    return capacity * part.base + slot * part.n
+
+
+@inner
+def piece_of_ring(end: int, n: int, capacity: int, piece: int) -> tuple[int, int]:
+    """Divide the newest n steps before `end` into two runs of slots, older first; return run `piece` as (slot, length)."""
+    first = (end - n) % capacity
+    length = min(n, capacity - first)
+    return (first, length) if piece == 0 else (0, n - length)

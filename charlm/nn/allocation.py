@@ -1,0 +1,127 @@
+"""The arrays of a network, and the pieces that a block is made in if memory is short."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import ResourceError
+from ..kernels.buffers import Packed, Sizes, State, Sublayer, Window, Workspace
+from .cells.spec import Cell
+from .parameters import aligned_zeros
+from .partition import Partition
+
+
+class Pieces(NamedTuple):
+    """The division of a block: into `number` pieces of at most `steps` steps."""
+
+    number: int
+    steps: int
+
+
+@dataclass(frozen=True)
+class Allocator:
+    """Makes the arrays of one network. Shapes are those that kernels/buffers.py states."""
+
+    cell: Cell
+    partition: Partition
+    sublayer: Sublayer
+    trains: bool
+
+    @property
+    def _plain(self) -> bool:
+        """True if layers pass their h up untouched."""
+        return not (self.sublayer.layer_norm or self.sublayer.residual or self.sublayer.scale != 1.0)
+
+    def state(self, sizes: Sizes) -> State:
+        """Return a state of zeros."""
+        shape = sizes.layers * sizes.streams * self.partition.slices, sizes.units
+        return State(h=aligned_zeros(shape), c=aligned_zeros(shape))
+
+    def window(self, z: Sizes, pieces: int) -> Window:
+        """Return an empty window. pieces: how many a block is made in."""
+        x = self.partition.slices
+        rows = z.capacity * z.streams
+        h = aligned_zeros((z.layers, x * rows, z.units))
+        border = pieces - 1, z.layers * z.streams * x, z.units
+        return Window(
+            x=np.zeros(x * rows, np.int32),
+            y=np.zeros(x * rows, np.int32),
+            reset=np.zeros(x * rows, np.uint8),
+            gradient_scale=np.ones(z.capacity, np.float32),
+            z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
+            extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
+            h_in=aligned_zeros(h.shape),
+            h=h,
+            passed=h if self._plain else aligned_zeros(h.shape),
+            stats=aligned_zeros((z.layers if self.sublayer.layer_norm else 0, rows, 2)),
+            logits=aligned_zeros((z.loss_capacity * z.streams, z.padded_vocabulary)),
+            loss=np.zeros(rows),
+            border_h=aligned_zeros(border),
+            border_c=aligned_zeros(border),
+        )
+
+    def packed(self, z: Sizes) -> Packed:
+        """Return room for the packed matrices."""
+        x = self.partition.slices
+        back = z.layers if self.trains else 0
+        return Packed(
+            w_ih=aligned_zeros(((z.layers - 1) * x, z.padded * z.gates * z.units)),
+            w_hh=aligned_zeros((z.layers * x, z.padded * z.gates * z.units)),
+            out=aligned_zeros((1, z.padded * z.padded_vocabulary)),
+            w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * z.units)),
+            w_hh_t=aligned_zeros((back * x, z.gates * z.padded * z.units)),
+            out_t=aligned_zeros((x, z.vocabulary * z.units if back else 0)),
+        )
+
+    def work(self, z: Sizes) -> Workspace:
+        """Return scratch memory, and the runs that products follow."""
+        x = self.partition.slices
+        rows = x * z.capacity * z.streams if self.trains else 0
+        state = z.layers * z.streams * x, z.units
+        dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
+        return Workspace(
+            recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
+            dz=dz,
+            dz_h=aligned_zeros(dz.shape) if self.cell.separate else dz,
+            error=error,
+            kept=aligned_zeros(error.shape) if self.sublayer.residual else error,
+            dy=error if self._plain else aligned_zeros(error.shape),
+            dh=aligned_zeros(state),
+            dc=aligned_zeros(state),
+            h_runs=self.partition.unit_runs(z, 1),
+            dz_runs=self.partition.unit_runs(z, z.gates),
+            logit_runs=np.array([(0, 0, z.vocabulary)], np.int64),
+            time_runs=self.partition.time_runs(z, z.capacity),
+            loss_runs=self.partition.time_runs(z, z.loss_capacity),
+        )
+
+    def pieces_within(self, z: Sizes, block: int, memory: float) -> Pieces:
+        """Return the fewest pieces of a block that fit into `memory` bytes. Raises ResourceError if none do."""
+        one, two = (self.activation_bytes(z, steps) for steps in (1, 2))
+        count = np.arange(1, block + 1)
+        steps = -(-block // count)
+        border = 2 * 4 * z.layers * z.streams * self.partition.slices * z.units
+        needed = one + (steps - 1) * (two - one) + (count - 1) * border
+        fits = np.flatnonzero(needed <= memory)
+        if len(fits) == 0:
+            raise ResourceError(
+                f"a block of {block:,} steps takes at least {needed.min() / 1e6:.1f} MB of activations, and there are "
+                f"{memory / 1e6:,.0f} MB for them (--memory): use a shorter block"
+            )
+        return Pieces(int(count[fits[0]]), int(steps[fits[0]]))
+
+    def activation_bytes(self, sizes: Sizes, steps: int) -> int:
+        """Return the memory of a window of so many steps, and of the work on it."""
+        z = held(sizes, steps)
+        return total_bytes(*self.window(z, 1), *self.work(z))
+
+
+def held(sizes: Sizes, steps: int) -> Sizes:
+    """Return the sizes of a network that holds so many steps and their losses."""
+    return sizes._replace(capacity=steps, loss_capacity=steps)
+
+
+def total_bytes(*arrays: np.ndarray) -> int:
+    """Return the memory of arrays, each counted once though several names may stand for it."""
+    return sum({id(a): a.nbytes for a in arrays}.values())
