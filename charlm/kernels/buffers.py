@@ -219,6 +219,15 @@ class Hyperparameters(NamedTuple):
     epsilon: float
 
 
+class StepRows(NamedTuple):
+    """The rows of one stream that a cell's step forward reads and writes, and its step back reads again."""
+
+    z: np.ndarray  # (G U,) the gates' sums, then their values
+    extra: np.ndarray  # (E U,) whatever the way back needs besides
+    h_before: np.ndarray  # (U,) the state that enters the step
+    h: np.ndarray  # (U,) the state that leaves it
+
+
 class UpdateStats(NamedTuple):
     """Results of a plan's updates."""
 

@@ -6,7 +6,7 @@ that leaves it) is complete.
 
 import numpy as np
 
-from .buffers import Net, Piece, State
+from .buffers import Net, Piece, State, StepRows
 from .jit import inner
 from .matmul import product
 from .parallel import Part, meet
@@ -109,17 +109,21 @@ def _state_part(net, part, layer, slot, row):
 
 
 @inner
+def _rows(window, layer, row):
+    """Return one stream's rows of a step."""
+    z, extra = span(window.z[layer], row, row + 1), span(window.extra[layer], row, row + 1)
+    return StepRows(z, extra, span(window.h_in[layer], row, row + 1), span(window.h[layer], row, row + 1))
+
+
+@inner
 def _step_forward(net, layer, row, recurrent_row, c, stream):
     """Make one step of one stream: see steps.compile_cell."""
-    window, recurrent = net.window, net.work.recurrent
+    recurrent = net.work.recurrent
     call(
         net.cell.forward,
         (
             net.sizes.units,
-            span(window.z[layer], row, row + 1),
-            span(window.extra[layer], row, row + 1),
-            span(window.h_in[layer], row, row + 1),
-            span(window.h[layer], row, row + 1),
+            _rows(net.window, layer, row),
             span(recurrent, recurrent_row, recurrent_row + 1),
             span(c, stream, stream + 1),
         ),
@@ -129,15 +133,12 @@ def _step_forward(net, layer, row, recurrent_row, c, stream):
 @inner
 def _step_backward(net, layer, row, stream):
     """Make the same step backwards: see steps.compile_cell."""
-    window, work = net.window, net.work
+    work = net.work
     call(
         net.cell.backward,
         (
             net.sizes.units,
-            span(window.z[layer], row, row + 1),
-            span(window.extra[layer], row, row + 1),
-            span(window.h_in[layer], row, row + 1),
-            span(window.h[layer], row, row + 1),
+            _rows(net.window, layer, row),
             span(work.dh, stream, stream + 1),
             span(work.dc, stream, stream + 1),
             span(work.dz, row, row + 1),

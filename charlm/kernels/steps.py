@@ -17,32 +17,33 @@ from llvmlite import ir
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
-from .buffers import CellSteps, Hyperparameters
+from .buffers import CellSteps, Hyperparameters, StepRows
 from .jit import step_address
 from .simd import ROW
 from .simd.vector import pointer
 
 MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
+_STEP_ROWS = types.NamedUniTuple(ROW, len(StepRows._fields), StepRows)
 _HYPERPARAMETERS = numba.typeof(Hyperparameters(0.0, 1, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0))
 
 
 def compile_cell(forward: Callable[..., None], backward: Callable[..., None], separate: bool) -> CellSteps:
     """Compile a cell's steps.
 
-    forward(units, z, extra, h_before, h, recurrent, c) makes one step of one stream. units: U. It reads z (G U), the sums
-    of the gates; h_before (U), the state that enters; and c (U), the cell's memory. It writes the gates' values to z,
-    whatever the way back needs to extra (E U), and h (U) and c. With `separate`, z is the input's part of the sums with
-    b_ih, and recurrent (G U) the state's part with b_hh.
+    forward(units, rows, recurrent, c) makes one step of one stream. units: U. rows: StepRows. It reads rows.z, the sums of
+    the gates; rows.h_before; and c (U), the cell's memory. It writes the gates' values to rows.z, whatever the way back
+    needs to rows.extra, and rows.h and c. With `separate`, rows.z is the input's part of the sums with b_ih, and recurrent
+    (G U) the state's part with b_hh.
 
-    backward(units, z, extra, h_before, h, dh, dc, dz, dz_h) goes the same step back. It reads all that forward left and
-    dh (U), the whole error of h, and dc (U), that of the memory. It writes dz (G U) and dz_h (G U), the errors of the
-    input's and the state's part of the gates; dh, the part of the error of h_before that does not pass through the
-    recurrent weights; and dc, the error of the memory before the step. Without `separate`, dz_h is dz.
+    backward(units, rows, dh, dc, dz, dz_h) goes the same step back. It reads all that forward left and dh (U), the whole
+    error of h, and dc (U), that of the memory. It writes dz (G U) and dz_h (G U), the errors of the input's and the state's
+    part of the gates; dh, the part of the error of h_before that does not pass through the recurrent weights; and dc, the
+    error of the memory before the step. Without `separate`, dz_h is dz.
     """
     return CellSteps(
         separate=int(separate),
-        forward=step_address(forward, types.int64, *[ROW] * 6),
-        backward=step_address(backward, types.int64, *[ROW] * 8),
+        forward=step_address(forward, types.int64, _STEP_ROWS, ROW, ROW),
+        backward=step_address(backward, types.int64, _STEP_ROWS, *[ROW] * 4),
     )
 
 

@@ -42,21 +42,21 @@ def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
     from charlm.kernels.fastmath import sigmoid, tanh
     from charlm.kernels.simd import LANES, load, store
 
-    def forward(units, z, extra, h_before, h, recurrent, c):  # type: ignore[no-untyped-def]
+    def forward(units, rows, recurrent, c):  # type: ignore[no-untyped-def]
         for j in range(0, units, LANES):
-            forget = sigmoid(load(z, j) + load(recurrent, j))
-            state_part, before = load(recurrent, units + j), load(h_before, j)
-            new = tanh(load(z, units + j) + forget * state_part)
-            store(z, j, forget)
-            store(z, units + j, new)
-            store(extra, j, state_part)
-            store(h, j, before + forget * (new - before))
+            forget = sigmoid(load(rows.z, j) + load(recurrent, j))
+            state_part, before = load(recurrent, units + j), load(rows.h_before, j)
+            new = tanh(load(rows.z, units + j) + forget * state_part)
+            store(rows.z, j, forget)
+            store(rows.z, units + j, new)
+            store(rows.extra, j, state_part)
+            store(rows.h, j, before + forget * (new - before))
 
-    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):  # type: ignore[no-untyped-def]
+    def backward(units, rows, dh, dc, dz, dz_h):  # type: ignore[no-untyped-def]
         for j in range(0, units, LANES):
-            forget, new, error = load(z, j), load(z, units + j), load(dh, j)
+            forget, new, error = load(rows.z, j), load(rows.z, units + j), load(dh, j)
             d_new = error * forget * (1.0 - new * new)
-            d_forget = (error * (new - load(h_before, j)) + d_new * load(extra, j)) * forget * (1.0 - forget)
+            d_forget = (error * (new - load(rows.h_before, j)) + d_new * load(rows.extra, j)) * forget * (1.0 - forget)
             store(dz, j, d_forget)
             store(dz, units + j, d_new)
             store(dz_h, j, d_forget)

@@ -26,25 +26,25 @@ def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
     from ...kernels.fastmath import sigmoid, tanh
     from ...kernels.simd import LANES, load, store
 
-    def forward(units, z, extra, h_before, h, recurrent, c):
+    def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
-            reset = sigmoid(load(z, j) + load(recurrent, j))
-            update = sigmoid(load(z, units + j) + load(recurrent, units + j))
+            reset = sigmoid(load(rows.z, j) + load(recurrent, j))
+            update = sigmoid(load(rows.z, units + j) + load(recurrent, units + j))
             state_part = load(recurrent, 2 * units + j)
-            new = tanh(load(z, 2 * units + j) + reset * state_part)
-            store(z, j, reset)
-            store(z, units + j, update)
-            store(z, 2 * units + j, new)
-            store(extra, j, state_part)
-            store(h, j, new + update * (load(h_before, j) - new))
+            new = tanh(load(rows.z, 2 * units + j) + reset * state_part)
+            store(rows.z, j, reset)
+            store(rows.z, units + j, update)
+            store(rows.z, 2 * units + j, new)
+            store(rows.extra, j, state_part)
+            store(rows.h, j, new + update * (load(rows.h_before, j) - new))
 
-    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+    def backward(units, rows, dh, dc, dz, dz_h):
         for j in range(0, units, LANES):
-            reset, update, new = load(z, j), load(z, units + j), load(z, 2 * units + j)
+            reset, update, new = load(rows.z, j), load(rows.z, units + j), load(rows.z, 2 * units + j)
             error = load(dh, j)
             d_new = error * (1.0 - update) * (1.0 - new * new)
-            d_update = error * (load(h_before, j) - new) * update * (1.0 - update)
-            d_reset = d_new * load(extra, j) * reset * (1.0 - reset)
+            d_update = error * (load(rows.h_before, j) - new) * update * (1.0 - update)
+            d_reset = d_new * load(rows.extra, j) * reset * (1.0 - reset)
             store(dz, j, d_reset)
             store(dz, units + j, d_update)
             store(dz, 2 * units + j, d_new)

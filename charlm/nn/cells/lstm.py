@@ -26,29 +26,29 @@ def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
     from ...kernels.fastmath import sigmoid, tanh
     from ...kernels.simd import LANES, load, splat, store
 
-    def forward(units, z, extra, h_before, h, recurrent, c):
+    def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
-            i = sigmoid(load(z, j))
-            f = sigmoid(load(z, units + j))
-            g = tanh(load(z, 2 * units + j))
-            o = sigmoid(load(z, 3 * units + j))
+            i = sigmoid(load(rows.z, j))
+            f = sigmoid(load(rows.z, units + j))
+            g = tanh(load(rows.z, 2 * units + j))
+            o = sigmoid(load(rows.z, 3 * units + j))
             before = load(c, j)
             after = f * before + i * g
             squashed = tanh(after)
-            store(z, j, i)
-            store(z, units + j, f)
-            store(z, 2 * units + j, g)
-            store(z, 3 * units + j, o)
-            store(extra, j, before)
-            store(extra, units + j, squashed)
+            store(rows.z, j, i)
+            store(rows.z, units + j, f)
+            store(rows.z, 2 * units + j, g)
+            store(rows.z, 3 * units + j, o)
+            store(rows.extra, j, before)
+            store(rows.extra, units + j, squashed)
             store(c, j, after)
-            store(h, j, o * squashed)
+            store(rows.h, j, o * squashed)
 
-    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+    def backward(units, rows, dh, dc, dz, dz_h):
         for j in range(0, units, LANES):
-            i, f = load(z, j), load(z, units + j)
-            g, o = load(z, 2 * units + j), load(z, 3 * units + j)
-            before, squashed = load(extra, j), load(extra, units + j)
+            i, f = load(rows.z, j), load(rows.z, units + j)
+            g, o = load(rows.z, 2 * units + j), load(rows.z, 3 * units + j)
+            before, squashed = load(rows.extra, j), load(rows.extra, units + j)
             error = load(dh, j)
             memory = load(dc, j) + error * o * (1.0 - squashed * squashed)
             store(dz, j, memory * g * i * (1.0 - i))

@@ -25,13 +25,13 @@ def _tanh_steps() -> tuple[Callable[..., None], Callable[..., None]]:
     from ...kernels.fastmath import tanh
     from ...kernels.simd import LANES, load, splat, store
 
-    def forward(units, z, extra, h_before, h, recurrent, c):
+    def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
-            store(h, j, tanh(load(z, j)))
+            store(rows.h, j, tanh(load(rows.z, j)))
 
-    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+    def backward(units, rows, dh, dc, dz, dz_h):
         for j in range(0, units, LANES):
-            after, error = load(h, j), load(dh, j)
+            after, error = load(rows.h, j), load(dh, j)
             store(dz, j, error * (1.0 - after * after))
             store(dh, j, splat(0.0))
 
@@ -41,14 +41,14 @@ def _tanh_steps() -> tuple[Callable[..., None], Callable[..., None]]:
 def _relu_steps() -> tuple[Callable[..., None], Callable[..., None]]:
     from ...kernels.simd import LANES, above, larger, load, splat, store
 
-    def forward(units, z, extra, h_before, h, recurrent, c):
+    def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
-            store(h, j, larger(0.0, load(z, j)))
+            store(rows.h, j, larger(0.0, load(rows.z, j)))
 
-    def backward(units, z, extra, h_before, h, dh, dc, dz, dz_h):
+    def backward(units, rows, dh, dc, dz, dz_h):
         for j in range(0, units, LANES):
             error = load(dh, j)
-            store(dz, j, error * above(load(h, j), 0.0))
+            store(dz, j, error * above(load(rows.h, j), 0.0))
             store(dh, j, splat(0.0))
 
     return forward, backward
