@@ -117,6 +117,13 @@ def test_it_trains_and_samples(installed: Path, text: Path) -> None:
     assert '"hidden": 8' in run(charlm, "info", "--json", cwd=text.parent)
 
 
+def test_it_shows_its_guide(installed: Path, sources: Path, tmp_path: Path) -> None:
+    pages = sorted(page.stem for page in (sources / "charlm" / "guide").glob("*.md"))
+    listed = run(installed / "charlm", "guide", cwd=tmp_path)
+    assert pages and all(page in listed for page in pages)
+    assert run(installed / "charlm", "guide", "truncation", cwd=tmp_path).startswith("# ")
+
+
 def test_it_runs_as_a_module(installed: Path, text: Path) -> None:
     module = (installed / "python", "-m", "charlm")
     run(*module, "train", text, *SMALL, *SHORT, "--run", "other", cwd=text.parent)
