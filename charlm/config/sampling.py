@@ -11,7 +11,7 @@ _DRAW = "How characters are chosen"
 
 @dataclass(frozen=True)
 class SampleConfig(Declared, group=_TEXT):
-    """What is generated. until: the text that ends a sequence."""
+    """The texts to generate. until: the text that ends a sequence."""
 
     length: int = setting(500, spelled=("-n", "--length"), bounds=(0, MOST_STEPS), help="Characters to generate.")
     prime: str | None = setting(None, unit="TEXT", may_be_empty=True, help="Text to continue. It is printed first.")

@@ -33,7 +33,7 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class Ending:
-    """Where a generated text ends.
+    """The end of a generated text.
 
     length: the largest number of characters after the prime. until: the stop text, included in the result; empty: none.
     min_length: characters required before the stop text; shorter texts are discarded.

@@ -86,12 +86,12 @@ class Adaptive(Newest):
 
     @property
     def lags(self) -> int:
-        """As many as k2 can become."""
+        """The steps back that a measurement covers: the largest k2."""
         return self.window
 
     @property
     def measure_every(self) -> int:
-        """So many updates that measuring takes about a twentieth of the time."""
+        """Updates between measurements, which then take about a twentieth of the time."""
         return max(50, 20 * self.measured_losses * 2 * self.lags // (self._streams.count * self.config.k1))
 
     def require_text(self, characters: int) -> None:

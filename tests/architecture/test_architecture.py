@@ -101,16 +101,38 @@ def test_no_product_is_left_to_a_library() -> None:
             assert not (isinstance(node, ast.Attribute) and node.attr in ("dot", "matmul", "einsum")), path
 
 
+def functions() -> Iterator[tuple[Path, ast.FunctionDef]]:
+    """Every function and method of the package."""
+    for path, tree in modules():
+        yield from ((path, node) for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def test_modules_are_read_in_a_few_minutes() -> None:
+    for path, _ in modules():
+        text = path.read_text(encoding="utf-8")
+        assert text.count("\n") <= 300, path
+        assert "# fmt: skip" not in text, path
+
+
 def test_functions_fit_a_screen() -> None:
     lengths = []
-    for path, tree in modules():
-        for node in ast.walk(tree):
-            if isinstance(node, ast.FunctionDef):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                length = body[-1].end_lineno - body[0].lineno + 1 if body else 0  # type: ignore[operator]
-                assert length <= 60, f"{path}:{node.lineno} {node.name} has {length} lines"
-                lengths.append(length)
+    for path, node in functions():
+        assert node.end_lineno is not None
+        lengths.append(node.end_lineno - node.lineno + 1)
+        assert lengths[-1] <= 60, f"{path}:{node.lineno} {node.name} has {lengths[-1]} lines"
     assert sorted(lengths)[len(lengths) * 9 // 10] < 40
+
+
+def test_signatures_bundle_what_travels_together() -> None:
+    for path, node in functions():
+        parameters = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+        in_kernels = path.relative_to(PACKAGE).parts[0] == "kernels"
+        assert len(parameters) <= 8 or in_kernels, f"{path}:{node.lineno} {node.name} has {len(parameters)} parameters"
+
+
+def test_every_package_introduces_itself() -> None:
+    for folder in sorted(path.parent for path in PACKAGE.glob("*/__init__.py")):
+        assert 5 <= (folder / "README.md").read_text(encoding="utf-8").count("\n") <= 40, folder
 
 
 def public(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.ClassDef]:
@@ -127,3 +149,14 @@ def test_public_functions_say_what_they_do() -> None:
         assert ast.get_docstring(tree), path
         for node in public(tree.body):
             assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"
+
+
+def test_docstrings_are_sentences_about_the_thing() -> None:
+    """A docstring begins with a verb or a noun phrase, not in the middle of an explanation."""
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+                first = (ast.get_docstring(node) or "").split(" ", 1)[0]
+                assert first not in ("What", "Of", "That", "Where", "Whether", "As", "So"), (
+                    f"{path}: {ast.get_docstring(node)}"
+                )
