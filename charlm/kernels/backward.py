@@ -98,7 +98,7 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: np.nd
     oldest piece nothing more is added to the gradients; they are announced layer by layer, from the top. Ends with every
     gradient complete for every thread. lags: see UpdateStats.
     """
-    sizes, sublayer = net.sizes, net.sublayer
+    sizes, sublayer, window, work = net.sizes, net.sublayer, net.window, net.work
     top = sizes.layers - 1
     for layer in range(top, -1, -1):
         rows = max(piece.reach, piece.losses) if layer == top else piece.reach
@@ -112,16 +112,16 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: np.nd
         backward_layer(net, part, piece, layer, lags)
         barrier(part)
         if layer == top:
-            output_gradient(net, part, piece, gradients)
+            output_gradient(sizes, part, piece, window, work, gradients)
         if sublayer.layer_norm:
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
-                norm_gradient(net, part, gradients, layer, slot, length)
-        layer_gradient(net, part, piece, gradients, layer)
+                norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
+        layer_gradient(net.cell, sizes, part, piece, window, work, gradients, layer)
         barrier(part)
         if piece.oldest:
             announce(part)
         if layer > 0:
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, run)
-                error_below(net, part, layer, slot, length)
+                error_below(sizes, part, net.packed, work, layer, slot, length, sublayer.residual)

@@ -6,7 +6,7 @@ that leaves it) is complete.
 
 import numpy as np
 
-from .buffers import Net, Piece, State
+from .buffers import Net, Packed, Piece, Sizes, State, Workspace
 from .jit import inner
 from .matmul import product
 from .parallel import Part, meet
@@ -205,18 +205,19 @@ def _squares(array: np.ndarray, row: int) -> float:
 
 
 @inner
-def error_below(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
+def error_below(
+    sizes: Sizes, part: Part, packed: Packed, work: Workspace, layer: int, slot: int, steps: int, residual: int
+) -> None:
     """Turn work.error of this layer into that of the layer below, for `steps` slots: from work.dz, and residually."""
-    sizes, work = net.sizes, net.work
     row = sliced_row(part, sizes.capacity, slot)
-    if not net.sublayer.residual:
+    if not residual:
         for i in range(row, row + steps * part.n):
             clear_row(work.error, i)
     product(
         work.dz,
         common_row(part, sizes.capacity, slot),
         work.dz_runs,
-        net.packed.w_ih_t,
+        packed.w_ih_t,
         (layer - 1) * part.slices + part.slice,
         sizes.units,
         work.error,
