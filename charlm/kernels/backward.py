@@ -6,7 +6,7 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 
 import numpy as np
 
-from .buffers import Net, Piece, Weights
+from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
 from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner
@@ -38,10 +38,10 @@ def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
 
     Older steps of the window have no error of their own.
     """
-    sizes, window = net.sizes, net.window
+    sizes, packed, window, work = net.sizes, net.packed, net.window, net.work
     for run in range(2):
         slot, length = piece_of_ring(piece.end - piece.losses, max(0, piece.reach - piece.losses), sizes.capacity, run)
-        _clear_errors(net, part, slot, length)
+        _clear_errors(sizes, part, work, slot, length)
     for run in range(2):
         slot, length = piece_of_ring(piece.end, piece.losses, sizes.capacity, run)
         if length == 0:
@@ -51,16 +51,16 @@ def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
         row, sliced = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
         for i in range(first, last):
             window.loss[row + i] = loss_and_error_in_place(window.logits, logits + i, window.y[sliced + i], weight)
-        _clear_errors(net, part, slot, length)
+        _clear_errors(sizes, part, work, slot, length)
         for other in range(part.slices):
             product(
                 window.logits,
                 logits + first,
-                net.work.logit_runs,
-                net.packed.out_t,
+                work.logit_runs,
+                packed.out_t,
                 other,
                 sizes.units,
-                net.work.error,
+                work.error,
                 row + first + other * sizes.capacity * sizes.streams,
                 0,
                 last - first,
@@ -68,25 +68,25 @@ def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
 
 
 @inner
-def _clear_errors(net, part, slot, steps):
+def _clear_errors(sizes, part, work, slot, steps):
     """Set work.error of `steps` slots to zero; own rows."""
     first, last = own_rows(part, steps)
-    row = common_row(part, net.sizes.capacity, slot)
+    row = common_row(part, sizes.capacity, slot)
     for other in range(part.slices):
         for i in range(first, last):
-            clear_row(net.work.error, row + i + other * net.sizes.capacity * net.sizes.streams)
+            clear_row(work.error, row + i + other * sizes.capacity * sizes.streams)
 
 
 @inner
-def sum_losses(net: Net, slot, steps, nats) -> None:
+def sum_losses(sizes: Sizes, window: Window, work: Workspace, slot, steps, nats) -> None:
     """Add each stream's losses over the block at `slot`, in order of time, to nats[s]; for one thread."""
-    runs = net.work.time_runs
-    parts = runs.shape[0] // net.sizes.capacity
+    runs = work.time_runs
+    parts = runs.shape[0] // sizes.capacity
     for t in range(slot, slot + steps):
         s = 0
         for run in range(t * parts, (t + 1) * parts):
             for row in range(runs[run, 1], runs[run, 1] + runs[run, 2]):
-                nats[s] += net.window.loss[row]
+                nats[s] += window.loss[row]
                 s += 1
 
 
@@ -98,7 +98,7 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: np.nd
     oldest piece nothing more is added to the gradients; they are announced layer by layer, from the top. Ends with every
     gradient complete for every thread. lags: see UpdateStats.
     """
-    sizes, sublayer = net.sizes, net.sublayer
+    sizes, sublayer, window, work = net.sizes, net.sublayer, net.window, net.work
     top = sizes.layers - 1
     for layer in range(top, -1, -1):
         rows = max(piece.reach, piece.losses) if layer == top else piece.reach
@@ -112,16 +112,16 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: np.nd
         backward_layer(net, part, piece, layer, lags)
         barrier(part)
         if layer == top:
-            output_gradient(net, part, piece, gradients)
+            output_gradient(sizes, part, piece, window, work, gradients)
         if sublayer.layer_norm:
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
-                norm_gradient(net, part, gradients, layer, slot, length)
-        layer_gradient(net, part, piece, gradients, layer)
+                norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
+        layer_gradient(net.cell, sizes, part, piece, window, work, gradients, layer)
         barrier(part)
         if piece.oldest:
             announce(part)
         if layer > 0:
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, run)
-                error_below(net, part, layer, slot, length)
+                error_below(sizes, part, net.packed, work, layer, slot, length, sublayer.residual)

@@ -1,6 +1,6 @@
 """Gradients of weights, from the errors of a window: this thread's rows, over all steps and streams in order."""
 
-from .buffers import Net, Piece, Weights
+from .buffers import CellSteps, Piece, Sizes, Weights, Window, Workspace
 from .jit import inner
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
 from .parallel import Part, share
@@ -9,11 +9,10 @@ from .tile import PANEL
 
 
 @inner
-def output_gradient(net: Net, part: Part, piece: Piece, gradients: Weights) -> None:
+def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights) -> None:
     """Add to the gradients of the output layer: this thread's characters."""
-    sizes, window = net.sizes, net.window
     lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
-    top, runs, scratch = window.passed[sizes.layers - 1], net.work.loss_runs, part.scratch
+    top, runs, scratch = window.passed[sizes.layers - 1], work.loss_runs, part.scratch
     parts = runs.shape[0] // sizes.capacity
     for half in range(2):
         slot, length = piece_of_ring(piece.end, piece.losses, sizes.capacity, half)
@@ -36,27 +35,28 @@ def output_gradient(net: Net, part: Part, piece: Piece, gradients: Weights) -> N
 
 
 @inner
-def layer_gradient(net: Net, part: Part, piece: Piece, gradients: Weights, layer) -> None:
+def layer_gradient(
+    cell: CellSteps, sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights, layer
+) -> None:
     """Add to the gradients of one layer's weights, over the piece's reach."""
-    work, capacity = net.work, net.sizes.capacity
-    parts = work.time_runs.shape[0] // capacity
+    parts = work.time_runs.shape[0] // sizes.capacity
     for half in range(2):
-        slot, length = piece_of_ring(piece.end, piece.reach, capacity, half)
+        slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, half)
         first, last = slot * parts, (slot + length) * parts
-        if net.cell.separate:
-            _weight_gradients(net, part, gradients, layer, work.dz_h, True, False, first, last)
-            _weight_gradients(net, part, gradients, layer, work.dz, False, True, first, last)
+        if cell.separate:
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz_h, True, False, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz, False, True, first, last)
         else:
-            _weight_gradients(net, part, gradients, layer, work.dz, True, True, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz, True, True, first, last)
 
 
 @inner
-def _weight_gradients(net, part, gradients, layer, d, of_state, of_input, first, last):
+def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, first, last):
     """Add what the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
 
     d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn.
     """
-    sizes, window, runs, scratch = net.sizes, net.window, net.work.time_runs, part.scratch
+    runs, scratch = work.time_runs, part.scratch
     per_slice = sizes.capacity * sizes.streams
     lo, hi = share(sizes.padded, part.rank, part.ranks)
     own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units

@@ -1,18 +1,18 @@
 """Characters of a plan, copied into the window."""
 
-from .buffers import Net, Plan
+from .buffers import Plan, Sizes, Window
 from .jit import inner
 from .parallel import Part
 from .rows import sliced_row
 
 
 @inner
-def read_block(net: Net, part: Part, plan: Plan, start: int, at: int, steps: int) -> None:
+def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int, at: int, steps: int) -> None:
     """Copy the characters, targets and resets of this thread's streams to step `at` of the ring.
 
     start: the epoch step of the first.
     """
-    window, capacity = net.window, net.sizes.capacity
+    capacity = sizes.capacity
     for t in range(steps):
         source, slot = start - plan.first_step + t, (at + t) % capacity
         row = sliced_row(part, capacity, slot)

@@ -6,7 +6,7 @@ that leaves it) is complete.
 
 import numpy as np
 
-from .buffers import Net, Piece, State, StepRows
+from .buffers import Net, Packed, Piece, Sizes, State, StepRows, Workspace
 from .jit import inner
 from .matmul import product
 from .parallel import Part, meet
@@ -28,7 +28,7 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
     row = sliced_row(part, sizes.capacity, slot)
     for done in range(0, steps * part.n, _ROWS):
         n = min(_ROWS, steps * part.n - done)
-        _add_biases(net, part, layer, row + done, n)
+        _add_biases(net.cell, sizes, part, net.weights, window, layer, row + done, n)
         if layer > 0:
             product(
                 window.passed[layer - 1],
@@ -45,25 +45,25 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
 
 
 @inner
-def _add_biases(net, part, layer, row, n):
+def _add_biases(cell, sizes, part, weights, window, layer, row, n):
     """Set n rows of z to the biases and, in layer 0, the characters' rows."""
-    weights, z, units = net.weights, net.window.z[layer], net.sizes.units
+    z, units = window.z[layer], sizes.units
     for i in range(row, row + n):
-        for gate in range(net.sizes.gates):
-            to, at = gate * units, gate * net.sizes.padded + part.slice * units
+        for gate in range(sizes.gates):
+            to, at = gate * units, gate * sizes.padded + part.slice * units
             for j in range(0, units, LANES):
                 value = load(weights.b_ih, layer, at + j)
-                if not net.cell.separate:
+                if not cell.separate:
                     value = value + load(weights.b_hh, layer, at + j)
                 if layer == 0:
-                    value = value + load(weights.embed, net.window.x[i], at + j)
+                    value = value + load(weights.embed, window.x[i], at + j)
                 store(z, i, to + j, value)
 
 
 @inner
 def forward_layer(net: Net, part: Part, state: State, layer: int, slot: int, steps: int) -> None:
     """Run one layer over the block at [slot, slot + steps), from and to `state`."""
-    sizes, window = net.sizes, net.window
+    cell, sizes, window, recurrent = net.cell, net.sizes, net.window, net.work.recurrent
     h_in, h = window.h_in[layer], window.h[layer]
     at = sliced_row(part, sizes.layers, layer)
     for t in range(slot, slot + steps):
@@ -81,27 +81,28 @@ def forward_layer(net: Net, part: Part, state: State, layer: int, slot: int, ste
                 clear_row(window.z[layer], row + s)
                 clear_row(window.extra[layer], row + s)
             else:
-                _step_forward(net, layer, row + s, part.base + s, state.c, at + s)
+                _step_forward(cell, sizes, window, layer, row + s, recurrent, part.base + s, state.c, at + s)
                 fill_row(state.h, at + s, h, row + s)
 
 
 @inner
 def _state_part(net, part, layer, slot, row):
     """Add the state's part of the gates to z, or set work.recurrent to it for a cell that sees it on its own."""
-    sizes, separate, z = net.sizes, net.cell.separate, net.window.z[layer]
+    sizes, separate, window, work = net.sizes, net.cell.separate, net.window, net.work
+    z = window.z[layer]
     if separate:
         for gate in range(sizes.gates):
             for s in range(part.base, part.base + part.n):
                 from_column = gate * sizes.padded + part.slice * sizes.units
-                fill_part(net.work.recurrent, s, gate * sizes.units, net.weights.b_hh, layer, from_column, sizes.units)
+                fill_part(work.recurrent, s, gate * sizes.units, net.weights.b_hh, layer, from_column, sizes.units)
     product(
-        net.window.h_in[layer],
+        window.h_in[layer],
         common_row(part, sizes.capacity, slot),
-        net.work.h_runs,
+        work.h_runs,
         net.packed.w_hh,
         layer * part.slices + part.slice,
         z.shape[1],
-        net.work.recurrent if separate else z,
+        work.recurrent if separate else z,
         part.base if separate else row,
         0,
         part.n,
@@ -116,14 +117,13 @@ def _rows(window, layer, row):
 
 
 @inner
-def _step_forward(net, layer, row, recurrent_row, c, stream):
+def _step_forward(cell, sizes, window, layer, row, recurrent, recurrent_row, c, stream):
     """Make one step of one stream: see steps.compile_cell."""
-    recurrent = net.work.recurrent
     call(
-        net.cell.forward,
+        cell.forward,
         (
-            net.sizes.units,
-            _rows(net.window, layer, row),
+            sizes.units,
+            _rows(window, layer, row),
             span(recurrent, recurrent_row, recurrent_row + 1),
             span(c, stream, stream + 1),
         ),
@@ -131,14 +131,13 @@ def _step_forward(net, layer, row, recurrent_row, c, stream):
 
 
 @inner
-def _step_backward(net, layer, row, stream):
+def _step_backward(cell, sizes, window, work, layer, row, stream):
     """Make the same step backwards: see steps.compile_cell."""
-    work = net.work
     call(
-        net.cell.backward,
+        cell.backward,
         (
-            net.sizes.units,
-            _rows(net.window, layer, row),
+            sizes.units,
+            _rows(window, layer, row),
             span(work.dh, stream, stream + 1),
             span(work.dc, stream, stream + 1),
             span(work.dz, row, row + 1),
@@ -155,7 +154,8 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
     window.gradient_scale. What would flow to the step before the reach, or before a reset, is dropped, unless the piece
     says that it arrives or leaves. lags: see UpdateStats.
     """
-    sizes, window, dh, dc = net.sizes, net.window, net.work.dh, net.work.dc
+    cell, sizes, window, work = net.cell, net.sizes, net.window, net.work
+    dh, dc = work.dh, work.dc
     at = sliced_row(part, sizes.layers, layer)
     if not piece.arrives:
         for s in range(at, at + part.n):
@@ -165,18 +165,18 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
         slot = t % sizes.capacity
         row = sliced_row(part, sizes.capacity, slot)
         for s in range(part.n):
-            add_part(dh, at + s, 0, net.work.dy, row + s, 0, sizes.units)
+            add_part(dh, at + s, 0, work.dy, row + s, 0, sizes.units)
             if lags.shape[0] > 0:
                 lags[layer, 0, part.slice, part.lo + s, piece.end - 1 - t] = _squares(dh, at + s)
                 lags[layer, 1, part.slice, part.lo + s, piece.end - 1 - t] = _squares(dc, at + s)
-            _step_backward(net, layer, row + s, at + s)
+            _step_backward(cell, sizes, window, work, layer, row + s, at + s)
         if t == piece.end - piece.reach and not piece.leaves:
             return
         meet(part)
         product(
-            net.work.dz_h,
+            work.dz_h,
             common_row(part, sizes.capacity, slot),
-            net.work.dz_runs,
+            work.dz_runs,
             net.packed.w_hh_t,
             layer * part.slices + part.slice,
             sizes.units,
@@ -206,20 +206,22 @@ def _squares(array: np.ndarray, row: int) -> float:
 
 
 @inner
-def error_below(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
+def error_below(
+    sizes: Sizes, part: Part, packed: Packed, work: Workspace, layer: int, slot: int, steps: int, residual: int
+) -> None:
     """Turn work.error of this layer into that of the layer below, for `steps` slots: from work.dz, and residually."""
-    row = sliced_row(part, net.sizes.capacity, slot)
-    if not net.sublayer.residual:
+    row = sliced_row(part, sizes.capacity, slot)
+    if not residual:
         for i in range(row, row + steps * part.n):
-            clear_row(net.work.error, i)
+            clear_row(work.error, i)
     product(
-        net.work.dz,
-        common_row(part, net.sizes.capacity, slot),
-        net.work.dz_runs,
-        net.packed.w_ih_t,
+        work.dz,
+        common_row(part, sizes.capacity, slot),
+        work.dz_runs,
+        packed.w_ih_t,
         (layer - 1) * part.slices + part.slice,
-        net.sizes.units,
-        net.work.error,
+        sizes.units,
+        work.error,
         row,
         0,
         steps * part.n,

@@ -33,7 +33,7 @@ def score(net: Net, plan: Plan, nats: np.ndarray, correct: np.ndarray, part: Par
     for u in range(plan.start.shape[0]):
         start, steps = plan.start[u], plan.steps[u]
         slot = start % capacity
-        read_block(net, part, plan, start, start, steps)
+        read_block(net.sizes, part, plan, window, start, start, steps)
         forward(net, part, net.state, slot, steps, 0)
         logits = predict(net, part, slot, steps)
         first, last = own_rows(part, steps)

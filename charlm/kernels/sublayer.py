@@ -8,7 +8,7 @@ Layer norm: Ba, Kiros & Hinton 2016. Dropout between layers only: Zaremba, Sutsk
 
 import numpy as np
 
-from .buffers import Net, Weights
+from .buffers import Net, Sizes, Weights, Window, Workspace
 from .jit import inner
 from .parallel import Part, own_rows, share
 from .rows import common_row
@@ -126,9 +126,8 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
 
 
 @inner
-def norm_gradient(net: Net, part: Part, gradients: Weights, layer, slot, steps):
+def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Workspace, gradients: Weights, layer, slot, steps):
     """Add `steps` slots to the gradients of gain and shift; this thread's units, all rows in order."""
-    sizes, window, work = net.sizes, net.window, net.work
     h, stats, runs = window.h[layer], window.stats[layer], work.time_runs
     parts, at = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
     lo, hi = share(sizes.padded // LANES, part.rank, part.ranks)

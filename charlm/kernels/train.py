@@ -13,12 +13,12 @@ from .update import apply, clear, norm, sum_squares
 
 
 @inner
-def _keep_state(net, part, border):
+def _keep_state(sizes, part, state, window, border):
     """Copy this thread's rows of the state to a border."""
-    first = sliced_row(part, net.sizes.layers, 0)
-    for row in range(first, first + net.sizes.layers * part.n):
-        fill_row(net.window.border_h[border], row, net.state.h, row)
-        fill_row(net.window.border_c[border], row, net.state.c, row)
+    first = sliced_row(part, sizes.layers, 0)
+    for row in range(first, first + sizes.layers * part.n):
+        fill_row(window.border_h[border], row, state.h, row)
+        fill_row(window.border_c[border], row, state.c, row)
 
 
 @inner
@@ -46,7 +46,7 @@ def _piece(plan, u, capacity, number, last):
 def _forward(net, part, plan, piece, state):
     """Read a piece's characters and run all layers over them, from and to `state`."""
     at = piece.end - piece.steps
-    read_block(net, part, plan, piece.start, at, piece.steps)
+    read_block(net.sizes, part, plan, net.window, piece.start, at, piece.steps)
     barrier(part)
     forward(net, part, state, at % net.sizes.capacity, piece.steps, piece.base + at)
 
@@ -57,7 +57,8 @@ def _backward(net, part, plan, u, piece, gradients, stats):
     losses(net, part, piece, plan.weight[u])
     backward(net, part, piece, gradients, stats.lags[u])
     if part.rank == 0:
-        sum_losses(net, (piece.end - piece.steps) % net.sizes.capacity, piece.steps, stats.loss[u])
+        slot = (piece.end - piece.steps) % net.sizes.capacity
+        sum_losses(net.sizes, net.window, net.work, slot, piece.steps, stats.loss[u])
 
 
 @inner
@@ -73,7 +74,7 @@ def _gradient(net, part, plan, u, gradients, stats):
     last = (plan.steps[u] - 1) // capacity
     for number in range(last + 1):
         if number < last:
-            _keep_state(net, part, number)
+            _keep_state(net.sizes, part, net.state, net.window, number)
         _forward(net, part, plan, _piece(plan, u, capacity, number, last), net.state)
     for number in range(last, -1, -1):
         piece = _piece(plan, u, capacity, number, last)
