@@ -13,6 +13,7 @@ import click
 from ..config.run import SCHEDULES, activations
 from ..config.settings import Request, Settings, defaults, saving
 from ..distributed.launch import join
+from ..record import to_dict
 from ..registry import CELLS, OPTIMIZERS, TRUNCATIONS
 from ..storage.run_directory import default_run
 from .options import (
@@ -33,6 +34,7 @@ from .progress import announce_compilation, display, reading
 
 if TYPE_CHECKING:
     from ..events import Event
+    from ..training.records import TrainSummary
     from ..training.trainer import Trainer
 
 USUAL = defaults()
@@ -251,58 +253,60 @@ def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
 
 
 def _describe(trainer: "Trainer", quiet: bool) -> None:
-    config, model = trainer.config, trainer.config.model
+    run, config, model = trainer.run, trainer.run.config, trainer.run.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     note(
-        f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
-        f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
+        f"model: {model.cell}, {layers} of {model.hidden}, {run.parameters.count:,} parameters; "
+        f"{config.streams} streams, {run.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
         f"{_workers(trainer)}",
         quiet,
     )
-    window = f"window {trainer.window_bytes / 2**20:.1f} MiB"
-    note("; ".join(filter(None, (trainer.truncation.describe(), window, trainer.resets.describe()))), quiet)
+    window = f"window {run.window_bytes / 2**20:.1f} MiB"
+    note("; ".join(filter(None, (run.text.truncation.describe(), window, run.text.resets.describe()))), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))
 
 
 def _workers(trainer: "Trainer") -> str:
     """Threads, and ranks where there are several."""
-    threads = f"{trainer.network.threads} thread{'s' * (trainer.network.threads > 1)}"
-    if trainer.ranks.size == 1:
+    run = trainer.run
+    threads = f"{run.network.threads} thread{'s' * (run.network.threads > 1)}"
+    if run.ranks.size == 1:
         return threads
-    every = trainer.config.sync_every
-    return f"{trainer.ranks.size} ranks of {threads}" + (f", in step every {every} updates" if every > 1 else "")
+    every = run.config.sync_every
+    return f"{run.ranks.size} ranks of {threads}" + (f", in step every {every} updates" if every > 1 else "")
 
 
 def _end(trainer: "Trainer") -> str:
     """When training ends."""
-    schedule = trainer.config.schedule
+    schedule = trainer.run.config.schedule
     if schedule.minutes is not None:
         return f"for {duration(60 * schedule.minutes)}"
-    return f"{trainer.total_updates:,} in all"
+    return f"{trainer.run.total_updates:,} in all"
 
 
 def _sequences(trainer: "Trainer") -> str:
     """What the truncation makes of the lines, or of what else a separator divides the text into."""
     from ..tbptt.sequences import measure
 
-    name = "lines" if trainer.config.reset.policy == "line" else "sequences"
-    found = measure(trainer.streams, trainer.resets, trainer.corpus.train, trainer.truncation)
-    if found.count == trainer.streams.own:
-        return f"{json.dumps(trainer.config.reset.separator)} does not occur in the training text: nothing is reset after it"
-    return f"{name}: {found.count:,}, the longest {found.longest:,} steps; {trainer.truncation.describe_sequences(found)}"
+    text, reset = trainer.run.text, trainer.run.config.reset
+    name = "lines" if reset.policy == "line" else "sequences"
+    found = measure(text.streams, text.resets, text.ids, text.truncation)
+    if found.count == text.streams.own:
+        return f"{json.dumps(reset.separator)} does not occur in the training text: nothing is reset after it"
+    return f"{name}: {found.count:,}, the longest {found.longest:,} steps; {text.truncation.describe_sequences(found)}"
 
 
 @contextmanager
 def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
     """Who is told what happens."""
     with display(options["quiet"]) as shown:
-        if not options["tensorboard"] or not trainer.ranks.first:
+        if not options["tensorboard"] or not trainer.run.ranks.first:
             yield [shown.show]
             return
         from ..reports.tensorboard import TensorBoard
 
-        with closing(TensorBoard(trainer.run)) as board:
+        with closing(TensorBoard(trainer.run.directory)) as board:
             yield [shown.show, board]
 
 
@@ -312,34 +316,34 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
         for event in trainer.train():
             for tell in listeners:
                 tell(event)
-    number = int(trainer.ranks.largest(max(signals, default=0)))
+    run = trainer.run
+    number = int(run.ranks.largest(max(signals, default=0)))
     if number and trainer.stopped:
-        again = " ".join(["charlm train", *trainer.config.corpus, "--run", str(trainer.run), "--resume"])
-        note(f"stopped at update {trainer.updates:,}; saved, continue with: {again}", quiet)
+        again = " ".join(["charlm train", *run.config.corpus, "--run", str(run.directory), "--resume"])
+        note(f"stopped at update {run.state.updates:,}; saved, continue with: {again}", quiet)
         sys.exit(128 + number)
     summary = trainer.summary()
-    if not trainer.ranks.first:
+    if not trainer.run.ranks.first:
         return
     if options["as_json"]:
         print_json(summary)
         return
     effort = (
-        f"{summary['updates']:,} updates, {summary['epochs']:.2f} epochs, {summary['seconds']:.1f} s, "
-        f"{summary['chars_per_second']:,.0f} characters/s"
+        f"{summary.updates:,} updates, {summary.epochs:.2f} epochs, {summary.seconds:.1f} s, "
+        f"{summary.chars_per_second:,.0f} characters/s"
     )
-    realised = trainer.truncation.describe_realised(summary)
-    click.echo("; ".join(filter(None, (_quality(summary), effort, realised, summary["run"]))))
+    realised = run.text.truncation.describe_realised(to_dict(summary))
+    click.echo("; ".join(filter(None, (_quality(summary), effort, realised, summary.run))))
 
 
-def _quality(summary: dict[str, Any]) -> str:
+def _quality(summary: "TrainSummary") -> str:
     """The best validation, or what the corpus was coded in."""
-    if "code_bits" in summary:
-        bits = summary["code_bits"]
+    if summary.code_bits is not None:
         return (
-            f"{summary['code_chars']:,} characters coded in {bits / 8:,.0f} bytes, "
-            f"{summary['code_bits_per_char']:.4f} bits/char"
+            f"{summary.code_chars:,} characters coded in {summary.code_bits / 8:,.0f} bytes, "
+            f"{summary.code_bits_per_char:.4f} bits/char"
         )
-    best = summary["best_val_nats"]
+    best = summary.best_val_nats
     if best is None:
         return "no validation"
     return f"best validation {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"
