@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and one writer a run."""
+"""Files that are complete or absent, and a lock that admits one writer per directory."""
 
 import json
 import os
@@ -11,15 +11,15 @@ from .errors import CheckpointError
 
 try:
     import fcntl
-except ImportError:  # where there is no flock, nothing keeps two writers apart
+except ImportError:  # without flock nothing keeps two writers apart
     fcntl = None  # type: ignore[assignment]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Has write(file) fill a temporary file beside `path`, forces it to the disk and renames it over `path`.
+    """Fill a temporary file beside `path` with write(file), force it to the disk and rename it over `path`.
 
-    Whatever happens in between, `path` is what it was before or what it is to be: SQLite's and every careful program's
-    order of steps. Raises CheckpointError.
+    After a crash at any step, `path` has either its old or its new contents. SQLite takes the same steps. Raises
+    CheckpointError.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -37,16 +37,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def read_json(text: str) -> Any:
-    """Returns what JSON says. Raises ValueError for what is none, NaN and infinity among it, which Python would take."""
+    """Parse JSON. Raises ValueError for anything else, including NaN and infinity, which Python would accept."""
 
     def refuse(word: str) -> Any:
-        raise ValueError(f"{word} is no JSON")
+        raise ValueError(f"{word} is not JSON")
 
     return json.loads(text, parse_constant=refuse)
 
 
 def _sync_directory(path: Path) -> None:
-    """Forces the names in a directory to the disk."""
+    """Force the names in a directory to the disk."""
     if os.name == "posix":
         handle = os.open(path, os.O_RDONLY)
         try:
@@ -56,16 +56,16 @@ def _sync_directory(path: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Removes temporary files of writers that were killed; call it while no other writes there."""
+    """Remove temporary files of writers that were killed. Call it only while nobody else writes there."""
     for path in directory.glob(".*.tmp"):
         path.unlink(missing_ok=True)
 
 
 class Lock:
-    """Holds a directory for one writer. It is the kernel's lock (flock), so it ends with its process, however that ends."""
+    """A lock on a directory for one writer. It is the kernel's (flock), so it ends with its process, however that ends."""
 
     def __init__(self, directory: Path) -> None:
-        """Raises CheckpointError that names the process, where another one holds it."""
+        """Raise CheckpointError, naming the process, if another one holds the lock."""
         self._handle = -1
         if fcntl is None:
             return
@@ -86,11 +86,11 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Whether it keeps others out; it does not where the file system knows no locks."""
+        """Return whether the lock keeps others out; it does not on a file system without locks."""
         return self._handle >= 0
 
     def release(self) -> None:
-        """Gives the directory back; more than once does nothing."""
+        """Release the lock. A second call does nothing."""
         if self._handle >= 0:
             os.close(self._handle)
             self._handle = -1
@@ -100,7 +100,7 @@ class Lock:
 
 
 def _holder(handle: int) -> str:
-    """The process that locks what the handle stands for, where Linux says so."""
+    """Return the process that holds the lock on an open file, as far as Linux tells."""
     status = os.fstat(handle)
     place = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     try:

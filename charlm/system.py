@@ -8,9 +8,9 @@ from .errors import ResourceError
 
 
 def thread_count(asked: int | None = None, sharers: int = 1) -> int:
-    """The number of threads to use: as many as there are processors for this process, unless asked otherwise.
+    """Return the number of threads to use: as asked, else as many as this process has processors.
 
-    sharers: processes that have the same ones.
+    sharers: processes that use the same processors.
     """
     if asked:
         return asked
@@ -23,7 +23,7 @@ def processors() -> set[int]:
 
 
 def free_memory() -> float:
-    """Bytes that programs can still take, where the system says so (Linux)."""
+    """Return the number of bytes that programs can still take; infinity if the system does not say (only Linux does)."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -32,7 +32,7 @@ def free_memory() -> float:
 
 
 def require_memory(needed: int) -> None:
-    """Refuses a run that cannot fit. Arrays of zeros take memory only when they are written to, which would be too late."""
+    """Raise ResourceError for a run that cannot fit. Arrays of zeros take memory only when written to, which is too late."""
     free = free_memory()
     if needed > free:
         raise ResourceError(

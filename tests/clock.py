@@ -24,4 +24,5 @@ def make_updates_take(patch: pytest.MonkeyPatch, seconds: float) -> None:
         return train(network, plan, *arguments, **options)
 
     patch.setattr(Network, "train", counted)
-    patch.setattr("charlm.training.trainer.time", Clock)
+    for module in ("trainer", "measurement", "consensus"):
+        patch.setattr(f"charlm.training.{module}.time", Clock)

@@ -4,8 +4,10 @@ A field with a default is optional: the JSON omits it if it is None.
 """
 
 import json
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from ..record import to_dict
 
 
 @dataclass(frozen=True)
@@ -182,13 +184,4 @@ def to_json(result: Any) -> str:
     return _ENCODER.encode(result)
 
 
-def _members(record: Any) -> dict[str, Any]:
-    """Return the names and values of a dataclass without the optional ones that are None."""
-    return {
-        each.name: value
-        for each in fields(record)
-        if (value := getattr(record, each.name)) is not None or each.default is MISSING
-    }
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=_members)
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=to_dict)

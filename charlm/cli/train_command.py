@@ -17,6 +17,7 @@ from ..config.request import Request
 from ..config.run import RunConfig
 from ..config.settings import known_settings
 from ..distributed.launch import join
+from ..record import to_dict
 from ..storage.run_directory import default_run
 from .command import Command
 from .options import duration, json_option, note, print_json, quiet_option, require
@@ -25,6 +26,7 @@ from .signals import stop_on_signals
 
 if TYPE_CHECKING:
     from ..events import Event
+    from ..training.records import TrainSummary
     from ..training.trainer import Trainer
 
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
@@ -81,59 +83,61 @@ def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
 
 def _describe(trainer: "Trainer", quiet: bool) -> None:
     """Print notes on the model, the truncation and the sequences."""
-    config, model = trainer.config, trainer.config.model
+    run, config, model = trainer.run, trainer.run.config, trainer.run.config.model
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
     note(
-        f"model: {model.cell}, {layers} of {model.hidden}, {trainer.parameters.count:,} parameters; "
-        f"{config.streams} streams, {trainer.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
+        f"model: {model.cell}, {layers} of {model.hidden}, {run.parameters.count:,} parameters; "
+        f"{config.streams} streams, {run.updates_per_epoch:,} updates an epoch, {_end(trainer)}; "
         f"{_workers(trainer)}",
         quiet,
     )
-    window = f"window {trainer.window_bytes / 2**20:.1f} MiB"
-    note("; ".join(filter(None, (trainer.truncation.describe(), window, trainer.resets.describe()))), quiet)
+    window = f"window {run.window_bytes / 2**20:.1f} MiB"
+    note("; ".join(filter(None, (run.text.truncation.describe(), window, run.text.resets.describe()))), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))
 
 
 def _workers(trainer: "Trainer") -> str:
     """Return the number of threads, and of ranks if there are several."""
-    threads = f"{trainer.network.threads} thread{'s' * (trainer.network.threads > 1)}"
-    if trainer.ranks.size == 1:
+    run = trainer.run
+    threads = f"{run.network.threads} thread{'s' * (run.network.threads > 1)}"
+    if run.ranks.size == 1:
         return threads
-    every = trainer.config.sync_every
-    return f"{trainer.ranks.size} ranks of {threads}" + (f", in step every {every} updates" if every > 1 else "")
+    every = run.config.sync_every
+    return f"{run.ranks.size} ranks of {threads}" + (f", in step every {every} updates" if every > 1 else "")
 
 
 def _end(trainer: "Trainer") -> str:
     """Return when training ends."""
-    schedule = trainer.config.schedule
+    schedule = trainer.run.config.schedule
     if schedule.minutes is not None:
         return f"for {duration(60 * schedule.minutes)}"
-    return f"{trainer.total_updates:,} in all"
+    return f"{trainer.run.total_updates:,} in all"
 
 
 def _sequences(trainer: "Trainer") -> str:
     """Return the number and lengths of the sequences between separators, and how the truncation treats them."""
     from ..tbptt.sequences import measure
 
-    name = "lines" if trainer.config.reset.policy == "line" else "sequences"
-    found = measure(trainer.streams, trainer.resets, trainer.corpus.train, trainer.truncation)
-    if found.count == trainer.streams.own:
-        shown = json.dumps(trainer.config.reset.separator)
+    text, reset = trainer.run.text, trainer.run.config.reset
+    name = "lines" if reset.policy == "line" else "sequences"
+    found = measure(text.streams, text.resets, text.ids, text.truncation)
+    if found.count == text.streams.own:
+        shown = json.dumps(reset.separator)
         return f"{shown} does not occur in the training text, so the state is never reset after it"
-    return f"{name}: {found.count:,}, the longest {found.longest:,} steps; {trainer.truncation.describe_sequences(found)}"
+    return f"{name}: {found.count:,}, the longest {found.longest:,} steps; {text.truncation.describe_sequences(found)}"
 
 
 @contextmanager
 def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
     """Yield the functions to call with each event."""
     with display(options["quiet"]) as shown:
-        if not options["tensorboard"] or not trainer.ranks.first:
+        if not options["tensorboard"] or not trainer.run.ranks.first:
             yield [shown.show]
             return
         from ..reports.tensorboard import TensorBoard
 
-        with closing(TensorBoard(trainer.run)) as board:
+        with closing(TensorBoard(trainer.run.directory)) as board:
             yield [shown.show, board]
 
 
@@ -143,34 +147,34 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
         for event in trainer.train():
             for tell in listeners:
                 tell(event)
-    number = int(trainer.ranks.largest(max(signals, default=0)))
+    run = trainer.run
+    number = int(run.ranks.largest(max(signals, default=0)))
     if number and trainer.stopped:
-        again = " ".join(["charlm train", *trainer.config.corpus, "--run", str(trainer.run), "--resume"])
-        note(f"stopped at update {trainer.updates:,}; saved, continue with: {again}", quiet)
+        again = " ".join(["charlm train", *run.config.corpus, "--run", str(run.directory), "--resume"])
+        note(f"stopped at update {run.state.updates:,}; saved, continue with: {again}", quiet)
         sys.exit(128 + number)
     summary = trainer.summary()
-    if not trainer.ranks.first:
+    if not trainer.run.ranks.first:
         return
     if options["as_json"]:
         print_json(summary)
         return
     effort = (
-        f"{summary['updates']:,} updates, {summary['epochs']:.2f} epochs, {summary['seconds']:.1f} s, "
-        f"{summary['chars_per_second']:,.0f} characters/s"
+        f"{summary.updates:,} updates, {summary.epochs:.2f} epochs, {summary.seconds:.1f} s, "
+        f"{summary.chars_per_second:,.0f} characters/s"
     )
-    realised = trainer.truncation.describe_realised(summary)
-    click.echo("; ".join(filter(None, (_quality(summary), effort, realised, summary["run"]))))
+    realised = run.text.truncation.describe_realised(to_dict(summary))
+    click.echo("; ".join(filter(None, (_quality(summary), effort, realised, summary.run))))
 
 
-def _quality(summary: dict[str, Any]) -> str:
+def _quality(summary: "TrainSummary") -> str:
     """Return the best validation loss, or the size of the coded corpus."""
-    if "code_bits" in summary:
-        bits = summary["code_bits"]
+    if summary.code_bits is not None:
         return (
-            f"{summary['code_chars']:,} characters coded in {bits / 8:,.0f} bytes, "
-            f"{summary['code_bits_per_char']:.4f} bits/char"
+            f"{summary.code_chars:,} characters coded in {summary.code_bits / 8:,.0f} bytes, "
+            f"{summary.code_bits_per_char:.4f} bits/char"
         )
-    best = summary["best_val_nats"]
+    best = summary.best_val_nats
     if best is None:
         return "no validation"
     return f"best validation {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"

@@ -1,1 +1,1 @@
-"""Several processes that train or evaluate together."""
+"""Processes that train or evaluate together."""

@@ -1,4 +1,4 @@
-"""Whether this process was started as one of several by mpiexec, and the ranks that it then belongs to."""
+"""The ranks that this process was started with: itself alone, or several started by mpiexec."""
 
 import os
 from typing import TYPE_CHECKING
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .ranks import Ranks
 
-# How programs that start ranks tell each its number and how many there are: Open MPI, MPICH and Intel MPI, Slurm's PMIx.
+# Variables in which launchers pass a rank's number and the number of ranks: Open MPI, MPICH and Intel MPI, Slurm's PMIx.
 _LAUNCHERS = (
     ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
     ("PMI_RANK", "PMI_SIZE"),
@@ -17,7 +17,7 @@ _joined: "Ranks | None" = None
 
 
 def launched() -> tuple[int, int]:
-    """(rank, ranks) as the environment says it: (0, 1) for a process that was started alone."""
+    """Return (rank, ranks) from the environment: (0, 1) for a process that was started alone."""
     for rank, size in _LAUNCHERS:
         numbers = os.environ.get(rank, ""), os.environ.get(size, "")
         if all(number.isdecimal() for number in numbers):
@@ -26,12 +26,12 @@ def launched() -> tuple[int, int]:
 
 
 def joined() -> "Ranks | None":
-    """The ranks that this process has joined, if it has."""
+    """Return the ranks that this process has joined, if any."""
     return _joined
 
 
 def join() -> "Ranks":
-    """The ranks that this process was started with: itself alone, unless mpiexec started several. Raises ResourceError."""
+    """Join the ranks that this process was started with, and return them. Raises ResourceError."""
     global _joined
     if _joined is None:
         rank, size = launched()
@@ -47,5 +47,5 @@ def join() -> "Ranks":
 
 
 def is_joint(error: BaseException) -> bool:
-    """Whether all ranks raise this error, at the same place: see Ranks.joint."""
+    """Return whether all ranks raise this error at the same place: see Ranks.joint."""
     return getattr(error, "joint", False)

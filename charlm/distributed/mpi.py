@@ -1,7 +1,7 @@
-"""Ranks of MPI, through mpi4py (extra `mpi`), which nothing else imports, and this only where mpiexec started several.
+"""Ranks of MPI, through mpi4py (extra `mpi`). It is imported only here, and only if mpiexec started several processes.
 
-A gradient is summed by one Allreduce on the flat buffer. A large one goes in pieces, without blocking: those of the top
-layer are on their way while the kernel is busy with the layers below.
+A gradient is summed by one Allreduce on the flat buffer. Between machines a large gradient is sent in pieces, without
+blocking: the top layer's is on its way while the kernel works on the layers below.
 """
 
 import os
@@ -17,11 +17,11 @@ from ..errors import CharlmError, ResourceError
 from ..system import processors
 from .ranks import Exchange, Ranks, T
 
-_PIECES = 4 << 20  # bytes of gradient from which on it is sent layer by layer
-# Open MPI's own choice among the ways of a non-blocking Allreduce sends everything forth and back, which takes twice as long
-# as halving and doubling (Rabenseifner's, number 3). Another MPI does not look at this.
+_PIECES = 4 << 20  # bytes: a gradient of this size or more is sent layer by layer
+# The algorithm that Open MPI chooses for a non-blocking Allreduce takes twice as long as recursive halving and doubling
+# (Rabenseifner's, number 3). Other MPI libraries ignore this variable.
 _ALGORITHM = ("OMPI_MCA_coll_libnbc_iallreduce_algorithm", "3")
-_POLL_SECONDS = 2e-4  # between looks at what is on its way
+_POLL_SECONDS = 2e-4  # between calls that let MPI make progress
 _END = b"e"
 
 
@@ -50,7 +50,7 @@ class MPIRanks(Ranks):
                 "mpiexec that belongs to it"
             )
         hosts, mine = self._world.allgather(platform.node()), processors()
-        # Machines can have the same name, and containers of one machine other names: what has both in common is a node.
+        # Machines can share a name, and containers of one machine can have several: a node shares both memory and name.
         shared = MPI.COMM_WORLD.Split_type(MPI.COMM_TYPE_SHARED)
         self._node = pkl5.Intracomm(shared.Split(hosts.index(platform.node())))
         self._several_machines = self._node.size < self.size
@@ -59,7 +59,7 @@ class MPIRanks(Ranks):
         self._names = [f"rank {rank} on {host}" for rank, host in enumerate(hosts)]
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """A broadcast: of the result, or of the error."""
+        """Broadcast the result, or the error."""
         result, error = _tried(make) if self.first else (None, None)
         result, error = self._world.bcast((result, error))
         if error is not None:
@@ -67,7 +67,7 @@ class MPIRanks(Ranks):
         return result
 
     def on_first(self, do: Callable[[], T]) -> T | None:
-        """A broadcast of the error only."""
+        """Broadcast the error only."""
         result, error = _tried(do) if self.first else (None, None)
         error = self._world.bcast(error)
         if error is not None:
@@ -75,7 +75,7 @@ class MPIRanks(Ranks):
         return result
 
     def everywhere(self, do: Callable[[], T], node_first: bool = False) -> T:
-        """Everybody hears of everybody's error; one of the first rank is told as it is, another with its place."""
+        """Gather the errors of all ranks. The first rank's is raised as it is, another's with the name of its rank."""
         result: Any = None
         error: Exception | None = None
         for turn in (True, False) if node_first else (None,):
@@ -88,47 +88,47 @@ class MPIRanks(Ranks):
         return result
 
     def table(self, numbers: np.ndarray) -> np.ndarray:
-        """An Allgather."""
+        """Gather by an Allgather."""
         found = np.empty((self.size, len(numbers)))
         self._world.Allgather(np.ascontiguousarray(numbers, np.float64), found)
         return found
 
     def gather(self, value: T) -> list[T]:
-        """A gather of whatever it is; NumPy's arrays go without being pickled."""
+        """Gather values of any kind. NumPy's arrays are sent without pickling."""
         return self._world.gather(value) or []
 
     def scatter(self, values: list[T] | None) -> T:
-        """A scatter of whatever it is."""
+        """Scatter values of any kind."""
         return self._world.scatter(values)
 
     def average(self, *arrays: np.ndarray) -> None:
-        """An Allreduce, in place."""
+        """Average in place by an Allreduce."""
         for array in arrays:
             if array.size:
                 self._world.Allreduce(self._mpi.IN_PLACE, array.reshape(-1))
                 array *= np.float32(1 / self.size)
 
     def exchange(self, flat: np.ndarray, layers: list[list[np.ndarray]]) -> Exchange:
-        """See _Summing."""
+        """Return the sums of gradients, see _Summing."""
         return _Summing(self._mpi, self._world, flat, layers, self._several_machines)
 
     def require_same(self, what: str, value: Any) -> None:
-        """Compares what all have with what the first has."""
+        """Compare the values of all ranks with the first one's."""
         first, *others = self._world.allgather(value)
         for name, other in zip(self._names[1:], others, strict=True):
             if other != first:
                 raise self.joint(ResourceError(f"{what}: {first} on {self._names[0]}, {other} on {name}"))
 
     def abort(self, code: int) -> None:
-        """MPI_Abort."""
+        """Call MPI_Abort."""
         self._mpi.COMM_WORLD.Abort(code)
 
 
 class _Summing:
-    """Sums gradients over the ranks: all at once, or layer by layer.
+    """Sums of gradients over the ranks: all at once, or layer by layer.
 
-    On one machine that is a copy in memory, and to see to several on their way would take more from the kernel than is
-    gained: a single Allreduce. Between machines it does not block.
+    On one machine a sum is a copy in memory. Polling for several at once would cost the kernel more than it gains, so there
+    is a single Allreduce. Between machines the calls do not block.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class _Summing:
         self.answer, self._answers = os.pipe()
 
     def serve(self, running: Sequence[Future]) -> None:
-        """Rings come once a layer and update; the end of the kernel rings differently."""
+        """Sum a layer each time the kernel rings, until it has ended, which is another ring."""
         running[0].add_done_callback(lambda done: os.write(self.bell, _END))
         complete = 0
         under_way: list[Any] = []
@@ -158,7 +158,7 @@ class _Summing:
                 os.write(self._answers, b"g")
 
     def _hear(self, under_way: list[Any]) -> bytes:
-        """Waits for the kernel, and sees to it that what is under way gets on."""
+        """Wait for the kernel, and let MPI make progress on what is under way."""
         while under_way and not select.select([self._rings], [], [], _POLL_SECONDS)[0]:
             self._mpi.Request.Testall(under_way)
         return os.read(self._rings, 1)
@@ -169,7 +169,7 @@ class _Summing:
 
 
 def _tried(do: Callable[[], T]) -> tuple[T | None, Exception | None]:
-    """The result, or the error that is meant for users; others are defects of ours, and end the job."""
+    """Return the result, or an error that is meant for users. Any other error is a defect and ends the job."""
     try:
         return do(), None
     except (CharlmError, OSError) as error:

@@ -37,6 +37,8 @@ def _from_1(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> _Contents:
     progress, config = meta.get("progress"), meta.get("config")
     if not isinstance(progress, dict) or not isinstance(config, dict):
         return {**meta, "state": {}}, arrays
+    journal = progress.get("journal")
+    journal = journal if isinstance(journal, dict) else {}
     state = {
         "trainer": {
             "sampled": 0,  # early files lack it
@@ -46,7 +48,8 @@ def _from_1(meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> _Contents:
         },
         "schedule": _named(("factor", "stale"), progress.get("schedule")),
         "truncation": _picked(progress, "k2") if _chooses_k2(config) else {},
-        "metrics_log": _metrics_log(progress.get("journal")),
+        "metrics_log": _metrics_log(journal),
+        "metrics_file": _picked(journal, "lines", "waiting"),
         "diagnostics": {"norms": [], "told": []},  # was not kept
     }
     kept = {name: value for name, value in progress.items() if name not in _INTERNAL}
@@ -61,11 +64,9 @@ def _chooses_k2(config: dict[str, Any]) -> bool:
     return isinstance(truncation, dict) and truncation.get("kind") == "adaptive"
 
 
-def _metrics_log(journal: Any) -> dict[str, Any]:
-    if not isinstance(journal, dict):
-        return {}
+def _metrics_log(journal: dict[str, Any]) -> dict[str, Any]:
     return {
-        **_picked(journal, "complete_nats", "longest", "lines", "waiting"),
+        **_picked(journal, "complete_nats", "longest"),
         "tally": _named(_TALLY, journal.get("tally")),
         "unvalidated": _named(("nats", "chars"), journal.get("unvalidated", [0.0, 0])),  # early files lack it
     }

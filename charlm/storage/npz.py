@@ -1,8 +1,7 @@
-"""NumPy archives (.npz), read with suspicion: nothing is allocated on a file's word, nothing in it is ever executed.
+"""NumPy archives (.npz), read with suspicion: no memory is allocated and no code is run because a file says so.
 
-An archive is trusted as far as its size: every entry is stored as it is, so all together cannot be larger than the file
-(no zip bombs); an array's header must claim exactly the bytes that are there; objects, which would be pickles, are
-refused; and zip's CRC-32 notices every flipped byte.
+Entries are never compressed, so together they cannot be larger than the file: no zip bombs. An array's header must claim
+exactly the bytes that follow it. Objects, which would be pickles, are refused. Zip's CRC-32 notices every changed byte.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""The directory of a run: the names of its files, and which run is meant. Standard library only."""
+"""The directory of a run: the names of its files, and how users name a run. Standard library only."""
 
 import os
 from collections.abc import Iterator
@@ -8,21 +8,21 @@ from ..errors import CheckpointError, ConfigurationError
 
 LAST, BEST, METRICS, CONFIG = "last.npz", "best.npz", "metrics.jsonl", "config.json"
 EVENTS = "events.out.tfevents.*"  # the pattern of TensorBoard's files
-RUNS = Path("runs")  # where runs lie unless they are put elsewhere
+RUNS = Path("runs")  # the default place of run directories
 
 
 def holds_a_model(run: Path) -> bool:
-    """Returns whether a directory has a checkpoint; an imported model has only the best one."""
+    """Return whether a directory has a checkpoint. An imported model has only best.npz."""
     return any((run / name).is_file() for name in (LAST, BEST))
 
 
 def runs() -> Iterator[Path]:
-    """Yields the runs in runs/, trained or imported."""
+    """Yield the runs in runs/, trained or imported."""
     return filter(holds_a_model, RUNS.glob("*"))
 
 
 def find_run(name: str | None) -> Path:
-    """Returns the run directory or checkpoint file that RUN means; without one $CHARLM_RUN, else the newest in runs/.
+    """Return the run directory or checkpoint file that RUN means: by default $CHARLM_RUN, else the newest in runs/.
 
     Raises CheckpointError, ConfigurationError.
     """
@@ -41,7 +41,7 @@ def find_run(name: str | None) -> Path:
 
 
 def checkpoint_file(run: Path) -> Path:
-    """Returns the file with the model to use: the best one of a run directory, else its last; a file is itself."""
+    """Return the checkpoint to use: best.npz of a run directory, else last.npz; a file is itself."""
     if not run.is_dir():
         return run
     for name in (BEST, LAST):
@@ -51,5 +51,5 @@ def checkpoint_file(run: Path) -> Path:
 
 
 def default_run(corpus: str) -> Path:
-    """Returns the directory of a run whose corpus begins with this file."""
+    """Return the default directory of a run whose corpus begins with this file."""
     return RUNS / ("stdin" if corpus == "-" else Path(corpus).stem or "run")

@@ -2,17 +2,17 @@
 
 from ..errors import ConfigurationError
 
-# Dropout by the size of the training part, as measured (see the README): a small text is read again and again and
-# overfitted, of a large one minutes do not suffice to read much twice.
+# Dropout by the size of the training part, as measured (see the README). A small text is read many times and overfitted;
+# of a large one, little is read twice within minutes.
 _SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
 _LARGE_CORPUS = 10_000_000
 
 
 def fit_streams(wanted: int, asked: bool, targets: int, k1: int, ranks: int = 1) -> int:
-    """The number of streams for a training part with `targets` targets.
+    """Return the number of streams for a training part with `targets` targets.
 
-    What was asked for is kept as long as every stream has a target; the default is lowered until a stream holds at
-    least eight update blocks, and all ranks have equally many.
+    A number that was asked for is kept as long as every stream has a target. The default is lowered until a stream holds at
+    least eight update blocks and all ranks have equally many streams.
     """
     if asked:
         return max(1, min(wanted, targets))
@@ -21,7 +21,7 @@ def fit_streams(wanted: int, asked: bool, targets: int, k1: int, ranks: int = 1)
 
 
 def require_even(streams: int, ranks: int) -> None:
-    """Refuses streams that cannot be dealt out evenly: the longest share would keep all others waiting."""
+    """Raise ConfigurationError for streams that ranks cannot share evenly: the largest share would delay the others."""
     if ranks > streams:
         raise ConfigurationError(f"{ranks} ranks for {streams} streams: start at most {streams}, or ask for more --streams")
     if streams % ranks:
@@ -31,7 +31,7 @@ def require_even(streams: int, ranks: int) -> None:
 
 
 def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
-    """Dropout for a training part of this size: what was asked for, else more for a small and none for a large one."""
+    """Return dropout for a training part of this size: as asked for, else more for a small and none for a large one."""
     if asked or _SMALL_CORPUS <= characters <= _LARGE_CORPUS:
         return wanted
     return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0

@@ -1,4 +1,4 @@
-"""Watching training: norms of the gradient by layer, saturated gates, and a plain warning where something is wrong."""
+"""Diagnostics of training: norms of the gradient by layer, saturated gates, and a plain warning if something is wrong."""
 
 import math
 from collections import deque
@@ -18,7 +18,7 @@ _WORSE = 1.2  # times the loss of guessing
 
 
 def layer_norms(gradients: Parameters) -> dict[str, float]:
-    """The norm of the last update's gradient, before clipping, of each layer's parameters and of the output's."""
+    """Return the norm of the last update's gradient, before clipping, for each layer's parameters and for the output's."""
     squares: dict[str, float] = {}
     for name, view in gradients.named_views():
         group = "out" if name.startswith("out") else f"layer{int(name.rsplit('_l', 1)[1]) + 1}"
@@ -27,12 +27,12 @@ def layer_norms(gradients: Parameters) -> dict[str, float]:
 
 
 def saturation(gates: np.ndarray) -> np.ndarray:
-    """The share of values near 0 or 1 for each layer's gates, (L, G) float64, from their values (L, S, G, H) in [0, 1]."""
+    """Return the share of values near 0 or 1 by layer and gate, (L, G) float64. gates: values (L, S, G, H) in [0, 1]."""
     return ((gates < _SATURATED) | (gates > 1 - _SATURATED)).mean((1, 3))
 
 
 class Diagnostics:
-    """Looks at one stretch of updates after the other."""
+    """Looks at one stretch of updates after the other, and warns of each kind of trouble once a run."""
 
     def __init__(self, clip: float, vocabulary: int) -> None:
         self._clip, self._guessing = clip, math.log(vocabulary)
@@ -55,7 +55,11 @@ class Diagnostics:
     def look(
         self, updates: int, nats: float, norms: np.ndarray, layers: dict[str, float], gates: list[list[float]]
     ) -> list[Alarm]:
-        """What is new and wrong. nats: mean loss of the stretch; norms: of its updates; layers, gates: after the last."""
+        """Return warnings that have not been issued before.
+
+        nats: mean loss of the stretch. norms: of its updates' gradients. layers, gates: after the last, see layer_norms and
+        saturation.
+        """
         median = float(np.median(norms))
         usual = self._clip or (float(np.median(self._norms)) if len(self._norms) >= 3 else math.inf)
         self._norms.append(median)

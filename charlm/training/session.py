@@ -1,4 +1,4 @@
-"""How a run begins: its directory, its corpus, and a trainer that starts, starts over or goes on. And a whole run."""
+"""How a run begins: its directory, its corpus, and a trainer that starts, starts over or resumes. And a whole run."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -28,6 +28,7 @@ from ..storage.checkpoint import Checkpoint, load, load_run, save
 from ..storage.run_directory import BEST, CONFIG, EVENTS, LAST, METRICS, default_run
 from ..system import thread_count
 from ..version import __version__
+from .assembly import new_trainer
 from .defaults import fit_dropout, fit_streams, require_even
 from .trainer import Trainer
 from .transfer import adopt
@@ -41,10 +42,10 @@ def begin(
     on_read: Callable[[int], None] = lambda n: None,
     ranks: Ranks | None = None,
 ) -> Trainer:
-    """A trainer that is ready to train. Nothing of an earlier run is removed unless everything asked for is possible.
+    """Return a trainer that is ready to train. Nothing of an earlier run is removed until all checks have passed.
 
-    say: is told what was found and decided. on_read: as for read_corpus. ranks: who trains together; the first one writes
-    and needs the run's directory. Raises CharlmError.
+    say: called with notes about what was found and decided. on_read: as for read_corpus. ranks: train together; only the
+    first one needs the run's directory. Raises CharlmError.
     """
     ranks = ranks or Ranks()
     ranks.require_same("what is installed differs", _installed())
@@ -61,7 +62,7 @@ def begin(
     config = ranks.everywhere(lambda: _suited(config, request.settings, saved is not None, corpus, say, ranks))
     parameters = ranks.from_first(lambda: _adopted(source, config, corpus, say)) if source else None
     threads = thread_count(request.threads, ranks.sharers)
-    trainer = ranks.everywhere(lambda: Trainer(config, corpus, request.run, threads, request.saving, parameters, ranks))
+    trainer = ranks.everywhere(lambda: new_trainer(config, corpus, request.run, threads, request.saving, parameters, ranks))
     if saved is None:
         trainer.lock = ranks.on_first(lambda: _take(request.run, lock))
     else:
@@ -84,16 +85,16 @@ def train(
     save_every: str = "60s",
     **settings: Unpack[Settings],
 ) -> Model:
-    """Trains a model on text files, read in order as one sequence, and returns the best one that was found.
+    """Train a model on text files, read in order as one sequence, and return the best model found.
 
-    run: the directory that is written (default runs/<the first file's stem>); one that holds a run is refused unless
-    resume (go on exactly) or force (start over). on_event: is told what happens (see events.py); where it returns True,
-    training ends, with its state saved. init_from: a run whose parameters to start from. threads: default the
-    processors there are; results do not depend on it. save_every: updates ("500") or seconds ("60s") between saves.
-    settings: named as the options of `charlm train`, such as k1, k2, cell, hidden, minutes; see charlm.Settings.
+    run: the directory to write (default runs/<the first file's stem>). One that holds a run is refused unless resume
+    (continue exactly) or force (start over) is given. on_event: called with every event (see events.py); if it returns True,
+    training ends and its state is saved. init_from: a run whose parameters to start from. threads: by default the number of
+    processors; results do not depend on it. save_every: updates ("500") or seconds ("60s") between saves. settings: named
+    as the options of `charlm train`, such as k1, k2, cell, hidden, minutes; see charlm.Settings.
 
     Raises ConfigurationError for settings that are not allowed, CorpusError, CheckpointError, ResourceError, and
-    DivergenceError when a gradient is not finite.
+    DivergenceError if training diverges again and again.
     """
     names = (corpus,) if isinstance(corpus, str | Path) else tuple(corpus)
     files = tuple(map(str, names))
@@ -112,7 +113,7 @@ def train(
 
 
 def _installed() -> str:
-    """What the ranks of a job must have in common, or their results would drift apart."""
+    """Return versions that all ranks of a job must share, or their results would drift apart."""
     versions = f"charlm {__version__}, numba {numba.__version__}, numpy {np.__version__}"
     return f"{versions}, kernels {DIGEST[:8]} for vectors of {LANES} numbers"
 
@@ -133,7 +134,7 @@ def _adopted(source: Checkpoint, config: RunConfig, corpus: Corpus, say: Callabl
 
 
 def _saved_run(request: Request) -> Checkpoint | None:
-    """The checkpoint to go on from; refuses a directory that holds a run unless told what to do with it."""
+    """Return the checkpoint to resume from, if any. Raise CheckpointError for a directory that holds a run by surprise."""
     run = request.run
     if request.resume:
         if not (run / LAST).exists():
@@ -148,7 +149,7 @@ def _saved_run(request: Request) -> Checkpoint | None:
 
 
 def install(found: Checkpoint, run: Path, force: bool) -> None:
-    """Makes a run of a model that was not trained here. Raises CheckpointError where there is one, unless forced."""
+    """Make a run of a model trained elsewhere. Raises CheckpointError if the directory holds a run, unless forced."""
     if not force and _holds_a_run(run):
         raise CheckpointError(f"{run} already holds a run: replace it with --force, or name another with --run")
     run.mkdir(parents=True, exist_ok=True)
@@ -165,7 +166,7 @@ def _holds_a_run(run: Path) -> bool:
 
 
 def _take(run: Path, lock: Lock | None) -> Lock:
-    """Makes the directory and holds it for a new run."""
+    """Make the directory and lock it for a new run."""
     run.mkdir(parents=True, exist_ok=True)
     lock = lock or Lock(run)
     _clear(run)
@@ -173,7 +174,7 @@ def _take(run: Path, lock: Lock | None) -> Lock:
 
 
 def _lock(run: Path) -> Lock | None:
-    """The directory, if it is there, held for this process alone; what a killed writer left there is removed."""
+    """Lock the directory, if it exists, and remove what a killed writer left there."""
     if not run.is_dir():
         return None
     lock = Lock(run)
@@ -182,7 +183,7 @@ def _lock(run: Path) -> Lock | None:
 
 
 def _clear(run: Path) -> None:
-    """Makes room for a new run. The last checkpoint of an old one stays until that of the new one takes its place."""
+    """Make room for a new run. The last checkpoint of an old run stays until the new one's takes its place."""
     for name in (BEST, METRICS, CONFIG):
         (run / name).unlink(missing_ok=True)
     for path in run.glob(EVENTS):
@@ -197,7 +198,7 @@ def _read(
     on_read: Callable[[int], None],
     ranks: Ranks,
 ) -> Corpus:
-    """The corpus; that of a run which goes on must be the one that it had."""
+    """Return the corpus. A resumed run must have the one that it was trained on."""
     own = config.val_file if saved and "val_file" not in request.settings else None
     if own is not None and not is_regular(own):
         raise CorpusError(f"{own}: the run was validated on it, and no regular file of that name is there now: give --val")
@@ -226,7 +227,7 @@ def _read(
 def _suited(
     config: RunConfig, settings: Settings, resumed: bool, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
 ) -> RunConfig:
-    """The configuration that these ranks can train. resumed: whether it is that of a run that goes on."""
+    """Return the configuration that these ranks can train. resumed: whether it is that of an earlier run."""
     if not resumed:
         config = _fitted(config, settings, corpus, say, ranks)
     elif "streams" in settings:
@@ -238,7 +239,7 @@ def _suited(
 
 
 def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks) -> RunConfig:
-    """The configuration with what the corpus's size and the ranks decide where nothing was asked for."""
+    """Return the configuration with defaults that follow from the corpus's size and the number of ranks."""
     n, k1, asked = len(corpus.train), config.truncation.k1, "streams" in settings
     streams, alone = (fit_streams(config.streams, asked, n - 1, k1, size) for size in (ranks.size, 1))
     if streams < config.streams:

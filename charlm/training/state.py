@@ -1,7 +1,8 @@
-"""The place a run has reached: what the trainer counts and remembers between updates."""
+"""The place that a run has reached: what is counted and remembered between updates."""
 
 import math
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 from ..tbptt.plan import Position
 from ..tree import StateDict, take_count, take_number
@@ -14,7 +15,8 @@ class TrainerState:
     epoch_steps: steps of an epoch. seconds, timed_chars: of training alone. chars, nats: of all updates, each loss measured
     before its update. val_nats: loss of the last validation; best_val_nats: of the best. validated_at: the update of the
     last one; validations: how many were due by then if time decides; worse: how many in a row were no better. sampled:
-    characters that each reads, 0 until that is decided. rollbacks: returns from divergence.
+    characters that each reads, 0 until that is decided. rollbacks: returns from divergence. seconds_per_update: of the
+    newest updates of this process, 0 until they are timed; not saved.
     """
 
     epoch_steps: int
@@ -30,19 +32,36 @@ class TrainerState:
     validated_at: int = -1
     rollbacks: int = 0
     sampled: int = 0
+    seconds_per_update: float = 0.0
+
+    @property
+    def updates(self) -> int:
+        """Updates made so far."""
+        return self.at.updates
+
+    @property
+    def epochs(self) -> float:
+        """Epochs made so far."""
+        return self.at.epoch + self.at.step / self.epoch_steps
 
     @property
     def chars_per_second(self) -> float:
         """Characters trained per second, without start-up, compilation, validation and saving."""
         return self.timed_chars / self.seconds if self.seconds > 0 else 0.0
 
-    def trained(self, chars: list[int], nats: list[float], seconds: float | None) -> None:
-        """Count updates: the characters and the loss of each, and the seconds of all, if they are to count."""
+    def trained(self, chars: list[int], nats: list[float], seconds: float | None, after: Position) -> None:
+        """Count updates: the characters and the loss of each, the seconds of all (None: not timed), the place after them."""
         for n, loss in zip(chars, nats, strict=True):
             self.chars, self.nats = self.chars + n, self.nats + loss
         if seconds is not None:
             self.seconds += seconds
             self.timed_chars += sum(chars)
+            self.seconds_per_update = seconds / len(chars)
+        self.at = after
+
+    def place(self) -> dict[str, Any]:
+        """Return how far the run is, as records and events have it."""
+        return {"updates": self.updates, "epochs": self.epochs, "chars": self.chars, "seconds": self.seconds}
 
     def state_dict(self) -> StateDict:
         """Return every number by its name; None for one that is not known yet."""

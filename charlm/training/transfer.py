@@ -10,7 +10,7 @@ from ..storage.checkpoint import Checkpoint
 
 
 class Adopted(NamedTuple):
-    """Parameters that start from another run's. known: characters of the corpus that it knew; new: those that it did not."""
+    """Parameters that start from another run's. known: how many characters it shares with the corpus; new: the others."""
 
     parameters: Parameters
     known: int
@@ -18,9 +18,9 @@ class Adopted(NamedTuple):
 
 
 def adopt(source: Checkpoint, config: RunConfig, corpus: Corpus) -> Adopted:
-    """Parameters for a new run that start from another's of the same shape.
+    """Return parameters for a new run that start from another's of the same shape.
 
-    Characters that the other did not know keep their drawn values. Raises CheckpointError.
+    Characters that the other run did not know keep their random values. Raises CheckpointError.
     """
     if source.vocabulary.uses_bytes != corpus.vocabulary.uses_bytes:
         theirs, ours = ("bytes", "characters") if source.vocabulary.uses_bytes else ("characters", "bytes")

@@ -20,7 +20,7 @@ LAYERS = [
     {"tbptt"},
     {"corpus", "distributed"},
     {"config"},
-    {"files", "registry", "system", "tree"},
+    {"files", "record", "registry", "system", "tree"},
     {"errors", "events", "lazy", "version"},
     {"kernels"},
 ]

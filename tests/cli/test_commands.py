@@ -19,7 +19,7 @@ import pytest
 
 from charlm.nn.parameters import Parameters
 from charlm.training.defaults import fit_dropout
-from charlm.training.trainer import Trainer
+from charlm.training.validator import Validator
 
 from ..clock import make_updates_take
 from ..divergence import inject_divergence
@@ -295,7 +295,7 @@ def test_schedules_and_patience(run: Run, corpus: Path, schedule: str, monkeypat
     """It ends with the third validation in a row that is no better, whatever came before."""
     losses = [3.0, 2.5, 2.6, 2.5, 2.4, 2.4, 2.5, 2.41, 1.0]
     found = iter(losses)
-    monkeypatch.setattr(Trainer, "_held_out_nats", lambda trainer: next(found))
+    monkeypatch.setattr(Validator, "_held_out_nats", lambda validator: next(found))
     result = train(
         run,
         "--updates",

@@ -81,15 +81,15 @@ def test_resume(run: Run, corpus: Path, options: tuple[object, ...], monkeypatch
     assert steps % k1 != 0, "the last block of an epoch must be a shorter one"
     end = 2 * blocks + 40
     assert run(*common, "--updates", end, "--run", "straight", "--threads", 1).code == 0
-    done = Trainer._done
+    done = Trainer._is_over
     for stop in (37, blocks - 1, end):
 
         def stops(trainer: Trainer, stop: int = stop) -> bool:
-            if end > trainer.updates >= stop:
+            if end > trainer.run.state.updates >= stop:
                 trainer.request_stop()
             return done(trainer)
 
-        monkeypatch.setattr(Trainer, "_done", stops)
+        monkeypatch.setattr(Trainer, "_is_over", stops)
         resume = ("--resume",) if stop > 37 else ()
         result = run(*common, "--updates", end, "--run", "pieces", "--save-every", 1, "--threads", 2, *resume, "--json")
         assert result.code == 0, result.err

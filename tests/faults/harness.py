@@ -182,14 +182,13 @@ def _be_charlm(arguments: tuple[object, ...], fault: Fault | None, updates: Shar
         os.dup2(out, 1)
         os.dup2(err, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")  # pytest's lead elsewhere
-        step = Trainer._step
+        account = Trainer._account
 
-        def watched(trainer: Trainer, untimed: bool) -> Any:
-            found = step(trainer, untimed)
-            updates.value = trainer.updates
-            return found
+        def watched(trainer: Trainer, *made: Any) -> Any:
+            yield from account(trainer, *made)
+            updates.value = trainer.run.state.updates
 
-        Trainer._step = watched  # type: ignore[method-assign, assignment]
+        Trainer._account = watched  # type: ignore[method-assign, assignment]
         inject(fault, steps)
         main([str(argument) for argument in arguments])
         code = 0

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from charlm.inference.evaluation import Evaluator
+from charlm.kernels.buffers import Plan
 from charlm.storage.checkpoint import load
 from charlm.training.trainer import Trainer
 
@@ -65,7 +66,8 @@ def test_a_full_disk_at_the_beginning(folder: Path) -> None:  # noqa: F811
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 
-    environment = {**os.environ, "CHARLM_CACHE": str(folder / "cache")}
+    # Python would leave compiled modules behind that are cut off at the limit.
+    environment = {**os.environ, "CHARLM_CACHE": str(folder / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "charlm", *map(str, command(NAME, "full", 60)), "-q"],
         preexec_fn=limit,
@@ -80,15 +82,15 @@ def test_a_full_disk_at_the_beginning(folder: Path) -> None:  # noqa: F811
 
 
 def test_a_directory_that_vanishes(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    step = Trainer._step
+    plan = Trainer._plan
 
-    def removing(trainer: Trainer, untimed: bool) -> Any:
-        if trainer.updates >= 25 and Path("gone").exists():
+    def removing(trainer: Trainer, updates: int) -> Any:
+        if trainer.run.state.updates >= 25 and Path("gone").exists():
             assert Path("gone/last.npz").exists()
             shutil.rmtree("gone")
-        return step(trainer, untimed)
+        return plan(trainer, updates)
 
-    monkeypatch.setattr(Trainer, "_step", removing)
+    monkeypatch.setattr(Trainer, "_plan", removing)
     ended = charlm_in_child(command(NAME, "gone", 100))
     assert ended.code == 1
     assert ended.err.count("not saved, training goes on") == 1
@@ -220,14 +222,15 @@ def test_divergence_is_given_up_with_advice(
 
 def test_parameters_that_are_not_finite_are_never_saved(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """Also where every gradient was finite."""
-    agree = Trainer._agree
+    run_kernel = Trainer._run_kernel
 
-    def spoiled(trainer: Trainer, stats: Any, spent: float) -> Any:
-        if trainer.updates > 30 and trainer._now.rollbacks == 0:
-            trainer.parameters.flat[0, 0] = np.inf
-        return agree(trainer, stats, spent)
+    def spoiled(trainer: Trainer, plan: Plan) -> Any:
+        found = run_kernel(trainer, plan)
+        if trainer.run.state.updates > 30 and trainer.run.state.rollbacks == 0:
+            trainer.run.parameters.flat[0, 0] = np.inf
+        return found
 
-    monkeypatch.setattr(Trainer, "_agree", spoiled)
+    monkeypatch.setattr(Trainer, "_run_kernel", spoiled)
     result = run("train", "corpus.txt", *SMALL[:-2], "--updates", 60, "--save-every", 10, "--run", "runs/x")
     assert result.code == 0
     assert "made parameters that are not finite: back to update 30, with 0.5 of the learning rate" in result.err

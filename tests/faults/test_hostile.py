@@ -240,7 +240,7 @@ def test_a_place_that_cannot_be_is_not_resumed(checkpoint: Path, run: Run) -> No
         ("trainer", "validations", [1]),
         ("", "metrics_log", {}),
         ("metrics_log", "tally", [1, 2]),
-        ("metrics_log", "waiting", [1]),
+        ("metrics_file", "waiting", [1]),
         ("diagnostics", "norms", ["x"]),
         ("trainer", "rollbacks", 1.5),
         ("trainer", "updates", 1 << 70),

@@ -13,7 +13,7 @@ from charlm.config.run import RunConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.nn.parameters import Parameters
-from charlm.training.trainer import Trainer
+from charlm.training.assembly import new_trainer
 
 from ..study.bias import compare
 
@@ -33,10 +33,10 @@ def trained(corpus: Corpus, folder: Path) -> Parameters:
         schedule=ScheduleConfig(updates=3000),
         val_fraction=0.0,
     )
-    trainer = Trainer(config, corpus, folder, 1, SavingConfig(seconds=0.0))
+    trainer = new_trainer(config, corpus, folder, 1, SavingConfig(seconds=0.0))
     for _ in trainer.train():
         pass
-    return trainer.parameters
+    return trainer.run.parameters
 
 
 @pytest.mark.parametrize("text", ["again", "prose"])

@@ -14,13 +14,21 @@ from charlm.config.request import Request
 from charlm.events import Note, Progress, Validation
 from charlm.inference.evaluation import Evaluator
 from charlm.storage.checkpoint import load
+from charlm.training.checkpointer import Checkpointer
 from charlm.training.session import begin
-from charlm.training.validation import affordable_times, cost, sample_size
+from charlm.training.trainer import Trainer
+from charlm.training.validation_plan import affordable_times, cost, sample_size
+from charlm.training.validator import Validator
 
 from ..cli.conftest import SMALL, TEXT, Result, run  # noqa: F401  a fixture
 
 Run = Callable[..., Result]
 SETTINGS: Settings = {"hidden": 16, "layers": 1, "dropout": 0.0, "k1": 8, "streams": 6}
+
+
+def validator(trainer: Trainer) -> Validator:
+    (found,) = [each for each in trainer.listeners if isinstance(each, Validator)]
+    return found
 
 
 @given(st.integers(2, 10**9), st.floats(0, 1e12))
@@ -95,22 +103,23 @@ def test_where_time_decides_it_is_decided_by_the_speed_and_kept(folder: Path) ->
     trainer = begin(request)
     events = [event for event, _ in zip(trainer.train(), range(3), strict=False)]
     assert not [event for event in events if isinstance(event, Validation)]
-    now = trainer._now
+    now, checked = trainer.run.state, validator(trainer)
+    plan = checked.plan
     now.seconds, now.timed_chars = 29.0, 29_000
-    assert not trainer._validation_is_due(), "less than a twentieth"
+    assert not plan.due, "less than a twentieth"
     now.seconds, now.timed_chars = 31.0, 31_000
     chars = sample_size(len(TEXT) * 40, 3 * 600 * 1_000)
-    assert trainer._validations() == (4, chars)
-    assert not trainer._validation_is_due(), "the first of four comes after a quarter"
+    assert plan.planned == (4, chars)
+    assert not plan.due, "the first of four comes after a quarter"
     now.seconds, now.timed_chars = 151.0, 151_000
-    assert trainer._validation_is_due()
-    found = list(trainer._validate())
+    assert plan.due
+    found = list(checked.validate())
     assert [type(event) for event in found] == [Note, Validation]
-    assert not trainer._validation_is_due()
+    assert not plan.due
     now.seconds, now.timed_chars = 301.0, 301_000
-    assert trainer._validation_is_due()
+    assert plan.due
     now.timed_chars = 10**9
-    assert trainer._validations() == (20, chars), "a processor that has become faster allows more of the same"
+    assert plan.planned == (20, chars), "a processor that has become faster allows more of the same"
 
 
 def test_a_run_that_gets_more_time_goes_on_being_validated(folder: Path) -> None:
@@ -118,8 +127,8 @@ def test_a_run_that_gets_more_time_goes_on_being_validated(folder: Path) -> None
     for _ in begin(request).train():
         pass
     again = begin(Request(("corpus.txt",), folder / "r", {"minutes": 600.0}, resume=True))
-    again._now.seconds = 0.5 * 36_000.0
-    assert again._validation_is_due()
+    again.run.state.seconds = 0.5 * 36_000.0
+    assert validator(again).plan.due
 
 
 def test_the_training_loss_beside_a_validation_is_of_the_updates_since_the_last(folder: Path) -> None:
@@ -133,7 +142,8 @@ def test_the_training_loss_beside_a_validation_is_of_the_updates_since_the_last(
             seen, nats = event.train_nats, []
     assert seen < 2.9
     stopped = begin(Request(("corpus.txt",), folder / "r", {"updates": 63}, resume=True))
-    stopped.save()
+    (checkpointer,) = [each for each in stopped.listeners if isinstance(each, Checkpointer)]
+    checkpointer.save_last()
     state = load(folder / "r" / "last.npz").state["metrics_log"]
     assert state["unvalidated"] == {"nats": 0.0, "chars": 0}
 
@@ -149,7 +159,8 @@ def test_the_estimate_of_a_run(folder: Path) -> None:
     """The share is that of the planned validations in the cost of training, three times forward for each character."""
     trainer = begin(Request(("corpus.txt",), folder / "r", {**SETTINGS, "updates": 400, "val_file": "held.txt"}))
     events = [event for event in trainer.train() if isinstance(event, Progress)]
-    chars = sample_size(len(TEXT) * 40, trainer._training_cost())
-    times = affordable_times(chars, trainer._training_cost())
-    assert events[0].validating == times * cost(chars) / trainer._training_cost()
-    assert trainer._training_cost() == pytest.approx(3 * 400 * 6 * trainer.streams.steps / trainer.updates_per_epoch)
+    training_cost = validator(trainer).plan.training_cost
+    chars = sample_size(len(TEXT) * 40, training_cost)
+    times = affordable_times(chars, training_cost)
+    assert events[0].validating == times * cost(chars) / training_cost
+    assert training_cost == pytest.approx(3 * 400 * 6 * trainer.run.text.streams.steps / trainer.run.updates_per_epoch)

@@ -19,6 +19,8 @@ from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.distributed import mpi
 from charlm.distributed.launch import join
 from charlm.distributed.ranks import Ranks
+from charlm.training.assembly import new_trainer
+from charlm.training.measurement import Measurement
 from charlm.training.trainer import Trainer
 
 WAYS = {
@@ -46,17 +48,26 @@ class Rank(Ranks):
 def trainer(config: RunConfig, corpus: Corpus, ranks: Ranks, run: Path) -> Trainer:
     """A new run."""
     run.mkdir(parents=True, exist_ok=True)
-    return Trainer(config, corpus, run, 1, SavingConfig(0, 1e9), ranks=ranks)
+    return new_trainer(config, corpus, run, 1, SavingConfig(0, 1e9), ranks=ranks)
+
+
+def make_update(trained: Trainer) -> None:
+    """Make the next update, of one block."""
+    plan, after = trained._plan(1)
+    for _ in trained._account(plan, after, *trained._run_kernel(plan)):
+        pass
 
 
 def gradients(trained: Trainer) -> list[np.ndarray]:
     """Of each update of an epoch and a half, with parameters that stay as they are."""
     found = []
-    while trained.epochs < 1.5:
-        if trained._profiler is not None and trained.updates % 3 == 0:
-            trained._adapt(trained._profiler, False)
-        trained._step(True)
-        found.append(trained.network.gradients.flat.copy())
+    measurements = [each for each in trained.listeners if isinstance(each, Measurement)]
+    while trained.run.state.epochs < 1.5:
+        if trained.run.state.updates % 3 == 0:
+            for each in measurements:
+                each.measure()
+        make_update(trained)
+        found.append(trained.run.network.gradients.flat.copy())
     return found
 
 
@@ -64,7 +75,7 @@ def last_losses(trained: Trainer) -> np.ndarray:
     """On the last stretch of training and on the held-out text, after all updates."""
     for _ in trained.train():
         pass
-    return np.array([trained.summary()["train_nats"], trained.summary()["val_nats"]])
+    return np.array([trained.summary().train_nats, trained.summary().val_nats])
 
 
 def main(folder: Path) -> None:
@@ -114,19 +125,19 @@ def apart(corpus: Corpus, ranks: Ranks, folder: Path) -> str:
     )
 
     def state(one: Trainer) -> list[np.ndarray]:
-        return [one.parameters.flat.copy(), one.optimizer.slots.copy()]
+        return [one.run.parameters.flat.copy(), one.run.optimizer.slots.copy()]
 
     together = trainer(config, corpus, ranks, folder / "together")
     for update in range(3):
-        together._step(True)
-        assert together._apart == (update != 2)
+        make_update(together)
+        assert together._consensus.apart == (update != 2)
     never = [trainer(config, corpus, Rank(rank, ranks.size), folder / f"never{ranks.rank}") for rank in range(ranks.size)]
     for one in never:
         for _ in range(3):
-            one._step(True)
+            make_update(one)
     means = [np.mean(arrays, 0) for arrays in zip(*map(state, never), strict=True)]
     differences = [np.abs(a - b).max() for a, b in zip(state(together), means, strict=True)]
-    moved = np.abs(never[0].parameters.flat - means[0]).max()
+    moved = np.abs(never[0].run.parameters.flat - means[0]).max()
     return f"apart: {max(differences):.3g} {moved:.3g}\n"
 
 

@@ -160,11 +160,11 @@ def test_what_mpiexec_passes_on_leaves_time_to_save(mpi: Mpi, unsaved: "subproce
 def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None:
     patch = (
         "from charlm.training.trainer import Trainer\n"
-        "step = Trainer._step\n"
-        "def failing(self, untimed):\n"
-        "    if rank == '1' and self.updates > 20: raise MemoryError\n"
-        "    return step(self, untimed)\n"
-        "Trainer._step = failing"
+        "plan = Trainer._plan\n"
+        "def failing(self, updates):\n"
+        "    if rank == '1' and self.run.state.updates > 20: raise MemoryError\n"
+        "    return plan(self, updates)\n"
+        "Trainer._plan = failing"
     )
     done = mpi(sys.executable, "-c", PATCHED.format(patch), *LONG[1:], "--save-every", 10)
     assert done.returncode not in (0, None)

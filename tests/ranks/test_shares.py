@@ -23,7 +23,7 @@ from charlm.tbptt.streams import Streams
 from charlm.training.defaults import fit_streams, require_even
 from charlm.training.trainer import Trainer
 
-from .same_as_one import Rank
+from .same_as_one import Rank, make_update
 from .same_as_one import trainer as new_trainer
 
 MODEL = ModelConfig("lstm", hidden=20, layers=2, dropout=0.3)
@@ -51,14 +51,16 @@ def test_gradients_of_the_shares_add_up(corpus: Corpus, size: int) -> None:
     """Also where the last step of an epoch lacks targets of some ranks only, and after it."""
     whole = trainer(FROZEN, corpus, Ranks())
     parts = [trainer(FROZEN, corpus, Rank(rank, size)) for rank in range(size)]
-    assert 0 < whole.streams.shorter < 6
-    while whole.epochs < 1.2:
+    assert 0 < whole.run.text.streams.shorter < 6
+    while whole.run.state.epochs < 1.2:
         for each in (whole, *parts):
-            each._step(True)
-        expected, found = whole.network.gradients.flat, sum(part.network.gradients.flat for part in parts)
+            make_update(each)
+        expected, found = whole.run.network.gradients.flat, sum(part.run.network.gradients.flat for part in parts)
         assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
-    assert sum(part._now.nats for part in parts) == pytest.approx(whole._now.nats, rel=1e-6)
-    assert all(part._now.chars == whole._now.chars for part in parts), "characters are counted as one process counts them"
+    assert sum(part.run.state.nats for part in parts) == pytest.approx(whole.run.state.nats, rel=1e-6)
+    assert all(part.run.state.chars == whole.run.state.chars for part in parts), (
+        "characters are counted as one process counts them"
+    )
 
 
 def test_shares_of_streams() -> None:
@@ -89,16 +91,16 @@ def test_updates_on_their_own_are_those_of_the_share_alone(corpus: Corpus) -> No
     """Plain gradient descent: as if the share's streams were all there are, with the loss averaged over them."""
     config = replace(FROZEN, sync_every=3, optimizer=OptimizerConfig("sgd", learning_rate=0.1, clip=0.0))
     one = trainer(config, corpus, Rank(1, 2))
-    one._step(True)
+    make_update(one)
     alone = trainer(replace(config, sync_every=1), corpus, Rank(1, 2))
-    alone._step(True)
-    assert np.array_equal(one.network.gradients.flat, 2 * alone.network.gradients.flat)
+    make_update(alone)
+    assert np.array_equal(one.run.network.gradients.flat, 2 * alone.run.network.gradients.flat)
 
 
 def test_evaluation_in_shares(corpus: Corpus) -> None:
     parameters = Parameters(MODEL, len(corpus.vocabulary))
     parameters.initialise(1)
-    resets = trainer(FROZEN, corpus, Ranks()).resets
+    resets = trainer(FROZEN, corpus, Ranks()).run.text.resets
     whole = Evaluator(parameters, 5).evaluate(corpus.ids, resets)
     parts = [Evaluator(parameters, 5, 1, rank, 3).evaluate(corpus.ids, resets) for rank in range(3)]
     assert sum(part.chars for part in parts) == whole.chars == len(corpus.ids) - 1

@@ -1,0 +1,132 @@
+"""A run: what is trained, on which text, and how far it is."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..config.run import RunConfig
+from ..corpus.corpus import Corpus
+from ..distributed.ranks import Ranks
+from ..errors import CheckpointError
+from ..kernels.buffers import Plan
+from ..nn.network import Network
+from ..nn.optimizer import Optimizer
+from ..nn.parameters import Parameters
+from ..nn.schedule import Schedule
+from ..storage.checkpoint import Checkpoint
+from ..tbptt.method import TruncationMethod
+from ..tbptt.plan import Position, make_plan
+from ..tbptt.resets import Resets
+from ..tbptt.streams import Ids, Streams
+from ..tree import LeafError, Stateful, load_state
+from .state import TrainerState
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """The training text as it is read: in streams, with resets, cut into updates by a truncation method.
+
+    factor: on the weight of every loss. It is the number of ranks if each makes updates on its own streams alone.
+    """
+
+    ids: Ids
+    streams: Streams
+    resets: Resets
+    truncation: TruncationMethod
+    factor: int = 1
+
+    @property
+    def chars_per_update(self) -> float:
+        """Characters in an update: the mean over an epoch, on all ranks together."""
+        return self.streams.count * self.streams.steps / self.truncation.updates_per_epoch
+
+    def plan(self, at: Position, updates: int, rates: np.ndarray) -> tuple[Plan, Position]:
+        """Return a plan of at most `updates` updates, and the place after it: see make_plan."""
+        plan, after = make_plan(self.truncation, self.streams, self.resets, self.ids, at, updates, rates)
+        return plan._replace(weight=plan.weight * self.factor), after
+
+    def chars(self, plan: Plan) -> np.ndarray:
+        """Return the number of targets in each block of a plan, on all ranks together, (U,) int64."""
+        ends = plan.start + plan.steps == self.streams.steps  # only the last step of an epoch can lack some
+        return plan.steps * self.streams.count - np.where(ends, self.streams.shorter, 0)
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that a run consists of. Everything that acts on it during training is a listener.
+
+    parts: what remembers something, by the branches of the state tree. The network's branch depends on the trainer's, which
+    therefore comes first.
+    """
+
+    config: RunConfig
+    directory: Path
+    corpus: Corpus
+    ranks: Ranks
+    text: TrainingText
+    network: Network
+    optimizer: Optimizer
+    schedule: Schedule
+    state: TrainerState
+    parts: dict[str, Stateful] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters that are trained."""
+        return self.network.parameters
+
+    @property
+    def window_bytes(self) -> int:
+        """Memory of the window of stored activations, on all ranks together."""
+        return self.ranks.size * self.network.window_bytes()
+
+    # --- its length --------------------------------------------------------------------------------------------------
+
+    @property
+    def updates_per_epoch(self) -> int:
+        """Update blocks of an epoch, the last, shorter one included; the expected number if they are random."""
+        return self.text.truncation.updates_per_epoch
+
+    @property
+    def total_updates(self) -> int | None:
+        """Updates of the whole run; None if time decides."""
+        schedule = self.config.schedule
+        if schedule.updates is not None:
+            return schedule.updates
+        return None if schedule.epochs is None else math.ceil(schedule.epochs * self.updates_per_epoch)
+
+    @property
+    def chars(self) -> float:
+        """Characters that the whole run trains, estimated; 0 if its speed decides and is not known yet."""
+        total, minutes = self.total_updates, self.config.schedule.minutes or 0.0
+        return self.state.chars_per_second * 60.0 * minutes if total is None else total * self.text.chars_per_update
+
+    def share(self, later: float | np.ndarray = 0.0) -> Any:
+        """Return the share of the run that is done after `later` more updates."""
+        total = self.total_updates
+        if total is not None:
+            return (self.state.updates + later) / total if total > 0 else 1.0
+        seconds = 60.0 * (self.config.schedule.minutes or 0.0)
+        return (self.state.seconds + later * self.state.seconds_per_update) / seconds if seconds > 0 else 1.0
+
+    @property
+    def complete(self) -> bool:
+        """Return whether the schedule asks for no more updates than were made."""
+        return bool(self.share() >= 1.0)
+
+    # --- its state ---------------------------------------------------------------------------------------------------
+
+    def load(self, saved: Checkpoint) -> None:
+        """Take over parameters and state of a checkpoint, last.npz of the same run. Raises CheckpointError."""
+        if saved.vocabulary != self.corpus.vocabulary:
+            raise CheckpointError(f"{saved.path}: its characters are not those of the corpus")
+        if not saved.state:
+            raise CheckpointError(f"{saved.path}: cannot be resumed: it holds a model alone; only last.npz can be resumed")
+        self.parameters.flat[...] = saved.parameters.flat
+        try:
+            load_state(self.parts, saved.state)
+        except LeafError as error:
+            raise CheckpointError(f"{saved.path}: cannot be resumed: state/{error}") from None

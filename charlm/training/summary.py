@@ -1,0 +1,43 @@
+"""The summary of a run."""
+
+import math
+from typing import Any
+
+from .metrics_log import MetricsLog
+from .records import TrainSummary
+from .run import Run
+from .state import finite_or_none
+
+
+def summarise(run: Run, log: MetricsLog) -> TrainSummary:
+    """Return the numbers that a run ends with, or has reached so far."""
+    state = run.state
+    realised: dict[str, Any] = run.text.truncation.realised(state.at.epoch_base + state.at.step, state.updates, log.longest)
+    best = finite_or_none(state.best_val_nats)
+    return TrainSummary(
+        updates=state.updates,
+        epochs=state.epochs,
+        seconds=state.seconds,
+        chars_per_second=state.chars_per_second,
+        train_nats=finite_or_none(log.train_nats),
+        val_nats=finite_or_none(state.val_nats),
+        best_val_nats=best,
+        best_val_bits=None if best is None else best / math.log(2),
+        run=str(run.directory),
+        window_bytes=run.window_bytes,
+        **realised,
+        **(_code(run) if run.config.once else {}),
+    )
+
+
+def _code(run: Run) -> dict[str, Any]:
+    """Return the length of the code that a single reading of the corpus is, by Dawid's (1984) prequential principle.
+
+    Each character costs -log2 of the probability that it was given before the model learnt from it. The first character and
+    the alphabet, in UTF-8, are counted too: a decoder must know them.
+    """
+    vocabulary = run.corpus.vocabulary
+    alphabet = 0 if vocabulary.uses_bytes else 8 * int(vocabulary.id_bytes().sum())
+    chars = run.state.chars + 1
+    bits = run.state.nats / math.log(2) + math.log2(len(vocabulary)) + alphabet
+    return {"code_chars": chars, "code_bits": bits, "code_bits_per_char": bits / chars}
