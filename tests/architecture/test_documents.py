@@ -195,9 +195,32 @@ def test_the_library_does_what_the_guide_shows(folder: Path) -> None:
     assert shown.count("It was a day like any other") == 200
 
 
+def test_the_extensions_of_the_guide_train(folder: Path) -> None:
+    """The examples are one program, in a file: kernels are kept on disk by the file of their source."""
+    program = "\n".join(blocks("extending", "python")).replace("minutes=1", "updates=20, hidden=16")
+    (folder / "extended.py").write_text(program, encoding="utf-8")
+    bits, size = run("python extended.py", folder).split()
+    made = json.loads((folder / "runs" / "extended" / "config.json").read_text())
+    assert (made["model"]["cell"], made["optimizer"]["rule"]) == ("mgu", "lion")
+    assert (made["truncation"]["kind"], made["truncation"]["settings"]) == ("periodic", {"stride": 2})
+    assert float(bits) > 0
+    assert 0 < int(size) < (folder / "runs" / "extended" / "best.npz").stat().st_size
+
+
+def test_what_the_guide_quotes_of_the_code_is_there() -> None:
+    """A block marked py is a part of a file that its page names."""
+    quoted = {name: blocks(name, "py") for name in DOCUMENTS if blocks(name, "py")}
+    assert len(quoted["extending"]) >= 8
+    for document, excerpts in quoted.items():
+        named = set(re.findall(r"`(charlm/[\w/]+\.py)`", DOCUMENTS[document]))
+        code = [(ROOT / path).read_text(encoding="utf-8") for path in named if (ROOT / path).exists()]
+        for excerpt in excerpts:
+            assert any(excerpt in text for text in code), excerpt
+
+
 def test_every_python_example_is_run() -> None:
     """An example on another page needs a test like those above."""
-    assert {name for name in DOCUMENTS if blocks(name, "python")} == {"README", "python", "sweeps"}
+    assert {name for name in DOCUMENTS if blocks(name, "python")} == {"README", "extending", "python", "sweeps"}
 
 
 def recipe(target: str) -> Iterator[str]:
@@ -265,7 +288,12 @@ def test_options_and_targets_exist(document: str) -> None:
     programs = r"^\.venv/bin/pip .*|^#SBATCH .*|`srun .*?`|`mpiexec --map-by .*?`|^parallel --jobs 2 "
     others = programs + r"|\| PyTorch's word_language_model.*"
     prose = re.sub(others, "", DOCUMENTS[document], flags=re.MULTILINE)
-    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", prose)) <= known_options()
+    own = {
+        f"--{name}"
+        for script in blocks(document, "python")
+        for name in re.findall(r"^    (\w+): .* = setting\(", script, re.M)
+    }
+    assert set(re.findall(r"(?<![\w-])--[a-z][\w-]*", prose)) <= known_options() | own
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in re.findall(r"(?:`|^    |\$ )make ([\w-]+)", DOCUMENTS[document], re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
@@ -287,6 +315,14 @@ def test_links_resolve(document: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[document]):
         if not target.startswith("https://"):
             assert (FILES[document].parent / target).exists(), target
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_named_in_prose_exist(document: str) -> None:
+    """Except those that a reader is told to make, and texts that make writes."""
+    to_be_made = {"charlm/nn/cells/mgu.py", "charlm/cli/size_command.py", "data/python.txt"}
+    for path in re.findall(r"`((?:charlm|tests|data)/[\w/.-]*)`", DOCUMENTS[document]):
+        assert (ROOT / path).exists() or path in to_be_made, path
 
 
 def test_packages_named_in_the_guide_exist() -> None:

@@ -25,6 +25,11 @@ SECTIONS = (
         "`charlm.train(..., on_event=function)` calls the function with these objects. They are attributes of `charlm`.",
         "charlm.events",
     ),
+    (
+        "JSON results",
+        "`--json` prints these objects, one a line. A field that is marked optional is left out if it has no value.",
+        "charlm.cli.results",
+    ),
 )
 _NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", type(None): "null", Any: "any value"}
 
