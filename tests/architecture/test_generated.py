@@ -53,7 +53,8 @@ class Basket:
     """Fruit that was bought."""
 
     pears: int = field(metadata={"help": "Their number."})
-    price: float | None = None
+    price: float | None
+    discount: float | None = None
 
 
 def test_a_record_is_described_whole() -> None:
@@ -64,6 +65,7 @@ def test_a_record_is_described_whole() -> None:
         "",
         "- `pears` (integer): Their number.",
         "- `price` (number or null)",
+        "- `discount` (number, optional)",
     ]
     assert record(Basket) == "\n".join(lines) + "\n"
 

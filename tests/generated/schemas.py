@@ -15,20 +15,17 @@ from .options import item
 
 INTRODUCTION = """# Records: JSON results, metrics.jsonl and events
 
-This page is generated from the declared records by `make generated`.
+This page is generated from the declared records by `make generated`. Names of fields are keys of JSON objects, or
+attributes of events. JSON leaves out an optional field that has no value.
 """
 
 # Title, what is in it, module whose dataclasses are its records.
 SECTIONS = (
+    ("Results", "`--json` prints these objects, one a line.", "charlm.cli.results"),
     (
         "Events",
         "`charlm.train(..., on_event=function)` calls the function with these objects. They are attributes of `charlm`.",
         "charlm.events",
-    ),
-    (
-        "JSON results",
-        "`--json` prints these objects, one a line. A field that is marked optional is left out if it has no value.",
-        "charlm.cli.results",
     ),
 )
 _NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", type(None): "null", Any: "any value"}
@@ -61,7 +58,10 @@ def record(kind: type) -> str:
     lines = []
     for field in dataclasses.fields(kind):
         about = field.metadata.get("help", "")
-        lines.append(item(f"- `{field.name}` ({json_type(hints[field.name])})" + (f": {about}" if about else "")))
+        type_name = json_type(hints[field.name])
+        if field.default is None:
+            type_name = type_name.removesuffix(" or null") + ", optional"
+        lines.append(item(f"- `{field.name}` ({type_name})" + (f": {about}" if about else "")))
     return f"### {kind.__name__}\n\n{inspect.getdoc(kind)}\n\n" + "".join(lines)
 
 
