@@ -33,7 +33,7 @@ bench: $(VENV)/tested data/python.txt
 bench-quick: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench --quick
 
-# What k1 and k2 cost, as in the README.
+# What k1 and k2 cost, as in the guide.
 costs: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench.costs
 
@@ -42,11 +42,11 @@ growth: $(VENV)/tested data/python.txt
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.bench.growth
 
-# What ranks cost and gain, and the README's table for clusters; hosts of network namespaces take root. 15 minutes.
+# What ranks cost and gain, and the guide's table for clusters; hosts of network namespaces take root. 15 minutes.
 scaling: $(VENV)/tested data/python.txt
 	$(BIN)/python -m tests.bench.scaling
 
-# What truncation does: tests/study/results.md and the README's picture, in about 40 minutes; goes on where it was stopped.
+# What truncation does: tests/study/results.md and the guide's picture, in about 40 minutes; goes on where it was stopped.
 study: $(VENV)/tested
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.study

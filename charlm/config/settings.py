@@ -12,7 +12,7 @@ from .optimizer import ENDS
 from .run import RunConfig
 
 # Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. Few streams and short blocks
-# were best on tinyshakespeare: see the README.
+# were best on tinyshakespeare: see guide/evaluation.md.
 _ONCE = {"epochs": 1, "streams": 4, "dropout": 0.0, "weight_decay": 0.0, "val_fraction": 0.0}
 
 

@@ -309,11 +309,21 @@ def test_every_page_is_in_the_readmes_map() -> None:
     assert sorted(name for _, name in linked) == sorted(pages())
 
 
+def titles(document: str) -> list[str]:
+    """Return the titles of a document's sections."""
+    return re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", DOCUMENTS[document], flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_resolve(document: str) -> None:
     """Links within the repository; the web is not asked."""
+    headings = [re.sub(r"[^\w -]", "", line).lower().replace(" ", "-") for line in titles(document)]
     for target in re.findall(r"\]\(([^)\s]+)\)", DOCUMENTS[document]):
-        if not target.startswith("https://"):
+        if target.startswith("#"):
+            assert target[1:] in headings, target
+        elif not target.startswith("https://"):
             assert (FILES[document].parent / target).exists(), target
 
 
@@ -329,3 +339,6 @@ def test_packages_named_in_the_guide_exist() -> None:
     named = re.findall(r"^\| `(\w+)/` \|", DOCUMENTS["internals"], re.MULTILINE)
     there = {path.name for path in (ROOT / "charlm").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert sorted(named) == sorted(there)
+    modules = re.findall(r"^\| `(\w+\.py)` \|", DOCUMENTS["internals"], re.MULTILINE)
+    assert len(modules) > 5
+    assert all((ROOT / "charlm" / module).exists() for module in modules)

@@ -1,4 +1,4 @@
-"""python -m tests.study: what truncation does, measured; the README's picture and tests/study/results.md."""
+"""python -m tests.study: what truncation does, measured; the guide's picture and tests/study/results.md."""
 
 import json
 import os
