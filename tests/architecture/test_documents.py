@@ -207,15 +207,20 @@ def test_the_extensions_of_the_guide_train(folder: Path) -> None:
     assert 0 < int(size) < (folder / "runs" / "extended" / "best.npz").stat().st_size
 
 
+def without_spaces(code: str) -> str:
+    """Return code without spaces and line ends: the formatter divides lines differently where they are indented less."""
+    return "".join(code.split())
+
+
 def test_what_the_guide_quotes_of_the_code_is_there() -> None:
     """A block marked py is a part of a file that its page names."""
     quoted = {name: blocks(name, "py") for name in DOCUMENTS if blocks(name, "py")}
     assert len(quoted["extending"]) >= 8
     for document, excerpts in quoted.items():
         named = set(re.findall(r"`(charlm/[\w/]+\.py)`", DOCUMENTS[document]))
-        code = [(ROOT / path).read_text(encoding="utf-8") for path in named if (ROOT / path).exists()]
+        code = [without_spaces((ROOT / path).read_text(encoding="utf-8")) for path in named if (ROOT / path).exists()]
         for excerpt in excerpts:
-            assert any(excerpt in text for text in code), excerpt
+            assert any(without_spaces(excerpt) in text for text in code), excerpt
 
 
 def test_every_python_example_is_run() -> None:

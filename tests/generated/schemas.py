@@ -23,6 +23,11 @@ attributes of events. JSON leaves out an optional field that has no value.
 SECTIONS = (
     ("Results", "`--json` prints these objects, one a line.", "charlm.cli.results"),
     (
+        "Training",
+        "Lines of `metrics.jsonl`, and the object that `charlm train --json` prints. Losses are in nats per character.",
+        "charlm.training.records",
+    ),
+    (
         "Events",
         "`charlm.train(..., on_event=function)` calls the function with these objects. They are attributes of `charlm`.",
         "charlm.events",
