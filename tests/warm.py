@@ -23,7 +23,6 @@ import socket
 import subprocess
 import sys
 import threading
-import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -168,9 +167,9 @@ def _take_streams(files: dict[int, int]) -> None:
             os.dup2(files[number], number)
         else:
             os.close(number)
-    sys.stdin = open(0, encoding="utf-8", closefd=False) if 0 in files else None  # type: ignore[assignment]  # noqa: SIM115
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False) if 1 in files else None  # type: ignore[assignment]  # noqa: SIM115
-    sys.stderr = (  # type: ignore[assignment]
+    sys.stdin = open(0, encoding="utf-8", closefd=False) if 0 in files else None  # noqa: SIM115
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False) if 1 in files else None  # noqa: SIM115
+    sys.stderr = (
         open(2, "w", encoding="utf-8", closefd=False, buffering=1) if 2 in files else None  # noqa: SIM115
     )
 
@@ -185,9 +184,6 @@ def _run(program: str, words: list[str]) -> int:
             _run_python(*words)
     except SystemExit as stop:
         return int(stop.code or 0)
-    except Exception:
-        traceback.print_exc()
-        return 1
     return 0
 
 

@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from charlm.storage.checkpoint import load
 from charlm.tbptt.method import make_method
 from charlm.tbptt.streams import Streams
 from tests.mpiexec import Mpi, environment
-from tests.warm import warm_charlm
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {"README": ROOT / "README.md", **pages()}
@@ -78,13 +76,6 @@ def run(script: str, folder: Path, programs: Path | None = None) -> str:
 def run_python(script: str, folder: Path, programs: Path | None = None) -> str:
     """Run a Python example. Return what it printed."""
     return run(f"python - <<'EOF'\n{script}\nEOF", folder, programs)
-
-
-@pytest.fixture(scope="module")
-def warm() -> Iterator[Path]:
-    """Yield the directory of a charlm that starts at once."""
-    with tempfile.TemporaryDirectory() as folder, warm_charlm(Path(folder)) as programs:
-        yield programs
 
 
 @pytest.fixture(scope="module")
