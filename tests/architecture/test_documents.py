@@ -128,13 +128,13 @@ def test_tables_name_the_files_of_a_run() -> None:
         assert named == {"best.npz", "last.npz", "metrics.jsonl", "config.json"}
 
 
-def test_examples_of_ranks(mpi: Mpi, tmp_path: Path) -> None:
+def test_examples_of_ranks(mpi: Mpi, tmp_path: Path, warm: Path) -> None:
     (script,) = (script for script in blocks("clusters", "sh") if "mpiexec" in script)
     lines = [f"{i} fell on roof number {i * i}.\n" for i in range(500)]
     for name in ("corpus.txt", "big.txt"):
         (tmp_path / name).write_text("".join(lines), encoding="utf-8")
     script = re.sub(r"-n \d ", "-n 2 ", shortened(script)).replace("--resume --updates 26", "--resume --updates 30")
-    assert len(run(script, tmp_path).splitlines()) == 3 + 20
+    assert len(run(script, tmp_path, warm).splitlines()) == 3 + 20
     for run_directory, updates in (("corpus", 30), ("apart", 20)):
         assert load(tmp_path / "runs" / run_directory / "last.npz").progress["updates"] == updates
 
