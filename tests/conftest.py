@@ -1,13 +1,17 @@
 """Tests keep compiled kernels and encoded corpora in the checkout's own cache, never in the user's."""
 
+import functools
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from .compiled import compile_kernels
-from .mpiexec import Mpi, missing, run_ranks
+from .mpiexec import BIN, Mpi, missing, run_ranks
+from .warm import warm_charlm
 
 ROOT = Path(__file__).parent.parent
 os.environ["CHARLM_CACHE"] = str(ROOT / ".cache")
@@ -29,8 +33,38 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def mpi() -> Mpi:
-    """Runs a program on ranks of MPI; skips where that is not installed."""
+def warm() -> Iterator[Path]:
+    """Yield the directory of a charlm, and of a python, that start at once."""
+    with tempfile.TemporaryDirectory() as folder, warm_charlm(Path(folder)) as programs:
+        yield programs
+
+
+@pytest.fixture(scope="module")
+def warm_path(warm: Path) -> Iterator[None]:
+    """Let `charlm` and `python` be the warm ones in programs that the module's tests start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{warm}{os.pathsep}{os.environ['PATH']}")
+        yield
+
+
+@pytest.fixture
+def cold_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `charlm` and `python` be the installed ones in programs that a test starts."""
+    monkeypatch.setenv("PATH", f"{BIN}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture(scope="session")
+def mpi(warm: Path) -> Mpi:
+    """Return a function that runs the warm charlm or python on ranks of MPI. Skip if that is not installed."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    return functools.partial(run_ranks, programs=warm)
+
+
+@pytest.fixture(scope="session")
+def cold_mpi() -> Mpi:
+    """Return a function that runs the installed charlm on ranks of MPI. Skip if that is not installed."""
     reason = missing()
     if reason:
         pytest.skip(reason)

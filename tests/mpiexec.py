@@ -13,17 +13,18 @@ from .waiting import HANGS
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
 MPIEXEC = shutil.which("mpiexec", path=f"{BIN}{os.pathsep}{os.environ['PATH']}")
-CHARLM = str(BIN / "charlm")
-# charlm with ranks that give the first one any time to say what is wrong, not a few seconds.
-PATIENT = (sys.executable, "-c", "import charlm.cli; charlm.cli._WAIT_SECONDS = 1e6; charlm.cli.main()")
 
 Mpi = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def environment() -> dict[str, str]:
-    """For Open MPI's mpiexec, which wants to be asked by root (containers), and for more ranks than processors."""
+def environment(programs: Path = BIN) -> dict[str, str]:
+    """Return the environment for Open MPI's mpiexec: root may use it (containers), and ranks may outnumber processors.
+
+    programs: the directory of the charlm that ranks are.
+    """
     return {
         **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
@@ -32,18 +33,18 @@ def environment() -> dict[str, str]:
 
 
 def command(*arguments: object, ranks: int = 2) -> list[str]:
-    """mpiexec, and what it is to start."""
+    """Return the words of a command that starts ranks."""
     return [str(MPIEXEC), "-n", str(ranks), *map(str, arguments)]
 
 
-def run_ranks(*arguments: object, ranks: int = 2, **more: object) -> subprocess.CompletedProcess[str]:
-    """Runs a program on so many ranks, in the current directory."""
-    options = {"capture_output": True, "text": True, "timeout": HANGS, "env": environment(), **more}
+def run_ranks(*arguments: object, ranks: int = 2, programs: Path = BIN, **more: object) -> subprocess.CompletedProcess[str]:
+    """Run a program on several ranks, in the current directory. programs: the directory of charlm."""
+    options = {"capture_output": True, "text": True, "timeout": HANGS, "env": environment(programs), **more}
     return subprocess.run(command(*arguments, ranks=ranks), check=False, **options)  # type: ignore[call-overload]
 
 
 def missing() -> str:
-    """Why nothing can be run on ranks here; empty where it can."""
+    """Return why ranks cannot be started here, or an empty string."""
     if importlib.util.find_spec("mpi4py") is None:
         return "mpi4py is not installed: pip install 'charlm[mpi]'"
     return "" if MPIEXEC else "there is no mpiexec: pip install 'charlm[mpi]'"

@@ -134,16 +134,19 @@ def block_loss(config: ModelConfig, p: Arrays, sequence: Sequence, window: int, 
 
 
 def gradient(p: Arrays, loss: Callable[[Arrays], np.ndarray], batch: int = 256) -> Arrays:
-    """Return d loss / d p for every number in p by the complex step; `loss` must accept arrays with a leading axis."""
+    """Return d loss / d p for every number in p by the complex step; `loss` must accept arrays with a leading axis.
+
+    A loss may be several numbers, (n, ...) for n leading; each gradient then has their axes after those of its array.
+    """
     names, sizes = list(p), [p[name].size for name in p]
-    total = sum(sizes)
-    flat = np.zeros(total)
+    total, slopes = sum(sizes), []
     for first in range(0, total, batch):
         n = min(batch, total - first)
         shift = np.zeros((n, total), complex)
         shift[np.arange(n), first + np.arange(n)] = 1j * _STEP
         parts = np.split(shift, np.cumsum(sizes)[:-1], axis=1)
         moved = {name: p[name] + part.reshape(n, *p[name].shape) for name, part in zip(names, parts, strict=True)}
-        flat[first : first + n] = loss(moved).imag / _STEP
+        slopes.append(loss(moved).imag / _STEP)
+    flat = np.concatenate(slopes)
     pieces = np.split(flat, np.cumsum(sizes)[:-1])
-    return {name: piece.reshape(p[name].shape) for name, piece in zip(names, pieces, strict=True)}
+    return {name: piece.reshape(p[name].shape + flat.shape[1:]) for name, piece in zip(names, pieces, strict=True)}

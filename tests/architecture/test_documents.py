@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from charlm.storage.checkpoint import load
 from charlm.tbptt.method import make_method
 from charlm.tbptt.streams import Streams
 from tests.mpiexec import Mpi, environment
-from tests.warm import warm_charlm
 
 ROOT = Path(__file__).parent.parent.parent
 FILES = {"README": ROOT / "README.md", **pages()}
@@ -81,13 +79,6 @@ def run_python(script: str, folder: Path, programs: Path | None = None) -> str:
 
 
 @pytest.fixture(scope="module")
-def warm() -> Iterator[Path]:
-    """Yield the directory of a charlm that starts at once."""
-    with tempfile.TemporaryDirectory() as folder, warm_charlm(Path(folder)) as programs:
-        yield programs
-
-
-@pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, warm: Path) -> Path:
     """A folder with the texts and the runs that the examples speak of."""
     folder = tmp_path_factory.mktemp("documents")
@@ -137,13 +128,13 @@ def test_tables_name_the_files_of_a_run() -> None:
         assert named == {"best.npz", "last.npz", "metrics.jsonl", "config.json"}
 
 
-def test_examples_of_ranks(mpi: Mpi, tmp_path: Path) -> None:
+def test_examples_of_ranks(mpi: Mpi, tmp_path: Path, warm: Path) -> None:
     (script,) = (script for script in blocks("clusters", "sh") if "mpiexec" in script)
     lines = [f"{i} fell on roof number {i * i}.\n" for i in range(500)]
     for name in ("corpus.txt", "big.txt"):
         (tmp_path / name).write_text("".join(lines), encoding="utf-8")
     script = re.sub(r"-n \d ", "-n 2 ", shortened(script)).replace("--resume --updates 26", "--resume --updates 30")
-    assert len(run(script, tmp_path).splitlines()) == 3 + 20
+    assert len(run(script, tmp_path, warm).splitlines()) == 3 + 20
     for run_directory, updates in (("corpus", 30), ("apart", 20)):
         assert load(tmp_path / "runs" / run_directory / "last.npz").progress["updates"] == updates
 

@@ -235,14 +235,14 @@ def test_evaluation_over_streams_is_that_in_order(run: Run, corpus: Path) -> Non
     assert many["accuracy"] == one["accuracy"]
 
 
-def test_bytes_standard_input_and_several_files(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bytes_standard_input_and_several_files(run: Run, corpus: Path, warm: Path) -> None:
     Path("raw.bin").write_bytes(bytes(range(256)) * 8)
     result = run("train", "corpus.txt", "raw.bin", "--bytes", *SMALL, "--updates", 5, "--run", "b")
     assert result.code == 0, result.err
     assert json.loads(run("info", "b", "--json").out)["vocabulary"] == "bytes"
     assert len(run("sample", "b", "-n", 20, "--prime", "é").out) >= 2
     with subprocess.Popen(
-        [sys.executable, "-m", "charlm", "train", "-", "--updates", "3", *map(str, SMALL)],
+        [warm / "charlm", "train", "-", "--updates", "3", *map(str, SMALL)],
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -674,7 +674,7 @@ def test_a_second_signal_leaves_in_the_middle_of_a_long_update(tmp_path: Path) -
         assert process.wait(timeout=HANGS) == 130
 
 
-def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path) -> None:
+def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path, warm: Path) -> None:
     arguments = ["train", "corpus.txt", *map(str, SMALL), "--updates", "60"]
     # tqdm would leave out what comes within a tenth of a second.
     drawn = "import functools, tqdm, charlm.cli; tqdm.tqdm = functools.partial(tqdm.tqdm, mininterval=0); charlm.cli.main()"
@@ -697,15 +697,15 @@ def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path) -> None:
     assert all(abs(float(nats) / math.log(2) - float(bits)) < 2e-3 for nats, bits in bars)
     assert "nats" in out
     assert "|" not in out
-    command = [sys.executable, "-m", "charlm", *arguments]
-    plain = subprocess.run([*command, "--run", "piped"], capture_output=True, text=True, check=True)
+    command = [warm / "charlm", *arguments, "--run", "piped"]
+    plain = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "%|" not in plain.stderr
     assert re.search(r"update [\d,]+, epoch [\d.]+: validation [\d.]+ nats, [\d.]+ bits/char \(best", plain.stderr)
 
 
-def test_closed_pipe_is_silent(run: Run, corpus: Path) -> None:
+def test_closed_pipe_is_silent(run: Run, corpus: Path, warm: Path) -> None:
     train(run, "--updates", 2)
-    line = f"{sys.executable} -m charlm sample -n 200000 | head -c 10"
+    line = f"{warm}/charlm sample -n 200000 | head -c 10"
     result = subprocess.run(line, shell=True, capture_output=True, text=True, check=False, env=os.environ)
     assert len(result.stdout) == 10
     assert result.stderr == ""

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -51,7 +50,7 @@ def test_the_strangest_line_is_the_odd_one_out(run: Run, trained: Path) -> None:
     assert int(found[-1][1]) == len(found[-1][2]), "the last line has no end"
 
 
-def test_unknown_characters(run: Run, trained: Path) -> None:
+def test_unknown_characters(run: Run, trained: Path, warm: Path) -> None:
     Path("t.txt").write_bytes(FOX.encode() + "dög\n".encode() + b"\xff\n")
     refused = run("eval", "runs/corpus", "t.txt", "--by", "line", "--unknown", "error")
     assert refused.code == 1
@@ -60,7 +59,7 @@ def test_unknown_characters(run: Run, trained: Path) -> None:
     Path("b.txt").write_bytes(FOX.encode() + b"\xff\n")
     assert "line 2: not UTF-8" in run("eval", "runs/corpus", "b.txt", "--by", "line", "--unknown", "error").err
     escaped = subprocess.run(
-        [sys.executable, "-m", "charlm", "eval", "runs/corpus", "t.txt", "--by", "line"],
+        [warm / "charlm", "eval", "runs/corpus", "t.txt", "--by", "line"],
         capture_output=True,
         check=True,
     )
@@ -72,8 +71,8 @@ def test_unknown_characters(run: Run, trained: Path) -> None:
     assert float(lines[1].split(b"\t")[0]) > 36
 
 
-def test_a_row_comes_as_soon_as_its_line(trained: Path) -> None:
-    command = [sys.executable, "-m", "charlm", "eval", "runs/corpus", "-", "--by", "line", "--json", "-q"]
+def test_a_row_comes_as_soon_as_its_line(trained: Path, warm: Path) -> None:
+    command = [warm / "charlm", "eval", "runs/corpus", "-", "--by", "line", "--json", "-q"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

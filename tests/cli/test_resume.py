@@ -91,7 +91,7 @@ def test_resume(run: Run, corpus: Path, options: tuple[object, ...], monkeypatch
 
         monkeypatch.setattr(Trainer, "_is_over", stops)
         resume = ("--resume",) if stop > 37 else ()
-        result = run(*common, "--updates", end, "--run", "pieces", "--save-every", 1, "--threads", 2, *resume, "--json")
+        result = run(*common, "--updates", end, "--run", "pieces", "--save-every", 7, "--threads", 2, *resume, "--json")
         assert result.code == 0, result.err
         assert json.loads(result.out)["updates"] == stop
     straight, pieces = contents("straight"), contents("pieces")

@@ -1,4 +1,7 @@
-"""charlm as shell scripts use it: the installed command in a real bash, with a terminal and without."""
+"""charlm as shell scripts use it: in a real bash, with a terminal and without.
+
+The installed command runs one script from beginning to end; elsewhere it is the warm one.
+"""
 
 import fcntl
 import json
@@ -10,7 +13,6 @@ import shlex
 import shutil
 import struct
 import subprocess
-import sys
 import termios
 import time
 from collections.abc import Sequence
@@ -25,7 +27,7 @@ TRAIN = "charlm train corpus.txt --hidden 16 --layers 1 --dropout 0 --k1 8 --str
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory, warm_path: None) -> Path:
     """A directory with corpus.txt and a run of it that reads line by line."""
     path = tmp_path_factory.mktemp("shell")
     (path / "corpus.txt").write_text(TEXT, encoding="utf-8")
@@ -34,8 +36,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def environment(**more: str) -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {**os.environ, "PATH": path, "TERM": "xterm-256color", **more}
+    return {**os.environ, "TERM": "xterm-256color", **more}
 
 
 def bash(script: str, folder: Path, **more: str) -> "subprocess.CompletedProcess[str]":
@@ -97,7 +98,7 @@ def without_controls(shown: str) -> str:
     return re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]|.\x08", "", shown)
 
 
-def test_a_script_from_corpus_to_gate(folder: Path) -> None:
+def test_a_script_from_corpus_to_gate(folder: Path, cold_path: None) -> None:
     """Results on stdout, notes on stderr, exit codes to branch on."""
     done = bash(
         f"""
@@ -252,7 +253,7 @@ def test_bars_come_after_a_while_on_a_terminal_only(folder: Path) -> None:
 
     def patient(seconds: float, *arguments: str) -> list[str]:
         code = "import charlm.cli.progress as p, charlm.cli as c; p._PATIENCE_SECONDS = p._PLAIN_SECONDS = {}; c.main()"
-        return [sys.executable, "-c", code.format(seconds), *arguments]
+        return ["python", "-c", code.format(seconds), *arguments]
 
     evaluate = ("eval", "runs/corpus", "corpus.txt", "--threads", "1")
     shown = terminal(patient(0, *evaluate), folder)

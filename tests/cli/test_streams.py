@@ -12,6 +12,7 @@ import pytest
 from .conftest import SMALL, Result
 
 Run = Callable[..., Result]
+pytestmark = pytest.mark.usefixtures("warm_path")
 
 
 @pytest.fixture
@@ -21,8 +22,7 @@ def trained(run: Run, corpus: Path) -> Path:
 
 
 def shell(script: str) -> "subprocess.CompletedProcess[str]":
-    """A script in bash, in which charlm is this one."""
-    script = f'charlm() {{ "{sys.executable}" -m charlm "$@"; }}\n{script}'
+    """A script in bash."""
     return subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
 
 
@@ -47,6 +47,16 @@ def test_closed_standard_output(trained: Path, command: str) -> None:
         "redirect it to a file or a pipe\n"
     )
     assert shell(f"charlm {command} >&- 2>&-").returncode == 1
+
+
+def test_closed_streams_of_the_installed_command(trained: Path, cold_path: None) -> None:
+    """The others of these tests close those of the warm one."""
+    assert shell("charlm eval - -q <&-").stderr == "Error: standard input (-) is closed: name a file, or pipe a text in\n"
+    done = shell("charlm info >&-")
+    message = "Error: standard output is closed, where charlm info prints its result: send it somewhere\n"
+    assert (done.returncode, done.stderr) == (1, message)
+    assert shell("charlm info >&- 2>&-").returncode == 1
+    assert "vocabulary" in shell("charlm info --json 2>&-").stdout
 
 
 def test_what_makes_files_needs_no_standard_output(trained: Path) -> None:
@@ -99,7 +109,7 @@ def test_training_goes_on_when_nobody_reads_its_notes(trained: Path, output: str
     os.close(reader)
     train = ["train", "corpus.txt", *map(str, SMALL), "--updates", "60", "--eval-every", "10", "--json", "--run", "r"]
     with subprocess.Popen(
-        [sys.executable, "-m", "charlm", *train],
+        ["charlm", *train],
         stdout=subprocess.PIPE if output == "read" else writer,
         stderr=writer,
         text=True,

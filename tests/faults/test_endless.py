@@ -59,7 +59,7 @@ def test_devices_without_an_end(run: Run, folder: Path, arguments: tuple[str, ..
     assert not spools()
 
 
-def test_devices_elsewhere(run: Run, folder: Path) -> None:
+def test_devices_elsewhere(run: Run, folder: Path, warm: Path) -> None:
     assert run("train", "corpus.txt", *SMALL, "--updates", 1, "-q").code == 0
     for arguments, code in (
         (("eval", "runs/corpus", "/dev/zero"), 1),
@@ -81,7 +81,7 @@ def test_devices_elsewhere(run: Run, folder: Path) -> None:
     for device, message in (("/dev/zero", _DEVICE), ("/dev/null", "is empty")):
         with Path(device).open("rb") as source:
             done = subprocess.run(
-                [sys.executable, "-m", "charlm", "train", "-", "--run", "x"],
+                [warm / "charlm", "train", "-", "--run", "x"],
                 stdin=source,
                 capture_output=True,
                 text=True,

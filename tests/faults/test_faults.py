@@ -98,7 +98,7 @@ def test_a_directory_that_vanishes(folder: Path, monkeypatch: pytest.MonkeyPatch
     assert "Error: gone/last.npz: could not be written: No such file or directory" in ended.err
 
 
-def test_one_writer_a_run(folder: Path) -> None:  # noqa: F811
+def test_one_writer_a_run(folder: Path, warm: Path) -> None:  # noqa: F811
     """The second is refused and told who is there; the lock ends with its process, even one that is killed."""
     second: list[Any] = []
     assert charlm_in_child(command(NAME, "other", 2)).code == 0
@@ -111,7 +111,7 @@ def test_one_writer_a_run(folder: Path) -> None:  # noqa: F811
             (*command(NAME, "one", 9), "--force"),
             ("import", "m.safetensors", "--run", "one", "--force"),
         ):
-            command_line = [sys.executable, "-m", "charlm", *map(str, words), "-q"]
+            command_line = [warm / "charlm", *map(str, words), "-q"]
             second.append((pid, subprocess.run(command_line, capture_output=True, text=True, check=False)))
         os.kill(pid, signal.SIGKILL)
 

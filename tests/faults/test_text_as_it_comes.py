@@ -75,21 +75,22 @@ def test_other_encodings_are_named(run: Run) -> None:
         assert "iconv" in result.err
 
 
-def test_lone_surrogates_in_arguments(folder: Path) -> None:
+def test_lone_surrogates_in_arguments(folder: Path, warm: Path) -> None:
     """Bytes that are no UTF-8, in names of files and in texts, as a shell hands them over."""
     odd = os.fsdecode(b"b\xffd.txt")
     Path(odd).write_text(TEXT, encoding="utf-8")
     environment = {**os.environ, "LC_ALL": "C.UTF-8"}
 
-    def charlm(*arguments: object) -> "subprocess.CompletedProcess[bytes]":
-        done = subprocess.run(
-            [sys.executable, "-m", "charlm", *map(str, arguments)], capture_output=True, check=False, env=environment
-        )
+    installed = (sys.executable, "-m", "charlm")
+
+    def charlm(*arguments: object, program: tuple[object, ...] = (warm / "charlm",)) -> "subprocess.CompletedProcess[bytes]":
+        command = list(map(str, (*program, *arguments)))
+        done = subprocess.run(command, capture_output=True, check=False, env=environment)
         assert b"Traceback" not in done.stderr, done.stderr
         assert b"unexpected" not in done.stderr, done.stderr
         return done
 
-    trained = charlm("train", odd, *SMALL, "--updates", 2, "--reset-after", os.fsdecode(b"\xfe"))
+    trained = charlm("train", odd, *SMALL, "--updates", 2, "--reset-after", os.fsdecode(b"\xfe"), program=installed)
     assert trained.returncode == 0, trained.stderr
     assert trained.stdout.endswith(b"runs/b\xffd\n")
     run = os.fsdecode(b"runs/b\xffd")

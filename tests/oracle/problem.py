@@ -1,7 +1,8 @@
 """Small random problems, and the gradients that kernels and the reference give for them."""
 
+import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from charlm.nn import partition
 from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
-from charlm.nn.reference import Arrays, Sequence, block_loss, gradient
+from charlm.nn.reference import Arrays, Sequence, gradient, losses
 from charlm.tbptt.method import TruncationMethod, make_method
 from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.resets import Resets
@@ -115,16 +116,28 @@ def exact(parameters: Parameters) -> Arrays:
 
 
 def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
-    """The gradient that TBPTT's definition gives for the block [first, last)."""
+    """The gradient that TBPTT's definition, reference.block_loss, gives for the block [first, last)."""
     cut = problem.truncation
     older = min(problem.cut().older_losses, first)
     weight = 1 / (problem.streams * (cut.k1 + older))
-    reach = last - first if cut.memory else last
-    sequence = reference_sequence(problem, last)
-    return gradient(
-        exact(problem.parameters()),
-        lambda p: block_loss(problem.model, p, sequence, min(cut.k2, reach), last - first + older, weight),
-    )
+    begin = max(0, last - min(cut.k2, last - first if cut.memory else last))
+    block = TruncationConfig(cut.k1) if problem.reset.policy == "block" else TruncationConfig()  # all that a loss depends on
+    by_step = gradients_of_losses(replace(problem, truncation=block, threads=1, slices=1, memory=0), begin)
+    return {name: weight * a[..., first - older : last].sum(-1) for name, a in by_step.items()}
+
+
+@functools.lru_cache(maxsize=256)
+def gradients_of_losses(problem: Problem, begin: int) -> Arrays:
+    """The gradient of each step's loss (..., T), where what the cells made before step `begin` is constant.
+
+    Blocks that end at different steps, of different ways to cut a text, need the same of these.
+    """
+    sequence = reference_sequence(problem, Streams(problem.length, problem.streams).steps)
+
+    def by_step(p: Arrays) -> np.ndarray:
+        return np.stack([loss.sum(-1) for loss in losses(problem.model, p, sequence, lambda t: t < begin)], -1)
+
+    return gradient(exact(problem.parameters()), by_step)
 
 
 def relative_error(found: Arrays, expected: Arrays) -> float:

@@ -10,11 +10,11 @@ import pytest
 
 from charlm.storage.checkpoint import load
 
-from ..mpiexec import CHARLM, PATIENT, Mpi, command, environment
+from ..mpiexec import BIN, Mpi, command, environment
 from ..waiting import HANGS, wait_until
 from .conftest import SMALL, TEXT
 
-TRAIN = (CHARLM, "train", "corpus.txt", *SMALL)
+TRAIN = ("charlm", "train", "corpus.txt", *SMALL)
 LONG = (*TRAIN, "--run", "runs/x", "--updates", 1_000_000_000)
 # Starts charlm with something changed first; `rank` is there.
 PATCHED = "import os, charlm\nrank = os.environ['OMPI_COMM_WORLD_RANK']\n{}\nfrom charlm.cli import main\nmain()"
@@ -30,37 +30,37 @@ def refusal(done: subprocess.CompletedProcess[str], code: int) -> str:
 
 
 def test_uneven_shares_are_refused(mpi: Mpi, folder: Path) -> None:
-    line = refusal(mpi(CHARLM, "train", "corpus.txt", "--streams", 7, "--hidden", 8), 2)
+    line = refusal(mpi("charlm", "train", "corpus.txt", "--streams", 7, "--hidden", 8), 2)
     assert "7 streams cannot be dealt out evenly to 2 ranks: use a multiple of 2 for --streams" in line
-    line = refusal(mpi(CHARLM, "train", "corpus.txt", "--streams", 2, "--hidden", 8, ranks=3), 2)
+    line = refusal(mpi("charlm", "train", "corpus.txt", "--streams", 2, "--hidden", 8, ranks=3), 2)
     assert "3 ranks for 2 streams" in line
 
 
-def test_what_is_wrong_everywhere_is_said_once(mpi: Mpi, folder: Path) -> None:
-    assert "--k1 0: must be between 1 and" in refusal(mpi(*PATIENT, "train", "corpus.txt", "--k1", 0), 2)
-    assert "gone.txt: no such file" in refusal(mpi(CHARLM, "train", "gone.txt"), 1)
-    assert "-: only one rank could read it" in refusal(mpi(CHARLM, "train", "-", input="text"), 1)
-    done = mpi(*PATIENT, "train", "corpus.txt", "--hiden", 8)
+def test_what_is_wrong_everywhere_is_said_once(mpi: Mpi, cold_mpi: Mpi, folder: Path) -> None:
+    assert "--k1 0: must be between 1 and" in refusal(mpi("charlm", "train", "corpus.txt", "--k1", 0), 2)
+    assert "gone.txt: no such file" in refusal(mpi("charlm", "train", "gone.txt"), 1)
+    assert "-: only one rank could read it" in refusal(mpi("charlm", "train", "-", input="text"), 1)
+    done = mpi("charlm", "train", "corpus.txt", "--hiden", 8)
     assert (done.returncode, done.stderr.count("No such option")) == (2, 1)
-    good = (CHARLM, "train", "corpus.txt", "--hidden", 8)
-    done = mpi(*good, ":", "-n", 1, *good, "--k1", 0, ranks=1)
+    good = ("charlm", "train", "corpus.txt", "--hidden", 8)
+    done = cold_mpi(*good, ":", "-n", 1, *good, "--k1", 0, ranks=1)
     assert "--k1 0: must be between 1 and" in refusal(done, 2), "one rank alone"
 
 
-def test_ranks_that_differ_are_refused(mpi: Mpi, folder: Path) -> None:
+def test_ranks_that_differ_are_refused(mpi: Mpi, cold_mpi: Mpi, folder: Path) -> None:
     for name in ("a", "b"):
         (folder / name).mkdir()
         (folder / name / "corpus.txt").write_text(TEXT.replace("rain", f"rain {name}"), encoding="utf-8")
     train = ("train", "corpus.txt", "--run", str(folder / "runs/x"))
-    done = mpi("--wdir", folder / "a", CHARLM, *train, ":", "-n", 1, "--wdir", folder / "b", CHARLM, *train, ranks=1)
+    done = mpi("--wdir", folder / "a", "charlm", *train, ":", "-n", 1, "--wdir", folder / "b", "charlm", *train, ranks=1)
     line = refusal(done, 1)
     assert "the corpus differs: its digest is" in line
     assert "on rank 0 on" in line
     assert "on rank 1 on" in line
-    done = mpi(CHARLM, *train, "--lr", 1e-3, ":", "-n", 1, CHARLM, *train, "--lr", 2e-3, ranks=1)
+    done = mpi("charlm", *train, "--lr", 1e-3, ":", "-n", 1, "charlm", *train, "--lr", 2e-3, ranks=1)
     assert "what is asked for differs: " in refusal(done, 1)
     code = PATCHED.format("charlm.version.__version__ += rank")
-    line = refusal(mpi(sys.executable, "-c", code, *train), 1)
+    line = refusal(cold_mpi(sys.executable, "-c", code, *train), 1)
     assert "what is installed differs: charlm 0.1.00" in line
     assert "charlm 0.1.01" in line
 
@@ -68,7 +68,7 @@ def test_ranks_that_differ_are_refused(mpi: Mpi, folder: Path) -> None:
 def test_a_file_that_one_rank_lacks(mpi: Mpi, folder: Path) -> None:
     (folder / "b").mkdir()
     train = ("train", "corpus.txt", "--run", str(folder / "runs/x"), "--val", "corpus.txt")
-    done = mpi(CHARLM, *train, ":", "-n", 1, "--wdir", folder / "b", CHARLM, *train, ranks=1)
+    done = mpi("charlm", *train, ":", "-n", 1, "--wdir", folder / "b", "charlm", *train, ranks=1)
     line = refusal(done, 1)
     assert line.startswith("Error: rank 1 on ")
     assert "corpus.txt: no such file" in line
@@ -114,7 +114,7 @@ def _goes_on(mpi: Mpi) -> None:
     """The state that is left can be resumed, by other ranks too."""
     updates = load(Path("runs/x/last.npz")).progress["updates"]
     assert updates > 0
-    resume = (CHARLM, "train", "corpus.txt", "--run", "runs/x", "--resume", "--updates", updates + 5, "-q")
+    resume = ("charlm", "train", "corpus.txt", "--run", "runs/x", "--resume", "--updates", updates + 5, "-q")
     for ranks in (2, 1):
         assert mpi(*resume, ranks=ranks).returncode == 0
     assert load(Path("runs/x/last.npz")).progress["updates"] == updates + 5
@@ -166,7 +166,7 @@ def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None
         "    return plan(self, updates)\n"
         "Trainer._plan = failing"
     )
-    done = mpi(sys.executable, "-c", PATCHED.format(patch), *LONG[1:], "--save-every", 10)
+    done = mpi("python", "-c", PATCHED.format(patch), *LONG[1:], "--save-every", 10)
     assert done.returncode not in (0, None)
     assert done.stderr.count("Error: rank 1: out of memory") == 1
     assert "Traceback" not in done.stderr
@@ -175,6 +175,8 @@ def test_an_error_of_one_rank_alone_ends_the_job(mpi: Mpi, folder: Path) -> None
 
 def test_an_mpiexec_that_is_not_mpi4pys(mpi: Mpi, folder: Path) -> None:
     foreign = {**environment(), "PMI_RANK": "0", "PMI_SIZE": "2"}
-    done = subprocess.run(TRAIN[:3], capture_output=True, text=True, env=foreign, timeout=HANGS, check=False)
+    done = subprocess.run(
+        [BIN / TRAIN[0], *TRAIN[1:3]], capture_output=True, text=True, env=foreign, timeout=HANGS, check=False
+    )
     assert done.returncode == 1
     assert "2 processes were started by an mpiexec that mpi4py's MPI (Open MPI" in done.stderr

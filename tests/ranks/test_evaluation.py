@@ -2,30 +2,39 @@
 
 import json
 import os
-import subprocess
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ..mpiexec import CHARLM, PATIENT, Mpi
-from .conftest import SMALL
+from ..mpiexec import Mpi
+from .conftest import SMALL, TEXT
 
 
-@pytest.fixture
-def big(folder: Path) -> Path:
-    """A text of several batches, and a model of lines."""
-    train = (CHARLM, "train", "corpus.txt", *SMALL, "--reset", "line", "--updates", 30, "--run", "runs/x")
-    subprocess.run(list(map(str, train)), check=True)
+@pytest.fixture(scope="module")
+def prepared(mpi: Mpi, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with a text of several batches and a model of lines."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    (folder / "corpus.txt").write_text(TEXT, encoding="utf-8")
+    train = ("charlm", "train", "corpus.txt", *SMALL, "--reset", "line", "--updates", 30, "--run", "runs/x")
+    assert mpi(*train, ranks=1, cwd=folder).returncode == 0
     random = np.random.default_rng(0)
     words = ["It", "was", "day", "like", "any", "other", "and", "the", "rain", "fell", "on", "roof", "number", "12", "87"]
     lines = (" ".join(random.choice(words, random.integers(3, 14))) + ".\n" for _ in range(40_000))
     (folder / "big.txt").write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def big(folder: Path, prepared: Path) -> Path:
+    """The text in the current directory, which holds the model too."""
+    shutil.copytree(prepared, folder, dirs_exist_ok=True)
     return folder / "big.txt"
 
 
 def rows(mpi: Mpi, ranks: int, *more: object, code: int = 0) -> str:
-    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--threads", 1, *more, ranks=ranks)
+    done = mpi("charlm", "eval", "runs/x", "big.txt", "--threads", 1, *more, ranks=ranks)
     assert done.returncode == code, done.stderr
     assert done.stderr.count(" lines, ") <= 1
     return str(done.stdout)
@@ -53,7 +62,7 @@ def test_an_error_names_the_line_and_ends_all(mpi: Mpi, big: Path) -> None:
     lines[30_000] = "a ☃\n"
     lines[35_000] = "another ☃\n"
     big.write_text("".join(lines), encoding="utf-8")
-    done = mpi(CHARLM, "eval", "runs/x", "big.txt", "--by", "line", "-q", "--unknown", "error")
+    done = mpi("charlm", "eval", "runs/x", "big.txt", "--by", "line", "-q", "--unknown", "error")
     assert done.returncode == 1
     assert len(done.stdout.splitlines()) == 30_000
     assert done.stderr.count("Error: ") == 1
@@ -67,11 +76,11 @@ def test_a_whole_text_is_read_in_several_places(mpi: Mpi, big: Path) -> None:
     assert two["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-9)
     assert json.loads(rows(mpi, 2, "--json"))["bits_per_char"] == pytest.approx(one["bits_per_char"], rel=1e-3)
     assert rows(mpi, 2, "--fail-above", 0.01, code=3)
-    done = mpi(*PATIENT, "eval", "runs/x", "big.txt", "--dynamic")
+    done = mpi("charlm", "eval", "runs/x", "big.txt", "--dynamic")
     assert (done.returncode, done.stderr.count("Error: --dynamic learns from all that comes before")) == (2, 1)
     os.mkfifo("pipe")
-    done = mpi(CHARLM, "eval", "runs/x", "pipe")
+    done = mpi("charlm", "eval", "runs/x", "pipe")
     assert (done.returncode, done.stderr.count("Error: pipe: only one rank could read it")) == (1, 1)
     for more in ((), ("--by", "line")):
-        done = mpi(*PATIENT, "eval", "runs/x", "-", *more, input="text")
+        done = mpi("charlm", "eval", "runs/x", "-", *more, input="text")
         assert (done.returncode, done.stderr.count("Error: standard input reaches one rank only")) == (2, 1)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import pytest
 
 from charlm.storage.checkpoint import load
 
-from ..mpiexec import CHARLM, Mpi
-from .conftest import SMALL
+from ..mpiexec import Mpi
+from .conftest import SMALL, TEXT
 from .same_as_one import WAYS
 
-TRAIN = (CHARLM, "train", "corpus.txt", *SMALL, "--save-every", 0)
+TRAIN = ("charlm", "train", "corpus.txt", *SMALL, "--save-every", 0)
 
 
 def parameters(run: str) -> np.ndarray:
@@ -22,7 +21,8 @@ def parameters(run: str) -> np.ndarray:
 
 
 def test_every_truncation_is_as_on_one_process(mpi: Mpi, folder: Path) -> None:
-    done = mpi(sys.executable, "-m", "tests.ranks.same_as_one", folder)
+    (folder / "corpus.txt").write_text(TEXT[: len(TEXT) // 4], encoding="utf-8")
+    done = mpi("python", "-m", "tests.ranks.same_as_one", folder)
     assert done.returncode == 0, done.stderr
     found = re.findall(r"^(.*), (?:lstm|gru): (\S+) (\S+)$", done.stdout, re.MULTILINE)
     assert [way for way, _, _ in found] == list(WAYS)
@@ -33,9 +33,9 @@ def test_every_truncation_is_as_on_one_process(mpi: Mpi, folder: Path) -> None:
     assert float(difference) < 1e-6 < 1e-3 < float(moved), "the mean of what ranks came to on their own"
 
 
-def test_one_run_comes_of_it(mpi: Mpi, folder: Path) -> None:
+def test_one_run_comes_of_it(cold_mpi: Mpi, folder: Path) -> None:
     arguments = [a for a in TRAIN if a != "--quiet"]
-    done = mpi(*arguments, "--run", "runs/x", "--updates", 30, "--json")
+    done = cold_mpi(*arguments, "--run", "runs/x", "--updates", 30, "--json")
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
     assert json.loads(line)["updates"] == 30
@@ -46,7 +46,7 @@ def test_one_run_comes_of_it(mpi: Mpi, folder: Path) -> None:
     updates = [line["updates"] for line in lines]
     assert updates == sorted(updates)
     assert sum("val_nats" in line for line in lines) == done.stderr.count("validation ") - 1  # one names the split
-    refused = mpi(*arguments, "--run", "runs/x")
+    refused = cold_mpi(*arguments, "--run", "runs/x")
     assert refused.returncode == 1
     assert refused.stderr.count("Error: runs/x already holds a run") == 1
 
@@ -55,7 +55,7 @@ def test_going_on_is_exact_with_the_same_ranks(mpi: Mpi, folder: Path) -> None:
     more = ("--k2", 20, "--dropout", 0.3, "--schedule", "constant")
     assert mpi(*TRAIN, *more, "--run", "runs/whole", "--updates", 40).returncode == 0
     assert mpi(*TRAIN, *more, "--run", "runs/parts", "--updates", 17).returncode == 0
-    assert mpi(CHARLM, "train", "corpus.txt", "--run", "runs/parts", "--resume", "--updates", 40, "-q").returncode == 0
+    assert mpi("charlm", "train", "corpus.txt", "--run", "runs/parts", "--resume", "--updates", 40, "-q").returncode == 0
     assert np.array_equal(parameters("runs/whole"), parameters("runs/parts"))
 
 
@@ -65,7 +65,7 @@ def test_going_on_with_other_ranks(mpi: Mpi, folder: Path, first: int, then: int
     more = ("--k2", 20, "--dropout", 0.3, "--schedule", "constant", "--optimizer", "sgd", "--lr", 0.5)
     assert mpi(*TRAIN, *more, "--run", "runs/whole", "--updates", 25, ranks=1).returncode == 0
     assert mpi(*TRAIN, *more, "--run", "runs/parts", "--updates", 17, ranks=first).returncode == 0
-    resume = (CHARLM, "train", "corpus.txt", "--run", "runs/parts", "--resume", "--updates", 25, "-q")
+    resume = ("charlm", "train", "corpus.txt", "--run", "runs/parts", "--resume", "--updates", 25, "-q")
     assert mpi(*resume, ranks=then).returncode == 0
     whole, parts = parameters("runs/whole"), parameters("runs/parts")
     assert np.abs(whole - parts).max() < 1e-5
@@ -79,7 +79,7 @@ def test_on_their_own_for_some_updates(mpi: Mpi, folder: Path) -> None:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["best_val_nats"] < 3.1
     assert not np.allclose(parameters("runs/1"), parameters("runs/4"), atol=1e-3)
-    resume = (CHARLM, "train", "corpus.txt", "--run", "runs/4", "--resume", "--updates", 70, "-q", "--json")
+    resume = ("charlm", "train", "corpus.txt", "--run", "runs/4", "--resume", "--updates", 70, "-q", "--json")
     assert json.loads(mpi(*resume).stdout)["updates"] == 70
 
 
@@ -104,7 +104,7 @@ charlm.cli.main()
 def test_divergence_of_one_is_found_by_all(mpi: Mpi, folder: Path, every: int) -> None:
     """In step with the others, and on its own for some updates."""
     arguments = (*TRAIN[1:-2], "--save-every", 10, "--run", "runs/x", "--updates", 60, "--sync-every", every)
-    done = mpi(sys.executable, "-c", DIVERGES, *arguments, "--max-rollbacks", 2)
+    done = mpi("python", "-c", DIVERGES, *arguments, "--max-rollbacks", 2)
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
     assert line.startswith("Error: training diverged: the gradient of update 25 is not finite, after 2 returns to the last")
