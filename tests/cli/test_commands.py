@@ -697,7 +697,7 @@ def test_a_terminal_gets_a_bar_and_a_pipe_plain_lines(corpus: Path, warm: Path) 
     assert all(abs(float(nats) / math.log(2) - float(bits)) < 2e-3 for nats, bits in bars)
     assert "nats" in out
     assert "|" not in out
-    command = [warm / "charlm", *arguments, "--run", "piped"]
+    command = [str(warm / "charlm"), *arguments, "--run", "piped"]
     plain = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "%|" not in plain.stderr
     assert re.search(r"update [\d,]+, epoch [\d.]+: validation [\d.]+ nats, [\d.]+ bits/char \(best", plain.stderr)

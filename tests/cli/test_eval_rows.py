@@ -72,7 +72,7 @@ def test_unknown_characters(run: Run, trained: Path, warm: Path) -> None:
 
 
 def test_a_row_comes_as_soon_as_its_line(trained: Path, warm: Path) -> None:
-    command = [warm / "charlm", "eval", "runs/corpus", "-", "--by", "line", "--json", "-q"]
+    command = [str(warm / "charlm"), "eval", "runs/corpus", "-", "--by", "line", "--json", "-q"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

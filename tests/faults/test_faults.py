@@ -111,7 +111,7 @@ def test_one_writer_a_run(folder: Path, warm: Path) -> None:  # noqa: F811
             (*command(NAME, "one", 9), "--force"),
             ("import", "m.safetensors", "--run", "one", "--force"),
         ):
-            command_line = [warm / "charlm", *map(str, words), "-q"]
+            command_line = [str(warm / "charlm"), *map(str, words), "-q"]
             second.append((pid, subprocess.run(command_line, capture_output=True, text=True, check=False)))
         os.kill(pid, signal.SIGKILL)
 
