@@ -645,9 +645,9 @@ from charlm import cli
 from charlm.nn import network
 kernel = network.train
 def endless(*arguments):
-    if len(arguments[3].start):
+    if len(arguments[1].start):
         print("begun", file=sys.stderr, flush=True)
-    while len(arguments[3].start):
+    while len(arguments[1].start):
         kernel(*arguments)
     kernel(*arguments)
 network.train = endless
