@@ -5,10 +5,16 @@ BIN := $(VENV)/bin
 OLDEST := .venv-oldest
 MINUTES ?= 2
 WORKERS ?= 2
+# Tests of every layer that take a second at most, for an answer while one works.
+QUICK := tests/properties tests/checkpoints tests/architecture/test_architecture.py tests/kernels/test_simd.py \
+	$(foreach name,division dynamic lags lines optimizers pieces random_cuts reading,tests/oracle/test_$(name).py) \
+	$(foreach name,exchange extending nothing_in_silence numbers results sample transfer,tests/cli/test_$(name).py) \
+	tests/ranks/test_shares.py
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 10
 # Programs that start often should not compile their modules every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test lint bench bench-quick costs growth scaling study torture peers generated test-oldest dist clean
+.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study torture peers generated test-oldest dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -17,8 +23,16 @@ train: $(VENV)/installed data/python.txt
 data/python.txt: data/make.py
 	$(PYTHON) data/make.py $@
 
-test: $(VENV)/tested lint
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --durations 10
+# Lint and tests side by side, since the last of them all would leave a processor idle.
+test: $(VENV)/tested
+	$(MAKE) --jobs 2 lint pytest
+
+pytest: $(VENV)/tested
+	$(PYTEST)
+
+# An answer in half a minute: the fast tests of every layer, without lint.
+quick: $(VENV)/tested
+	$(PYTEST) $(QUICK)
 
 lint: $(VENV)/tested
 	$(BIN)/ruff check .
@@ -55,6 +69,7 @@ study: $(VENV)/tested
 torture: $(VENV)/tested
 	$(BIN)/pip install --quiet atheris || true
 	$(BIN)/python -m tests.faults
+	$(BIN)/python -m pytest tests/properties tests/faults/test_hostile.py --hypothesis-profile torture
 
 # The libraries of the programs in tests/bench/peers.
 peers: $(VENV)/tested

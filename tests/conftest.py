@@ -20,8 +20,10 @@ for name in [n for n in os.environ if n.startswith("CHARLM_") and n not in ("CHA
 os.environ["LC_ALL"] = "C.UTF-8"  # of the programs that tests start, wherever the tests themselves run
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # they start often: each would compile all modules again
 
-# Hypothesis would fail a test whose examples take long, which is for the machine to decide.
-settings.register_profile("charlm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# Hypothesis would fail a test whose examples take long, which is for the machine to decide. The examples are the same in
+# every run; the campaign (make torture) looks for new ones: pytest --hypothesis-profile torture.
+settings.register_profile("charlm", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("torture", settings.get_profile("charlm"), derandomize=False, max_examples=1000)
 settings.load_profile("charlm")
 
 
