@@ -55,7 +55,7 @@ class Learner:
 
 @pytest.mark.parametrize("reset", ["never", "line"])
 @pytest.mark.parametrize(
-    "config", [DynamicConfig(0.02, 0.05, 4, 4), DynamicConfig(0.02, 0.5, 4, 10), DynamicConfig(0, 0, 7, 7)]
+    "config", [DynamicConfig(0.02, 0.05, 4, 4), DynamicConfig(0.02, 0.5, 4, 10), DynamicConfig(0.0, 0.0, 7, 7)]
 )
 def test_against_a_naive_learner(config: DynamicConfig, reset: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dynamic, "_MEASURED", 80)
