@@ -8,9 +8,11 @@ import py_compile
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import pytest
@@ -21,6 +23,7 @@ from charlm.analysis.speed import ROWS
 from .peers.work import MODES, Peer, Text, Work, next_block
 from .rows import PEERS, programs
 
+T = TypeVar("T")
 FOLDER = Path(__file__).parent / "peers"
 UPDATES = 12
 K1, HIDDEN, RATE, CLIP = 10, 12, 0.01, 0.2
@@ -33,11 +36,37 @@ CASES = [(name, *work) for name, works in SMALL.items() for work in works]
 
 
 def peer_of(name: str) -> Callable[[Work, Text], Peer]:
-    """Return the class of a program; skip the test when its library is not installed."""
-    pytest.importorskip(name, reason=f"{name} is not installed: make peers")
+    """Return the class of a program."""
     program = importlib.import_module(f"tests.bench.peers.{name}_charrnn")
     found: Callable[[Work, Text], Peer] = getattr(program, f"{name.capitalize()}Peer")
     return found
+
+
+def losses_of(name: str, work: Work, text: Text, updates: int) -> list[float]:
+    """Return the loss of each update of a program."""
+    peer = peer_of(name)(work, text)
+    while len(peer.losses) < updates:
+        peer.train()
+    return list(peer.losses)
+
+
+def characters_of(name: str, work: Work, text: Text) -> int:
+    """Return the number of characters that a program samples or evaluates in one piece of work."""
+    peer = peer_of(name)(work, text)
+    return peer.sample() if work.mode == "sample" else peer.evaluate()
+
+
+def run_peer(name: str, do: Callable[..., T], *arguments: object) -> T:
+    """Return do(name, *arguments); skip the test when the program's library is not installed.
+
+    JAX starts threads for good, and other tests fork this process: so it gets a process of its own.
+    """
+    if importlib.util.find_spec(name) is None:
+        pytest.skip(f"{name} is not installed: make peers")
+    if name != "jax":
+        return do(name, *arguments)
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(do, name, *arguments).result()
 
 
 def write_text(path: Path, streams: int) -> Path:
@@ -80,15 +109,12 @@ def trained_by_charlm(cell: str, layers: int, streams: int, folder: Path) -> tup
 
 @pytest.mark.parametrize(("name", "cell", "layers", "streams"), CASES)
 def test_updates_have_the_losses_of_charlm(name: str, cell: str, layers: int, streams: int, runs: Path) -> None:
-    make = peer_of(name)
     expected, init = trained_by_charlm(cell, layers, streams, runs)
     shape = Work("train", runs / "text.txt", cell, HIDDEN, layers, streams, K1, K1, threads=1)
     work = replace(shape, learning_rate=RATE, clip=CLIP, init=init)
-    peer = make(work, Text.read(write_text(work.corpus, streams)))
-    while len(peer.losses) < UPDATES:
-        peer.train()
-    assert np.mean(peer.losses) == pytest.approx(expected, rel=1e-4)
-    assert abs(peer.losses[-1] - peer.losses[0]) > 0.01  # it has learned: the comparison is not of constants
+    losses = run_peer(name, losses_of, work, Text.read(write_text(work.corpus, streams)), UPDATES)
+    assert np.mean(losses) == pytest.approx(expected, rel=1e-4)
+    assert abs(losses[-1] - losses[0]) > 0.01  # it has learned: the comparison is not of constants
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -113,23 +139,19 @@ def test_the_numpy_program_prints_its_rate(mode: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["torch", "jax"])
 def test_programs_sample_and_evaluate(name: str, tmp_path: Path) -> None:
-    make = peer_of(name)
     text = write_text(tmp_path / "text.txt", 20)
     for mode in ("sample", "eval"):
-        peer = make(Work(mode, text, hidden=8, streams=2, threads=1), Text.read(text))
-        assert (peer.sample() if mode == "sample" else peer.evaluate()) % 2 == 0
+        work = Work(mode, text, hidden=8, streams=2, threads=1)
+        assert run_peer(name, characters_of, work, Text.read(text)) % 2 == 0
 
 
 def test_torch_computes_longer_windows_again(tmp_path: Path) -> None:
     """With k2 = 2 k1 the first update is that of k2 = k1; later ones read their window with the newest parameters."""
-    make = peer_of("torch")
     text = Text.read(write_text(tmp_path / "text.txt", 2))
     losses = []
     for k2 in (K1, 2 * K1):
-        peer = make(Work("train", tmp_path, hidden=8, streams=2, k1=K1, k2=k2, threads=1), text)
-        while len(peer.losses) < 4:
-            peer.train()
-        losses.append(peer.losses)
+        work = Work("train", tmp_path, hidden=8, streams=2, k1=K1, k2=k2, threads=1)
+        losses.append(run_peer("torch", losses_of, work, text, 4))
     assert losses[0][0] == pytest.approx(losses[1][0], rel=1e-6)
     assert losses[0][1:] != pytest.approx(losses[1][1:], rel=1e-6)
 

@@ -606,8 +606,8 @@ def test_every_command_has_help_with_an_example(run: Run) -> None:
     listing = run("--help").out
     for command in ("train", "sample", "eval", "info"):
         assert command in listing
-        text = run(command, "-h").out
-        assert f"charlm {command}" in text
+        shown = run(command, "-h")
+        assert f"charlm {command}" in shown.out, shown.err
 
 
 def test_quiet_is_quiet_and_environment_variables_count(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:

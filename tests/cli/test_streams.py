@@ -53,7 +53,7 @@ def test_closed_streams_of_the_installed_command(trained: Path, cold_path: None)
     """The others of these tests close those of the warm one."""
     assert shell("charlm eval - -q <&-").stderr == "Error: standard input (-) is closed: name a file, or pipe a text in\n"
     done = shell("charlm info >&-")
-    message = "Error: standard output is closed, where charlm info prints its result: send it somewhere\n"
+    message = "Error: standard output is closed, and charlm info prints its result there: redirect it to a file or a pipe\n"
     assert (done.returncode, done.stderr) == (1, message)
     assert shell("charlm info >&- 2>&-").returncode == 1
     assert "vocabulary" in shell("charlm info --json 2>&-").stdout
