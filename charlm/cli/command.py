@@ -54,6 +54,10 @@ class Command(click.Command):
         """Take the command's own parameters."""
         self._params = given
 
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        """Return both names in every context: click makes the help option once, in the context that comes first."""
+        return ["-h", "--help"]
+
     def _option(self, declaration: Declaration) -> DeclaredOption:
         if declaration not in self._made:
             self._made[declaration] = DeclaredOption(declaration)

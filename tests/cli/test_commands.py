@@ -14,9 +14,11 @@ import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
+from charlm.cli.command import Command
 from charlm.nn.parameters import Parameters
 from charlm.training.defaults import fit_dropout
 from charlm.training.validator import Validator
@@ -608,6 +610,13 @@ def test_every_command_has_help_with_an_example(run: Run) -> None:
         assert command in listing
         shown = run(command, "-h")
         assert f"charlm {command}" in shown.out, shown.err
+
+
+def test_help_has_two_names_whatever_context_comes_first() -> None:
+    command = Command("new")
+    option = command.get_help_option(click.Context(command))
+    assert option is not None
+    assert option.opts == ["-h", "--help"]
 
 
 def test_quiet_is_quiet_and_environment_variables_count(run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
