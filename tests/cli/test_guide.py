@@ -33,7 +33,7 @@ def test_a_pipe_gets_the_page_as_it_is_written(run: Run, page: str) -> None:
     assert result.out == pages()[page].read_text(encoding="utf-8")
 
 
-def test_a_terminal_gets_a_pager(tmp_path: Path) -> None:
+def test_a_terminal_gets_a_pager(tmp_path: Path, cold_path: None) -> None:
     (tmp_path / "pager").write_text("#!/bin/sh\necho the pager has:; exec cat\n")
     (tmp_path / "pager").chmod(0o755)
     shown = terminal([sys.executable, "-m", "charlm", "guide", "resets"], tmp_path, PAGER=str(tmp_path / "pager"))
