@@ -22,7 +22,7 @@ out it is `$CHARLM_RUN`, or else the newest run in `runs/`.
 
 def reference() -> str:
     """Return the page."""
-    context = click.Context(group, info_name="charlm")
+    context = click.Context(group, info_name="charlm", **group.context_settings)  # click keeps its names of --help
     parts = [INTRODUCTION]
     for name in COMMANDS:
         command = group.get_command(context, name)
