@@ -103,8 +103,8 @@ def test_killed_in_the_middle_of_a_save(name: str, folder: Path) -> None:
 
 def test_killed_at_every_step_of_a_save(folder: Path) -> None:
     """A few of the writes, and all other steps, of one save; half of what is written is there."""
-    straight = charlm_in_child(command("long window", "straight", 40))
+    straight = charlm_in_child(command("long window", "straight", 20))
     assert straight.code == 0
-    each = straight.steps // 6  # saves: at the beginning, four on the way; best and config besides
+    each = straight.steps // 5  # saves: at the beginning, two on the way, best, and one in the end
     for number in [*range(0, each, 30), *range(straight.steps - 12, straight.steps), *range(2 * each, 2 * each + 8)]:
-        fault_and_resume("long window", 40, Fault(number, KILL))
+        fault_and_resume("long window", 20, Fault(number, KILL))
