@@ -5,12 +5,14 @@ another one, under a lock, and then loads from the cache what the others have co
 """
 
 import fcntl
+import functools
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
 
-def compile_kernels(worker: int) -> None:
+@functools.cache
+def compile_kernels(worker: int = 0) -> None:
     """Compile or load the kernels that train, score and draw. worker: number of this worker, from 0."""
     locks = ROOT / ".cache" / "locks"
     locks.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,7 @@ from charlm.storage.checkpoint import load
 from charlm.training.trainer import Trainer
 
 from ..cli.test_resume import contents
+from ..compiled import compile_kernels
 
 KILL = "kill"
 
@@ -154,6 +155,7 @@ def charlm_in_child(
 ) -> Ended:
     """Runs `charlm ARGUMENTS...`; kill_after: seconds (0: never). meanwhile: is called with the process's number."""
     updates, steps, errors = Shared(), Shared(), Path("errors.txt")
+    compile_kernels()  # each child would load them again
     begun = time.monotonic()
     pid = os.fork()
     if pid == 0:
