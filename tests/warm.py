@@ -18,6 +18,7 @@ import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import subprocess
@@ -81,7 +82,7 @@ def warm_charlm(folder: Path) -> Iterator[Path]:
         (programs / name).write_text(client, encoding="utf-8")
         (programs / name).chmod(0o755)
     command = [sys.executable, "-m", "tests.warm", str(address)]
-    with subprocess.Popen(command, cwd=folder, env=_environment(), stdout=subprocess.PIPE) as server:
+    with subprocess.Popen(command, cwd=folder, env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
             assert server.stdout.read(1) == b"r", "the warm charlm did not start"
@@ -99,8 +100,8 @@ def _environment() -> dict[str, str]:
 
 
 def main(address: str) -> None:
-    """Load everything, then answer requests until killed."""
-    ready, null = os.dup(1), os.open(os.devnull, os.O_RDWR)
+    """Load everything, then answer requests until the tests are over."""
+    lifeline, ready, null = os.dup(0), os.dup(1), os.open(os.devnull, os.O_RDWR)
     _take_streams({0: null, 1: null, 2: null})
     os.close(null)
     Path("text").write_text(TEXT, encoding="utf-8")
@@ -116,7 +117,7 @@ def main(address: str) -> None:
         listener.listen()
         os.write(ready, b"ready")
         os.close(ready)
-        while True:
+        while lifeline not in select.select([listener.fileno(), lifeline], [], [])[0]:  # its end is the tests' end
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()
