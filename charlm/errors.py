@@ -1,6 +1,8 @@
 """The errors that charlm raises on purpose. Each message says what, where, and what to do; the command line prints it."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 
 class CharlmError(Exception):
@@ -35,8 +37,13 @@ class GateError(CharlmError):
     """A result that is worse than what was asked for: no failure of charlm's."""
 
 
+def not_among(option: str, value: Any, names: Iterable[str]) -> ConfigurationError:
+    """Return the error for a value that is none of the names an option chooses from. option: without its dashes."""
+    return ConfigurationError(f"--{option} {value}: choose from {', '.join(names)}")
+
+
 def finite(number: float, what: str) -> float:
-    """Returns a number that a model's arithmetic gave. Raises CharlmError where it is not finite: it would mean nothing."""
+    """Return a number that a model's arithmetic gave. Raise CharlmError if it is not finite: it would mean nothing."""
     if not math.isfinite(number):
         raise CharlmError(f"{what} is not a finite number: the model's parameters are too large to compute with")
     return number

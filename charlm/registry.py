@@ -7,7 +7,7 @@ import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import ConfigurationError
+from .errors import ConfigurationError, not_among
 
 
 class Registry(Mapping[str, Any]):
@@ -20,7 +20,7 @@ class Registry(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._places:
-            raise ConfigurationError(f"--{self._option} {name}: choose from {', '.join(self._places)}")
+            raise not_among(self._option, name, self._places)
         place = self._places[name]
         if isinstance(place, str):
             module, _, attribute = place.partition(":")

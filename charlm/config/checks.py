@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, not_among
 
 # These only keep numbers where arithmetic is sound; memory is checked where it is allocated.
 MOST_STEPS = 1_000_000_000  # of a block, a window, a segment, between resets
@@ -23,7 +23,8 @@ def require(condition: bool, message: str) -> None:
 def choice(name: str, value: Any, allowed: Iterable[str]) -> None:
     """Raise ConfigurationError for a value that is not allowed. name: of the option, without dashes."""
     names = tuple(allowed)
-    require(isinstance(value, str) and value in names, f"--{name} {value}: choose from {', '.join(names)}")
+    if not isinstance(value, str) or value not in names:
+        raise not_among(name, value, names)
 
 
 def between(name: str, value: Any, low: float, high: float, excluded: tuple[float, ...] = ()) -> None:

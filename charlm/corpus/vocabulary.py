@@ -42,6 +42,10 @@ class Vocabulary:
         """True if ids are bytes."""
         return self.characters is None
 
+    def to_json(self) -> list[str] | str:
+        """Return the characters in the order of their ids, or "bytes": how files hold a vocabulary."""
+        return "bytes" if self.characters is None else self.characters
+
     def __len__(self) -> int:
         return 256 if self.characters is None else len(self.characters)
 

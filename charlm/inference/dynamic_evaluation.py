@@ -64,7 +64,7 @@ class DynamicEvaluator:
         truncation = Newest(TruncationConfig(c.k1, c.k2), streams)
         updates = max(1, _CALL // c.k1)
         while at.epoch == 0:
-            plan, at = make_plan(truncation, streams, self._resets, ids, at, updates, np.full(updates, rate))
+            plan, at = make_plan(truncation, streams, self._resets, ids, at, updates, np.full(updates, rate, np.float64))
             stats = self._net.train(plan, optimizer)
             if not stats.applied.all():
                 raise DivergenceError("dynamic evaluation diverged: a gradient is not finite; try a lower --lr")

@@ -77,7 +77,7 @@ def save(
     meta = {
         "format": FORMAT,
         "config": config.to_json(),
-        "vocabulary": "bytes" if vocabulary.characters is None else vocabulary.characters,
+        "vocabulary": vocabulary.to_json(),
         "progress": progress,
         "state": values,
     }

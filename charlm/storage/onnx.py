@@ -99,7 +99,7 @@ def _onnx_model(saved: Checkpoint) -> Any:
     )
     helper.set_model_props(
         model,
-        {"vocabulary": json.dumps(saved.vocabulary.characters or "bytes"), "config": json.dumps(saved.config.to_json())},
+        {"vocabulary": json.dumps(saved.vocabulary.to_json()), "config": json.dumps(saved.config.to_json())},
     )
     return model
 

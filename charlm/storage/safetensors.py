@@ -30,7 +30,7 @@ def save_safetensors(saved: Checkpoint, path: Path) -> None:
 
     meta = {
         "config": saved.config.to_json(),
-        "vocabulary": saved.vocabulary.characters or "bytes",
+        "vocabulary": saved.vocabulary.to_json(),
         "progress": saved.progress,
     }
     data = save(saved.parameters.state_dict(), {_META: json.dumps(meta), "format": "pt"})
