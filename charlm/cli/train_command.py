@@ -17,7 +17,6 @@ from ..config.request import Request
 from ..config.run import RunConfig
 from ..config.settings import known_settings
 from ..distributed.launch import join
-from ..record import to_dict
 from ..storage.run_directory import default_run
 from .command import Command
 from .options import duration, json_option, note, print_json, quiet_option, require
@@ -163,8 +162,7 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
         f"{summary.updates:,} updates, {summary.epochs:.2f} epochs, {summary.seconds:.1f} s, "
         f"{summary.chars_per_second:,.0f} characters/s"
     )
-    realised = run.text.truncation.describe_realised(to_dict(summary))
-    click.echo("; ".join(filter(None, (_quality(summary), effort, realised, summary.run))))
+    click.echo("; ".join(filter(None, (_quality(summary), effort, summary.realised.describe(), summary.run))))
 
 
 def _quality(summary: "TrainSummary") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config.checks import MOST_STEPS, require
@@ -11,7 +11,7 @@ from ..config.declare import Declared, setting
 from ..config.groups import TRUNCATION
 from ..errors import CorpusError
 from ..tree import take_count
-from .method import Choice
+from .method import Choice, Realised
 from .newest import Newest
 
 if TYPE_CHECKING:
@@ -34,6 +34,17 @@ class Tolerance(Declared, group=TRUNCATION):
         default_text=f"{_BLOCKS} times k1",
         help="Largest k2 of adaptive.",
     )
+
+
+@dataclass(frozen=True)
+class ChosenK2(Realised):
+    """With --truncation adaptive: its choice so far."""
+
+    k2: int = field(metadata={"help": "The k2 that was chosen last."})
+
+    def describe(self) -> str:
+        """Return the k2 in words."""
+        return f"k2 {self.k2} at last"
 
 
 class Adaptive(Newest):
@@ -71,13 +82,9 @@ class Adaptive(Newest):
     def _remedy(self, longest: int) -> str:
         return f" while k2 is {self.k2}"
 
-    def realised(self, steps: int, updates: int, longest: int) -> dict[str, float]:
+    def realised(self, steps: int, updates: int, longest: int) -> ChosenK2:
         """Return the k2 that was chosen last."""
-        return {"k2": self.k2}
-
-    def describe_realised(self, found: Mapping[str, Any]) -> str:
-        """Return the k2 that was chosen last in words."""
-        return f"k2 {found['k2']} at last"
+        return ChosenK2(self.k2)
 
     @property
     def deepest(self) -> int:

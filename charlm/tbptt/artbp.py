@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..config.checks import MOST_STEPS, require
@@ -18,7 +18,7 @@ from ..config.declare import Declared, setting
 from ..config.groups import TRUNCATION
 from ..errors import ConfigurationError
 from ..lazy import np
-from .method import TruncationMethod
+from .method import Realised, TruncationMethod
 from .plan import Cuts, Position
 
 if TYPE_CHECKING:
@@ -52,6 +52,22 @@ class Segments(Declared, group=TRUNCATION):
         require(
             self.max_length == 0 or self.max_length >= self.mean_length,
             f"--max-length {self.max_length}: must be at least the mean length {self.mean_length:g}",
+        )
+
+
+@dataclass(frozen=True)
+class DrawnSegments(Realised):
+    """With --truncation artbp: the segments of the stretch that a line sums up, or of the run."""
+
+    mean_length: float = field(metadata={"help": "Mean length of the segments, in steps."})
+    longest: int = field(metadata={"help": "Longest segment, in steps."})
+    largest_weight: float = field(metadata={"help": "Largest factor on an error in that segment."})
+
+    def describe(self) -> str:
+        """Return the segments' lengths and the largest factor in words."""
+        return (
+            f"segments of {self.mean_length:.1f} steps on average, the longest {self.longest:,}, "
+            f"largest weight {self.largest_weight:.3g}"
         )
 
 
@@ -103,24 +119,11 @@ class Artbp(TruncationMethod):
         """Return a sentence that says that no sequence is cut on average."""
         return "cut at random, which takes nothing away on average"
 
-    def realised(self, steps: int, updates: int, longest: int) -> dict[str, float]:
+    def realised(self, steps: int, updates: int, longest: int) -> Realised:
         """Return the segments' lengths, and the largest factor on an error: over the longest segment's links."""
         if updates == 0:
-            return {}
-        return {
-            "mean_length": steps / updates,
-            "longest": longest,
-            "largest_weight": float(1 / self.survival[longest - 1]),
-        }
-
-    def describe_realised(self, found: Mapping[str, Any]) -> str:
-        """Return the segments' lengths and the largest factor in words."""
-        if "largest_weight" not in found:
-            return ""
-        return (
-            f"segments of {found['mean_length']:.1f} steps on average, the longest {found['longest']:,}, "
-            f"largest weight {found['largest_weight']:.3g}"
-        )
+            return Realised()
+        return DrawnSegments(steps / updates, longest, float(1 / self.survival[longest - 1]))
 
     @property
     def block(self) -> int:

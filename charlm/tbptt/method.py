@@ -30,6 +30,15 @@ class NoSettings(Declared):
     """The settings of a method that declares none."""
 
 
+@dataclass(frozen=True)
+class Realised:
+    """Fields that a method adds to metrics.jsonl and to train's summary: what its settings leave open. None here."""
+
+    def describe(self) -> str:
+        """Return the fields in words, for the summary; empty if there is nothing to say."""
+        return ""
+
+
 class Choice(NamedTuple):
     """The outcome of a measurement: the relative bias of the k2 that was chosen, and whether it is within the tolerance."""
 
@@ -99,16 +108,12 @@ class TruncationMethod(ABC):
             return "none is cut"
         return f"truncation cuts {100 * found.cut / found.count:.3g} % of them ({found.cut:,})"
 
-    def realised(self, steps: int, updates: int, longest: int) -> dict[str, float]:
-        """Return numbers that the configuration leaves open, for the log and the summary.
+    def realised(self, steps: int, updates: int, longest: int) -> Realised:
+        """Return what the settings leave open, for the log and the summary.
 
-        steps, updates: over which to take them. longest: steps of the longest block among them.
+        steps, updates: over which to take it. longest: steps of the longest block among them.
         """
-        return {}
-
-    def describe_realised(self, found: Mapping[str, Any]) -> str:
-        """Return the same in words, from a summary that has what `realised` returned; empty if there is nothing to say."""
-        return ""
+        return Realised()
 
     # --- reach and cost ----------------------------------------------------------------------------------------------
 

@@ -123,13 +123,10 @@ class MetricsLog(Listener):
             clipped=tally.clipped / tally.updates,
             gradient_norms=layers,
             saturated=gates,
-            **self._realised(tally),
+            realised=self._run.text.truncation.realised(tally.steps, tally.updates, tally.longest),
         )
         self._file.append(record)
         return self._diagnostics.look(record.updates, tally.mean, np.array(norms), layers, gates)
-
-    def _realised(self, tally: _Tally) -> dict[str, Any]:
-        return self._run.text.truncation.realised(tally.steps, tally.updates, tally.longest)
 
     def _saturation(self) -> list[list[float]]:
         """Return the shares over the streams of all ranks."""

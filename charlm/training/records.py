@@ -2,13 +2,15 @@
 
 from dataclasses import dataclass, field
 
+from ..record import INLINE
+from ..tbptt.method import Realised
+
+_REALISED = {**INLINE, "help": "Numbers that the truncation method adds, see Truncation methods."}
+
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """A line of metrics.jsonl about training: a stretch of updates that read about 65,000 characters.
-
-    k2 is there with --truncation adaptive only; mean_length, longest and largest_weight with artbp only.
-    """
+    """A line of metrics.jsonl about training: a stretch of updates that read about 65,000 characters."""
 
     updates: int = field(metadata={"help": "Updates made so far."})
     epochs: float = field(metadata={"help": "Epochs made so far."})
@@ -28,10 +30,7 @@ class TrainingRecord:
             "help": "Share of saturated values by layer and gate, after the last update; of a tanh cell, of its units."
         }
     )
-    k2: int | None = field(default=None, metadata={"help": "The k2 that was chosen last."})
-    mean_length: float | None = field(default=None, metadata={"help": "Mean length of the stretch's segments, in steps."})
-    longest: int | None = field(default=None, metadata={"help": "Longest segment of the stretch, in steps."})
-    largest_weight: float | None = field(default=None, metadata={"help": "Largest factor on an error in that segment."})
+    realised: Realised = field(metadata=_REALISED)
 
 
 @dataclass(frozen=True)
@@ -62,8 +61,7 @@ class MeasurementRecord:
 class TrainSummary:
     """Result of `charlm train`. Checkpoints keep it as progress, without window_bytes.
 
-    The last fields are there with some settings only: k2 with --truncation adaptive; mean_length, longest and largest_weight
-    with artbp; code_chars, code_bits and code_bits_per_char with --once.
+    code_chars, code_bits and code_bits_per_char are there with --once only.
     """
 
     updates: int = field(metadata={"help": "Updates made."})
@@ -76,10 +74,7 @@ class TrainSummary:
     best_val_bits: float | None = field(metadata={"help": "The same in bits per character."})
     run: str = field(metadata={"help": "The run directory."})
     window_bytes: int = field(metadata={"help": "Memory of the stored activations, on all ranks together."})
-    k2: int | None = field(default=None, metadata={"help": "The k2 that was chosen last."})
-    mean_length: float | None = field(default=None, metadata={"help": "Mean length of the segments, in steps."})
-    longest: int | None = field(default=None, metadata={"help": "Longest segment, in steps."})
-    largest_weight: float | None = field(default=None, metadata={"help": "Largest factor on an error in that segment."})
+    realised: Realised = field(metadata=_REALISED)
     code_chars: int | None = field(default=None, metadata={"help": "Characters coded, the first one included."})
     code_bits: float | None = field(
         default=None, metadata={"help": "Length of the code, in bits: all losses, the first character and the alphabet."}

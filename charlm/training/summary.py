@@ -12,7 +12,6 @@ from .state import finite_or_none
 def summarise(run: Run, log: MetricsLog) -> TrainSummary:
     """Return the numbers that a run ends with, or has reached so far."""
     state = run.state
-    realised: dict[str, Any] = run.text.truncation.realised(state.at.epoch_base + state.at.step, state.updates, log.longest)
     best = finite_or_none(state.best_val_nats)
     return TrainSummary(
         updates=state.updates,
@@ -25,7 +24,7 @@ def summarise(run: Run, log: MetricsLog) -> TrainSummary:
         best_val_bits=None if best is None else best / math.log(2),
         run=str(run.directory),
         window_bytes=run.window_bytes,
-        **realised,
+        realised=run.text.truncation.realised(state.at.epoch_base + state.at.step, state.updates, log.longest),
         **(_code(run) if run.config.once else {}),
     )
 

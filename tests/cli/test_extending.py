@@ -6,7 +6,7 @@ has them, and their gradients are compared with the complex step.
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from charlm.nn.optimizers.spec import OptimizerSpec
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import block_loss, gradient, losses
 from charlm.registry import CELLS, OPTIMIZERS, TRUNCATIONS
+from charlm.tbptt.method import Realised
 from charlm.tbptt.newest import Newest
 from charlm.tbptt.plan import Cuts, Position
 
@@ -115,6 +116,17 @@ class Stride(Declared, group=TRUNCATION):
     stride: int = setting(3, bounds=(1, MOST_STEPS), unit="N", help="Let errors leave every Nth block.")
 
 
+@dataclass(frozen=True)
+class FarBlocks(Realised):
+    """How many blocks errors left."""
+
+    far_blocks: int = field(metadata={"help": "Blocks that errors left."})
+
+    def describe(self) -> str:
+        """Return the number in words."""
+        return f"errors left {self.far_blocks} blocks"
+
+
 class Now(Newest):
     """Newest with k2 in every Nth block, and k1 in the others."""
 
@@ -130,6 +142,10 @@ class Now(Newest):
         far = cuts.start // self.config.k1 % self.config.settings.stride == 0
         cuts.reach[~far] = cuts.steps[~far]
         return cuts
+
+    def realised(self, steps: int, updates: int, longest: int) -> FarBlocks:
+        """Return how many of so many blocks were far ones, from the first on."""
+        return FarBlocks(-(-updates // self.config.settings.stride))
 
 
 @pytest.fixture
@@ -296,9 +312,16 @@ class TestARegisteredMethod:
         assert "now(k1=6, k2=18), reset epoch" in run("info").out
         again = run("train", "corpus.txt", "--resume", "--updates", 12, "--json")
         assert again.code == 0, again.err
-        assert json.loads(again.out)["updates"] == 12
+        assert (json.loads(again.out)["updates"], json.loads(again.out)["far_blocks"]) == (12, 6)
         other = run("train", "corpus.txt", "--resume", "--updates", 15, "--stride", 4)
         assert (other.code, "--stride 4: the run was made with --stride 2" in other.err) == (2, True), other.err
+
+    def test_adds_numbers_of_its_own(self, run: Run, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("charlm.training.metrics_log._LOG_CHARS", 60)
+        result = run("train", "corpus.txt", *SMALL, "--k2", 18, "--truncation", "now")
+        assert "; errors left 3 blocks; runs/corpus\n" in result.out
+        lines = [json.loads(line) for line in Path("runs/corpus/metrics.jsonl").read_text().splitlines()]
+        assert [line["far_blocks"] for line in lines] == [2]
 
     def test_decides_what_is_learnt(self, run: Run, corpus: Path) -> None:
         """A stride of one is newest, bit for bit; another stride is not."""

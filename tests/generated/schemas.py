@@ -11,6 +11,9 @@ import typing
 from collections.abc import Iterator
 from typing import Any
 
+from charlm.registry import TRUNCATIONS
+from charlm.tbptt.method import Realised
+
 from .options import item
 
 INTRODUCTION = """# Records: JSON results, metrics.jsonl and events
@@ -33,6 +36,7 @@ SECTIONS = (
         "charlm.events",
     ),
 )
+METHODS = "Some methods add these fields to TrainingRecord and TrainSummary."
 _NAMES = {int: "integer", float: "number", str: "text", bool: "true or false", type(None): "null", Any: "any value"}
 
 
@@ -42,6 +46,9 @@ def schemas() -> str:
     for title, about, module in SECTIONS:
         parts.append(f"## {title}\n\n{about}\n")
         parts.extend(map(record, declared(module)))
+    parts.append(f"## Truncation methods\n\n{METHODS}\n")
+    modules = dict.fromkeys(method.__module__ for method in TRUNCATIONS.values())
+    parts.extend(record(kind) for module in modules for kind in declared(module) if issubclass(kind, Realised))
     return "\n".join(parts)
 
 
@@ -63,6 +70,9 @@ def record(kind: type) -> str:
     lines = []
     for field in dataclasses.fields(kind):
         about = field.metadata.get("help", "")
+        if field.metadata.get("inline"):
+            lines.append(item(f"- {about}"))
+            continue
         type_name = json_type(hints[field.name])
         if field.default is None:
             type_name = type_name.removesuffix(" or null") + ", optional"

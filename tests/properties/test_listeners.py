@@ -13,6 +13,8 @@ from charlm import events
 from charlm.config.keywords import Settings
 from charlm.config.request import Request
 from charlm.events import Event, Note, Validation
+from charlm.record import to_dict
+from charlm.tbptt.method import Realised
 from charlm.training import records
 from charlm.training.listener import Listener, Stretch
 from charlm.training.records import MeasurementRecord, TrainingRecord, TrainSummary, ValidationRecord
@@ -113,12 +115,23 @@ def test_lines_have_the_fields_of_their_record(folder: Path, settings: dict[str,
     kinds = {"train_nats": TrainingRecord, "val_nats": ValidationRecord, "relative_bias": MeasurementRecord}
     found = {name: [line for line in lines("r") if name in line] for name in kinds}
     for name, record in kinds.items():
-        always = {each.name for each in dataclasses.fields(record) if each.default is dataclasses.MISSING}
+        always = {each.name for each in dataclasses.fields(record)} - {"realised"}
         expected = always | (optional if record is TrainingRecord else set())
         assert all(line.keys() == expected for line in found[name]), name
     assert found["train_nats"]
     assert found["val_nats"]
     assert bool(found["relative_bias"]) == ("k2" in optional)
-    summary = trainer.summary()
-    given = {each.name for each in dataclasses.fields(TrainSummary) if each.default is None and getattr(summary, each.name)}
-    assert given == optional
+    always = {each.name for each in dataclasses.fields(TrainSummary) if each.default is dataclasses.MISSING} - {"realised"}
+    assert to_dict(trainer.summary()).keys() == always | optional
+
+
+def test_a_truncation_method_cannot_replace_a_field(folder: Path) -> None:
+    """What it adds is written beside the fields of the record."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Own(Realised):
+        updates: int = 7
+
+    summary = new("r").summary()
+    with pytest.raises(TypeError, match="TrainSummary has a name twice: updates, "):
+        to_dict(dataclasses.replace(summary, realised=Own()))
