@@ -2,8 +2,8 @@
 
 from ..errors import ConfigurationError
 
-# Dropout by the size of the training part, as measured (charlm guide defaults). A small text is read many times and overfitted;
-# of a large one, little is read twice within minutes.
+# Dropout by the size of the training part, as measured (charlm guide defaults). A small text is read many times and
+# overfitted; of a large one, little is read twice within minutes.
 _SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
 _LARGE_CORPUS = 10_000_000
 
