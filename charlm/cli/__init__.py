@@ -36,7 +36,7 @@ COMMANDS = {
     "lags": "Show how far gradients reach, and recommend a k2.",
     "export": "Write a model for other programs.",
     "import": "Make a run from a PyTorch model.",
-    "guide": "Read the handbook.",
+    "guide": "Read the guide.",
     "completion": "Print a script that completes commands in a shell.",
     "info": "Describe a run or checkpoint.",
     "bench": "Measure the speed of this machine.",
@@ -100,9 +100,9 @@ def group() -> None:
     Options can also be set by environment variables, such as CHARLM_TRAIN_HIDDEN=512, and in a TOML file (--config). The
     command line overrides the environment, and the environment overrides the file.
 
-    Exit codes: 0 success; 1 failure, with one line that says what failed, where, and what to do; 2 wrong usage; 3 the gate
-    eval --fail-above was not passed; 130, 143, 138, 129 stopped by Ctrl-C, SIGTERM, SIGUSR1 or SIGHUP after the state was
-    saved; 141 the reader of the output is gone.
+    Exit codes: 0 success; 1 failure, with one line that says what failed, where, and what to do; 2 wrong usage; 3 the text
+    took more bits per character than eval --fail-above allows; 130, 143, 138, 129 stopped by Ctrl-C, SIGTERM, SIGUSR1 or
+    SIGHUP (train: after saving its state); 141 the reader of the output is gone.
 
     \b
     Examples:

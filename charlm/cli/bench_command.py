@@ -11,19 +11,20 @@ from .progress import announce_compilation
 from .results import BenchResult
 
 
-@click.command("bench", cls=Command, settings=(BenchConfig, ThreadsConfig), short_help="Measure speed on this machine.")
+@click.command("bench", cls=Command, settings=(BenchConfig, ThreadsConfig))
 @json_option
 @quiet_option
 def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | None, as_json: bool, quiet: bool) -> None:
     """Measure the speed of training, sampling and evaluation on random text, for models of several sizes.
 
-    \b
-    charlm bench --quick
-    charlm bench --rows "lstm 256" --json
-
     Each row shows the median characters per second, the spread (largest minus smallest, in per cent of the median), the
     rate of arithmetic, and its share of the machine's peak. The peak is measured at the same time, with a loop of
     multiply-adds in registers.
+
+    \b
+    Examples:
+      charlm bench --quick
+      charlm bench --rows "lstm 256" --json
     """
     from ..analysis.speed import QUICK, ROWS, Job, peak
     from ..system import thread_count

@@ -22,7 +22,7 @@ class Command(click.Command):
         self, *arguments: Any, settings: tuple[type[Declared], ...] = (), makes_files: bool = False, **more: Any
     ) -> None:
         self._settings: tuple[type[Declared], ...] = ()
-        self._made: dict[Declaration, DeclaredOption] = {}
+        self._made: dict[tuple[Declaration, str, str], DeclaredOption] = {}
         super().__init__(*arguments, **more)
         self._settings = settings
         self._makes_files = makes_files
@@ -59,9 +59,10 @@ class Command(click.Command):
         return ["-h", "--help"]
 
     def _option(self, declaration: Declaration) -> DeclaredOption:
-        if declaration not in self._made:
-            self._made[declaration] = DeclaredOption(declaration)
-        return self._made[declaration]
+        key = declaration, declaration.shown_help, declaration.shown_default
+        if key not in self._made:
+            self._made[key] = DeclaredOption(declaration)
+        return self._made[key]
 
     def variables(self) -> list[str]:
         """Return the environment variables of the options."""

@@ -8,10 +8,10 @@ from .command import Command
 _SHELLS = ("bash", "zsh", "fish")
 
 
-@click.command("completion", cls=Command, short_help="Print a script that completes commands in your shell.")
-@click.argument("shell", type=click.Choice(_SHELLS))
+@click.command("completion", cls=Command)
+@click.argument("shell", metavar="SHELL", type=click.Choice(_SHELLS))
 def command(shell: str) -> None:
-    """Print a script that lets SHELL complete charlm's commands, options, choices and runs.
+    """Print a script that lets SHELL (bash, zsh or fish) complete charlm's commands, options, choices and runs.
 
     \b
     Examples:

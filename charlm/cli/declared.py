@@ -19,8 +19,8 @@ class DeclaredOption(click.Option):
             is_flag=declaration.type is bool,
             default=declaration.asked_default,
             show_default=declaration.shown_default or None,
-            metavar=declaration.unit,
-            help=declaration.help,
+            metavar=declaration.metavar,
+            help=declaration.shown_help,
         )
         self.section = declaration.group or "Options"
 

@@ -23,12 +23,7 @@ if TYPE_CHECKING:
     from ..inference.texts import EvaluationText
 
 
-@click.command(
-    "eval",
-    cls=Command,
-    settings=(EvalConfig, DynamicConfig, ThreadsConfig),
-    short_help="Measure how well a model predicts a text.",
-)
+@click.command("eval", cls=Command, settings=(EvalConfig, DynamicConfig, ThreadsConfig))
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]", type=click.Path())
 @json_option
@@ -37,9 +32,11 @@ if TYPE_CHECKING:
 def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: Any) -> None:
     """Print nats and bits per character, perplexity and accuracy of the model of RUN on TEXT files.
 
-    TEXT defaults to the run's own validation text; "-" is standard input. Every character is scored. The first one is
-    predicted from a line end, or from the separator that the model was trained with (--reset-after), as at the start of
-    every line.
+    TEXT defaults to the run's own validation text, except with --by and --html; "-" is standard input. You may leave out
+    RUN: a first argument that is a text file or "-" is a TEXT.
+
+    Every character is scored. The first one is predicted from a line end, or from the separator that the model was trained
+    with (--reset-after), as at the start of every line.
 
     \b
     Examples:

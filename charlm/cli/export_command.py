@@ -10,7 +10,7 @@ from .options import complete_run, json_option, output_file, print_json, quiet_o
 from .results import ExportResult
 
 
-@click.command("export", cls=Command, makes_files=True, short_help="Write a model for other programs.")
+@click.command("export", cls=Command, makes_files=True)
 @click.argument("names", nargs=-1, required=True, metavar="[RUN] OUT", shell_complete=complete_run)
 @json_option
 @quiet_option

@@ -1,4 +1,4 @@
-"""charlm guide: the handbook, a page for each subject. A page is a Markdown file in charlm/guide."""
+"""charlm guide: a page for each subject. A page is a Markdown file in charlm/guide."""
 
 from pathlib import Path
 from typing import Any
@@ -30,10 +30,10 @@ def complete_page(ctx: click.Context, parameter: click.Parameter, incomplete: st
     return [CompletionItem(name, help=title(path)) for name, path in pages().items() if name.startswith(incomplete)]
 
 
-@click.command("guide", cls=Command, short_help="Read the handbook.")
+@click.command("guide", cls=Command)
 @click.argument("page", required=False, shell_complete=complete_page)
 def command(page: str | None) -> None:
-    """Show a page of the handbook, or list its pages.
+    """Show a page of the guide, or list its pages.
 
     A terminal shows the page in a pager ($PAGER); a pipe gets plain Markdown.
 

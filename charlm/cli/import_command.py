@@ -12,9 +12,7 @@ from .options import json_option, print_json, quiet_option, require
 from .results import ImportResult
 
 
-@click.command(
-    "import", cls=Command, settings=(ImportConfig,), makes_files=True, short_help="Make a run from a PyTorch model."
-)
+@click.command("import", cls=Command, settings=(ImportConfig,), makes_files=True)
 @click.argument("model", type=click.Path(dir_okay=False))
 @json_option
 @quiet_option

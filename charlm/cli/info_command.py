@@ -13,7 +13,7 @@ from .options import duration, json_option, print_json, run_argument
 from .results import InfoResult
 
 
-@click.command("info", cls=Command, short_help="Show what a run or checkpoint is.")
+@click.command("info", cls=Command)
 @run_argument
 @json_option
 def command(run: str | None, as_json: bool) -> None:

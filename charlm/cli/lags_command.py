@@ -19,12 +19,7 @@ if TYPE_CHECKING:
     from ..tbptt.decay import DecayProfile
 
 
-@click.command(
-    "lags",
-    cls=Command,
-    settings=(LagsConfig, ThreadsConfig),
-    short_help="Show how far gradients reach, and recommend a k2.",
-)
+@click.command("lags", cls=Command, settings=(LagsConfig, ThreadsConfig))
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]")
 @json_option
@@ -32,8 +27,9 @@ if TYPE_CHECKING:
 def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
     """Measure how gradients grow or shrink with distance, and recommend a k2.
 
-    Losses on TEXT are followed back through the model of RUN. TEXT defaults to the run's own validation text. The table
-    shows the norms of d loss / d h (and d loss / d c for an lstm) by lag and layer.
+    Losses on TEXT are followed back through the model of RUN. TEXT defaults to the run's own validation text. You may leave
+    out RUN: a first argument that is a text file or "-" is a TEXT. The table shows the norms of d loss / d h by lag and
+    layer, and of d loss / d c if the cell has a memory c.
 
     \b
     Examples:

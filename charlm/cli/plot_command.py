@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 
 
-@click.command("plot", cls=Command, settings=(PlotConfig,), short_help="Draw how training went.")
+@click.command("plot", cls=Command, settings=(PlotConfig,))
 @click.argument("run", nargs=-1, metavar="[RUN...]", shell_complete=complete_run)
 @json_option
 @quiet_option

@@ -63,7 +63,9 @@ class SampleResult:
 
     text: str = field(metadata={"help": "The whole text, including the prime."})
     prime: str = field(metadata={"help": "The text that was continued (--prime, --prime-file)."})
-    ended: bool = field(metadata={"help": "True if the text ended with the stop text, false if it reached --length."})
+    ended: bool = field(
+        metadata={"help": "True if the text ended with TEXT of --until or with a separator, false if it reached --length."}
+    )
     log_probability: float = field(
         metadata={
             "help": "Natural logarithm of the continuation's probability at temperature 1: the sum of log_probabilities."
@@ -94,7 +96,7 @@ class LagsResult:
         metadata={"help": "Norm of the gradient of a loss with respect to the state, by lag: mean over losses, all layers."}
     )
     layers: dict[str, LayerNorms] = field(
-        metadata={"help": "Norms of each layer's state: h1, h2 and so on; for an lstm also c1, c2 and so on."}
+        metadata={"help": "Norms of each layer's state: h1, h2 and so on; for a cell with a memory also c1, c2 and so on."}
     )
     rate: float = field(metadata={"help": "Factor by which phi changes per step, fitted over the older half of the lags."})
     vanishes: bool = field(metadata={"help": "True if rate is below 1."})

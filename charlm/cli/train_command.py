@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
 
 
-@click.command(
-    "train",
-    cls=Command,
-    settings=(RunConfig, LaunchConfig, ThreadsConfig),
-    makes_files=True,
-    short_help="Train a model on a text.",
-)
+@click.command("train", cls=Command, settings=(RunConfig, LaunchConfig, ThreadsConfig), makes_files=True)
 @click.argument("corpus", nargs=-1, required=True, metavar="CORPUS...", type=click.Path())
 @json_option
 @quiet_option

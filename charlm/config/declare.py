@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Literal, Self, TypedDict, Unpack
 from .checks import between, choice, require, whole
 
 _KEY = "setting"
+Words = str | Callable[[], str]  # a text, or a function that returns it, for what depends on a registry
 
 
 class Facts(TypedDict, total=False):
@@ -27,6 +28,8 @@ class Facts(TypedDict, total=False):
     texts, which follow from other settings and cannot be asked for. path: the text names a file, or any path.
     may_be_empty: of a text. default_text: how help shows the default. derived: the default depends on other settings or
     on the text, so that None may be asked for and means "not given". internal: no option and no keyword.
+
+    The metavar is N for a whole number and X for another number, unless unit says otherwise.
     """
 
     name: str
@@ -39,7 +42,7 @@ class Facts(TypedDict, total=False):
     implied: tuple[str, ...]
     path: Literal["file", "any"]
     may_be_empty: bool
-    default_text: str
+    default_text: Words
     derived: bool
     internal: bool
 
@@ -52,7 +55,7 @@ class Declaration:
     type: type
     optional: bool
     default: Any
-    help: str
+    help: Words
     name: str
     group: str
     spelled: tuple[str, ...] = ()
@@ -63,7 +66,7 @@ class Declaration:
     implied: tuple[str, ...] = ()
     path: Literal["file", "any"] | None = None
     may_be_empty: bool = False
-    default_text: str = ""
+    default_text: Words = ""
     derived: bool = False
     internal: bool = False
 
@@ -83,10 +86,21 @@ class Declaration:
         return None if self.derived else self.default
 
     @property
+    def metavar(self) -> str | None:
+        """The name of the value in help; None leaves it to click (flags, choices, paths, texts)."""
+        numbers = {int: "N", float: "X"} if self.choices is None else {}
+        return self.unit or numbers.get(self.type)
+
+    @property
+    def shown_help(self) -> str:
+        """The help text."""
+        return _said(self.help)
+
+    @property
     def shown_default(self) -> str:
         """The default as help shows it; empty for none, an empty text and a flag."""
         if self.default_text or self.default is None or self.type is bool:
-            return self.default_text
+            return _said(self.default_text)
         return f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
 
     @property
@@ -115,7 +129,11 @@ class Declaration:
             between(self.option, value, *self.bounds, self.excluded)
 
 
-def setting(default: Any, *, help: str, **facts: Unpack[Facts]) -> Any:
+def _said(words: Words) -> str:
+    return words() if callable(words) else words
+
+
+def setting(default: Any, *, help: Words, **facts: Unpack[Facts]) -> Any:
     """Declare a setting: a dataclass field with all that is known about it. See Facts."""
     return field(default=default, metadata={_KEY: {"help": help, **facts}})
 

@@ -17,7 +17,7 @@ class EvalConfig(Declared):
         1,
         bounds=(1, MOST_STREAMS),
         group=_WHOLE,
-        help="Parts of the text read side by side, each after a warm-up; 1 reads in order.",
+        help="Parts of the text read side by side, each after a warm-up on the 512 characters before it; 1 reads in order.",
     )
     compare: str | None = setting(
         None,
@@ -56,7 +56,11 @@ class EvalConfig(Declared):
         "of about 44 bits (escape).",
     )
     fail_above: float | None = setting(
-        None, bounds=(0, 1_000), excluded=(0,), unit="BITS", help="Exit with 3 if the text takes more bits per character."
+        None,
+        bounds=(0, 1_000),
+        excluded=(0,),
+        unit="BITS",
+        help="Exit with 3 if the text takes more bits per character (with --dynamic: in dynamic evaluation).",
     )
 
 

@@ -6,14 +6,17 @@ from typing import TypedDict
 class Settings(TypedDict, total=False):
     """Settings of a run, by the names of `charlm train`'s options. The default applies to those that are left out."""
 
-    # Steps per update. Default: 64; 20 with --once.
+    # Steps per update. artbp takes --mean-length instead. Default: 64; 20 with --once.
     k1: int | None
-    # Steps that errors go back from an update. Default: k1.
+    # Steps that errors go back from the end of an update's block. adaptive starts with this k2; artbp takes none.
+    # Default: k1.
     k2: int | None
-    # Losses of an update: of the newest k1 steps (newest) or of the whole window (window). artbp cuts at random and is
-    # unbiased; adaptive chooses k2 by measurement. Default: newest.
+    # Which losses an update uses: those of the newest k1 steps (newest) or of the whole window of k2 steps (window).
+    # artbp cuts at random and is unbiased. adaptive is newest with a k2 that it chooses by measurement. Default:
+    # newest.
     truncation: str
-    # Memory for activations. Longer blocks are computed in pieces, forward twice. Default: 0, no limit.
+    # Memory for activations. A block that needs more is split, and its forward pass is computed twice. Needs newest
+    # with k2 up to k1, or artbp. Default: 0, no limit.
     memory: int
     # Mean length of artbp's segments. Default: 64.
     mean_length: float | None
@@ -25,17 +28,18 @@ class Settings(TypedDict, total=False):
     bias_tolerance: float | None
     # Largest k2 of adaptive. Default: 8 times k1.
     max_k2: int | None
-    # When the hidden state is reset to zero. Default: epoch.
+    # Reset the whole state to zero at the start of each epoch, at each block of k1 steps, at each line end, or never.
+    # Default: epoch.
     reset: str | None
-    # Reset every N characters of a stream.
+    # Reset the state every N characters of a stream instead.
     reset_every: int | None
-    # Reset after each occurrence of TEXT.
+    # Reset the state after each occurrence of TEXT instead.
     reset_after: str | None
     # Parts of the corpus that are read side by side. Default: 32, fewer for a small corpus; 4 with --once.
     streams: int
     # Kind of cell. Default: lstm.
     cell: str
-    # Activation of the rnn cell. Default: tanh.
+    # Activation of rnn cells. Default: tanh.
     activation: str
     # Hidden units per layer. Default: 256.
     hidden: int
@@ -48,7 +52,7 @@ class Settings(TypedDict, total=False):
     residual: bool
     # Normalise activations between layers and before the output layer.
     layer_norm: bool
-    # Initial bias of the gate that keeps the state, lstm's f or gru's z. The state decays to a third in about e^B
+    # Initial bias of the gate that keeps the state: f of lstm, z of gru. The state decays to a third in about e^B
     # steps. Default: 1 for lstm, 0 for gru.
     forget_bias: float | None
     # Seed of initial parameters, dropout and cuts. Default: 0.
@@ -57,7 +61,7 @@ class Settings(TypedDict, total=False):
     optimizer: str
     # Learning rate. Default: 0.006.
     lr: float
-    # Momentum of sgd and rmsprop. Default: 0.
+    # Momentum of rmsprop and sgd. Default: 0.
     momentum: float
     # Use Nesterov's momentum with sgd.
     nesterov: bool
@@ -65,19 +69,20 @@ class Settings(TypedDict, total=False):
     weight_decay: float | None
     # Largest global norm of the gradient; 0 turns clipping off. Default: 1.
     clip: float
-    # How the learning rate changes over the run. Default: cosine.
+    # How the learning rate changes: not at all (constant), along half a cosine down to 2 % of it at the end of the run
+    # (cosine), or by halving after 2 validations in a row without improvement (plateau). Default: cosine.
     schedule: str
     # Updates over which the learning rate rises from 0. Default: 0.
     warmup: int
-    # Train for X epochs.
+    # Train for X epochs, counted from the start of the run.
     epochs: float | None
-    # Train for N updates; 0 only initialises.
+    # Train for N updates, counted from the start of the run; 0 only initialises.
     updates: int | None
-    # Train for X minutes. Time for compiling, validating and saving is not counted. Default: 3.
+    # Train for X minutes, counted from the start of the run. Compiling, validating and saving do not count. Default: 3.
     minutes: float | None
     # Stop after N validations without improvement. Default: 0, never.
     patience: int
-    # Validate every N updates. Default: 0, which validates up to 20 times and takes a twentieth of the time.
+    # Validate every N updates. Default: 0, which validates up to 20 times and takes about a twentieth of the time.
     eval_every: int
     # Read the whole corpus a single time, and report its code length under a model that learns as it reads (prequential
     # coding).
@@ -88,7 +93,7 @@ class Settings(TypedDict, total=False):
     val_file: str | None
     # Share of the corpus held out at its end; 0 holds out nothing. Default: 0.1; 0 with --once.
     val_fraction: float
-    # With several ranks (mpiexec), updates that each rank makes between averages of the parameters. Default: 1.
+    # With mpiexec: updates that each process makes on its own streams before the parameters are averaged. Default: 1.
     sync_every: int
     # Model bytes instead of characters. Any file will do.
     use_bytes: bool

@@ -24,7 +24,12 @@ class LaunchConfig(Declared, group=RUN):
         unit="N|Ns",
         help="Save after N updates (500) or N seconds (60s); 0 saves only at the start and at the end.",
     )
-    resume: bool = setting(False, help="Continue the run exactly where it was saved.")
+    resume: bool = setting(
+        False,
+        help="Continue the run exactly where it was saved, on the same text. It keeps its settings; only --epochs, "
+        "--updates, --minutes, --patience, --eval-every, --max-rollbacks, --sync-every, --save-every, --tensorboard and "
+        "--threads may change.",
+    )
     force: bool = setting(False, help="Start over in a directory that holds a run.")
     init_from: str | None = setting(
         None,

@@ -20,12 +20,25 @@ def names_with(registry: Mapping[str, Any], has: Callable[[Any], Any]) -> str:
     return " and ".join(name for name in registry if has(registry[name]))
 
 
+def _activation_help() -> str:
+    return f"Activation of {names_with(CELLS, lambda cell: len(cell.activations) > 1)} cells."
+
+
+def _forget_bias_help() -> str:
+    gates = ", ".join(f"{c.gates[c.keep_gate].name} of {name}" for name, c in CELLS.items() if c.keep_gate is not None)
+    return f"Initial bias of the gate that keeps the state: {gates}. The state decays to a third in about e^B steps."
+
+
+def _forget_bias_default() -> str:
+    return ", ".join(f"{c.keep_bias:g} for {name}" for name, c in CELLS.items() if c.keep_gate is not None)
+
+
 @dataclass(frozen=True)
 class ModelConfig(Declared, group=NETWORK):
     """The network: cell, sizes, the layers between cells, and the initial bias of the gate that keeps the state."""
 
     cell: str = setting("lstm", choices=CELLS, help="Kind of cell.")
-    activation: str = setting("tanh", choices=activations, help="Activation of the rnn cell.")
+    activation: str = setting("tanh", choices=activations, help=_activation_help)
     hidden: int = setting(256, bounds=(1, 65_536), help="Hidden units per layer.")
     layers: int = setting(2, bounds=(1, 1_000), help="Number of layers.")
     dropout: float = setting(
@@ -41,9 +54,8 @@ class ModelConfig(Declared, group=NETWORK):
         None,
         bounds=(-100, 100),
         unit="B",
-        default_text="1 for lstm, 0 for gru",
-        help="Initial bias of the gate that keeps the state, lstm's f or gru's z. The state decays to a third in about e^B "
-        "steps.",
+        default_text=_forget_bias_default,
+        help=_forget_bias_help,
     )
 
     def __post_init__(self) -> None:

@@ -15,21 +15,34 @@ ENDS = ("epochs", "updates", "minutes")
 _MINUTES = 3.0  # of a run that is given no other length
 
 
+def _momentum_help() -> str:
+    return f"Momentum of {names_with(OPTIMIZERS, lambda rule: rule.momentum)}."
+
+
+def _nesterov_help() -> str:
+    return f"Use Nesterov's momentum with {names_with(OPTIMIZERS, lambda rule: rule.nesterov)}."
+
+
+def _weight_decay_default() -> str:
+    own = "".join(f"{rule.weight_decay:g} for {name}, " for name, rule in OPTIMIZERS.items() if rule.weight_decay)
+    return f"{own}0 for others or with --once"
+
+
 @dataclass(frozen=True)
 class OptimizerConfig(Declared, group=OPTIMIZER):
     """The rule that turns gradients into updates."""
 
     rule: str = setting("adamw", name="optimizer", choices=OPTIMIZERS, help="Optimizer.")
     learning_rate: float = setting(6e-3, name="lr", bounds=(0, 1_000), help="Learning rate.")
-    momentum: float = setting(0.0, bounds=(0, 1), excluded=(1,), help="Momentum of sgd and rmsprop.")
-    nesterov: bool = setting(False, help="Use Nesterov's momentum with sgd.")
+    momentum: float = setting(0.0, bounds=(0, 1), excluded=(1,), help=_momentum_help)
+    nesterov: bool = setting(False, help=_nesterov_help)
     beta1: float = setting(0.9, bounds=(0, 1), excluded=(1,), internal=True, help="Decay of the mean of gradients.")
     beta2: float = setting(0.999, bounds=(0, 1), excluded=(1,), internal=True, help="Decay of the mean of their squares.")
     weight_decay: float = setting(
         0.0,
         bounds=(0, 1_000),
         derived=True,
-        default_text="0.1 for adamw, 0 for others or with --once",
+        default_text=_weight_decay_default,
         help="Weight decay of matrices. Biases do not decay.",
     )
     clip: float = setting(1.0, bounds=(0, 1_000_000_000), help="Largest global norm of the gradient; 0 turns clipping off.")
@@ -59,32 +72,38 @@ class ScheduleConfig(Declared, group=LENGTH):
     """How the learning rate changes, and when training ends: exactly one of epochs, updates, minutes is given."""
 
     kind: str = setting(
-        "cosine", name="schedule", choices=SCHEDULES, group=OPTIMIZER, help="How the learning rate changes over the run."
+        "cosine",
+        name="schedule",
+        choices=SCHEDULES,
+        group=OPTIMIZER,
+        help="How the learning rate changes: not at all (constant), along half a cosine down to 2 % of it at the end of the "
+        "run (cosine), or by halving after 2 validations in a row without improvement (plateau).",
     )
     warmup: int = setting(
         0, bounds=(0, MOST_UPDATES), group=OPTIMIZER, help="Updates over which the learning rate rises from 0."
     )
-    epochs: float | None = setting(None, bounds=(0, 1_000_000), help="Train for X epochs.", unit="X")
-    updates: int | None = setting(None, bounds=(0, MOST_UPDATES), help="Train for N updates; 0 only initialises.", unit="N")
+    epochs: float | None = setting(
+        None, bounds=(0, 1_000_000), help="Train for X epochs, counted from the start of the run."
+    )
+    updates: int | None = setting(
+        None, bounds=(0, MOST_UPDATES), help="Train for N updates, counted from the start of the run; 0 only initialises."
+    )
     minutes: float | None = setting(
         None,
         bounds=(0, 100_000_000),
-        unit="X",
         default_text=f"{_MINUTES:g}",
-        help="Train for X minutes. Time for compiling, validating and saving is not counted.",
+        help="Train for X minutes, counted from the start of the run. Compiling, validating and saving do not count.",
     )
     patience: int = setting(
         0,
         bounds=(0, MOST_UPDATES),
-        unit="N",
         default_text="0, never",
         help="Stop after N validations without improvement.",
     )
     eval_every: int = setting(
         0,
         bounds=(0, MOST_UPDATES),
-        unit="N",
-        default_text="0, which validates up to 20 times and takes a twentieth of the time",
+        default_text="0, which validates up to 20 times and takes about a twentieth of the time",
         help="Validate every N updates.",
     )
 

@@ -27,12 +27,15 @@ class ResetConfig(Declared, group=TRUNCATION):
         implied=tuple(_IMPLIED.values()),
         derived=True,
         default_text="epoch",
-        help="When the hidden state is reset to zero.",
+        help="Reset the whole state to zero at the start of each epoch, at each block of k1 steps, at each line end, or "
+        "never.",
     )
     every: int | None = setting(
-        None, name="reset_every", bounds=(1, MOST_STEPS), unit="N", help="Reset every N characters of a stream."
+        None, name="reset_every", bounds=(1, MOST_STEPS), help="Reset the state every N characters of a stream instead."
     )
-    after: str = setting("", name="reset_after", derived=True, unit="TEXT", help="Reset after each occurrence of TEXT.")
+    after: str = setting(
+        "", name="reset_after", derived=True, unit="TEXT", help="Reset the state after each occurrence of TEXT instead."
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,9 +38,8 @@ class RunConfig(Declared, group=LENGTH):
     sync_every: int = setting(
         1,
         bounds=(1, MOST_UPDATES),
-        unit="N",
         group=RUN,
-        help="With several ranks (mpiexec), updates that each rank makes between averages of the parameters.",
+        help="With mpiexec: updates that each process makes on its own streams before the parameters are averaged.",
     )
     once: bool = setting(
         False,
@@ -50,7 +49,6 @@ class RunConfig(Declared, group=LENGTH):
     max_rollbacks: int = setting(
         5,
         bounds=(0, 1_000),
-        unit="N",
         help="After divergence, return to the last good state with half the learning rate, at most N times.",
     )
     use_bytes: bool = setting(

@@ -17,25 +17,30 @@ class SampleConfig(Declared, group=_TEXT):
     prime: str | None = setting(None, unit="TEXT", may_be_empty=True, help="Text to continue. It is printed first.")
     prime_file: str | None = setting(None, unit="F|-", help="Text to continue, from a file or standard input.")
     until: str | None = setting(
-        None, spelled=("--until", "--stop"), unit="TEXT", help="End a text when TEXT has been generated. TEXT is printed."
+        None,
+        spelled=("--until", "--stop"),
+        unit="TEXT",
+        help="End a text when TEXT has been generated. TEXT is printed.",
     )
     min_length: int = setting(
-        0, bounds=(0, MOST_STEPS), unit="N", help="Print only texts of at least N characters before --until."
+        0, bounds=(0, MOST_STEPS), help="Discard texts that end (see --until, --count) before N characters were generated."
     )
     count: int | None = setting(
         None,
         bounds=(1, 1_000_000_000),
-        default_text="1",
-        help="Number of texts. Each ends at a line end if the model was trained with --reset line.",
+        default_text="one text, which ends only at --until or --length",
+        help="Number of texts. Without --until, each also ends at a line end if the model was trained with --reset line, or "
+        "at the separator if it was trained with --reset-after.",
     )
     unseen: bool = setting(
         False,
-        help="Print only texts that are not a whole line of the training corpus (with --until, not a whole sequence).",
+        help="Discard texts that the training corpus contains whole, between two occurrences of what ends a text: --until, "
+        "or the line end or separator that the model was trained with (--reset line, --reset-after). Needs one of these, "
+        "and the files of the corpus.",
     )
     beam: int | None = setting(
         None,
         bounds=(1, 65_536),
-        unit="N",
         group=_DRAW,
         help="Search for the most likely text with a beam of N instead of drawing.",
     )

@@ -22,24 +22,33 @@ class TruncationConfig(Declared, group=TRUNCATION):
     """
 
     k1: int = setting(
-        _K1, bounds=(1, MOST_STEPS), derived=True, default_text=f"{_K1}; {_ONCE_K1} with --once", help="Steps per update."
+        _K1,
+        bounds=(1, MOST_STEPS),
+        derived=True,
+        default_text=f"{_K1}; {_ONCE_K1} with --once",
+        help="Steps per update. artbp takes --mean-length instead.",
     )
     k2: int = setting(
-        _K1, bounds=(1, MOST_STEPS), derived=True, default_text="k1", help="Steps that errors go back from an update."
+        _K1,
+        bounds=(1, MOST_STEPS),
+        derived=True,
+        default_text="k1",
+        help="Steps that errors go back from the end of an update's block. adaptive starts with this k2; artbp takes none.",
     )
     kind: str = setting(
         "newest",
         name="truncation",
         choices=TRUNCATIONS,
-        help="Losses of an update: of the newest k1 steps (newest) or of the whole window (window). artbp cuts at random "
-        "and is unbiased; adaptive chooses k2 by measurement.",
+        help="Which losses an update uses: those of the newest k1 steps (newest) or of the whole window of k2 steps "
+        "(window). artbp cuts at random and is unbiased. adaptive is newest with a k2 that it chooses by measurement.",
     )
     memory: int = setting(
         0,
         bounds=(0, 1_000_000_000),
         unit="MB",
         default_text="0, no limit",
-        help="Memory for activations. Longer blocks are computed in pieces, forward twice.",
+        help="Memory for activations. A block that needs more is split, and its forward pass is computed twice. Needs "
+        "newest with k2 up to k1, or artbp.",
     )
     settings: Any = None
 

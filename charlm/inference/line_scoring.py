@@ -18,7 +18,7 @@ _STEPS = 64  # per block
 _CALL = 1 << 15  # characters per kernel call; few, since Ctrl-C waits for it to end
 _WORTHWHILE = 4  # reading side by side pays if a batch is this many times as long as its longest line
 # The probability reserved for unknown characters. It is so small that it adds no more than rounding to the cost of known
-# characters. An unknown one costs 44 bits: 24 for the escape and 20 for its code point.
+# characters. An unknown one costs about 44 bits: 24 for the escape and about 20 for its code point.
 ESCAPE = 2.0**-24
 _CODE_POINTS = 0x110000
 

@@ -82,8 +82,8 @@ class TestADeclaredSetting:
         assert words["Water"] == "--degrees C Temperature of the water. [default: 96]"
         assert words["Leaves"] == (
             "--leaf [black|green] Kind of leaf. [default: black] "
-            "--minutes INTEGER Time to draw. [default: 3, or 2 for green] "
-            "-s, --spoons, --heaps INTEGER Spoons of leaves. [default: 2] --milk Add milk."
+            "--minutes N Time to draw. [default: 3, or 2 for green] "
+            "-s, --spoons, --heaps N Spoons of leaves. [default: 2] --milk Add milk."
         )
         assert words["The cup"] == "--name TEXT Name on the cup."
 
@@ -125,6 +125,7 @@ class TestADeclaredSetting:
             "  Default: 96. Bounds: 0 to 100, 0 excluded. Environment: `CHARLM_TEA_DEGREES`.\n"
         )
         assert options["label"].envvar == ["CHARLM_TEA_NAME", "CHARLM_TEA_LABEL"]
+        assert [options[name].metavar for name in ("spoons", "leaf", "milk")] == ["N", None, None]
 
 
 def test_keywords_have_names_types_help_and_defaults() -> None:

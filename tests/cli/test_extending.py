@@ -113,7 +113,7 @@ LION = OptimizerSpec("lion", lambda momentum: 1, _lion, weight_decay=0.3)
 class Stride(Declared, group=TRUNCATION):
     """Every how many updates errors may leave their block."""
 
-    stride: int = setting(3, bounds=(1, MOST_STEPS), unit="N", help="Let errors leave every Nth block.")
+    stride: int = setting(3, bounds=(1, MOST_STEPS), help="Let errors leave every Nth block.")
 
 
 @dataclass(frozen=True)
@@ -292,6 +292,7 @@ def test_help_shows_what_is_registered(run: Run, registered: None) -> None:
     assert "|lion]" in shown
     assert "Let errors leave every Nth block." in truncation
     assert "[default: 3]" in truncation
+    assert "[default: 0.1 for adamw, 0.3 for lion, 0 for others or with --once]" in " ".join(shown.split())
 
 
 def test_help_is_as_before_without_it(run: Run) -> None:

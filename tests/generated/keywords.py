@@ -30,6 +30,6 @@ def typed_dict(name: str, doc: str, settings: Iterable[Declaration]) -> str:
     lines = [f"class {name}(TypedDict, total=False):", f'    """{doc}"""', ""]
     for each in settings:
         default = f" Default: {each.shown_default}." if each.shown_default else ""
-        lines += textwrap.wrap(each.help + default, 120, initial_indent="    # ", subsequent_indent="    # ")
+        lines += textwrap.wrap(each.shown_help + default, 120, initial_indent="    # ", subsequent_indent="    # ")
         lines.append(f"    {each.name}: {each.annotation}")
     return "\n".join(lines) + "\n"
