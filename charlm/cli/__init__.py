@@ -20,7 +20,7 @@ from ..distributed.launch import is_joint, joined, launched
 from ..errors import CharlmError, ConfigurationError, GateError
 from ..version import __version__
 from .options import perhaps
-from .streams import abandon_output, repair, say
+from .stdio import abandon_output, repair, say
 
 _WAIT_SECONDS = 5.0  # in which the first rank reports an error
 _LANES = ("4", "8", "16")  # kernels.jit.LANE_COUNTS; importing that module takes half a second

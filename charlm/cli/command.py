@@ -8,7 +8,7 @@ from ..config.declare import Declaration, Declared
 from ..errors import CharlmError, ConfigurationError
 from .config_file import read_config
 from .declared import DeclaredOption, long_names, variable
-from .streams import output_is_closed
+from .stdio import output_is_closed
 
 
 class Command(click.Command):

@@ -9,7 +9,7 @@ import click
 
 from ..errors import ConfigurationError
 from .results import to_json
-from .streams import say
+from .stdio import say
 
 
 def perhaps(word: str, known: list[str]) -> str:
