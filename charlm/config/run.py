@@ -9,8 +9,9 @@ from .checks import LARGEST_SEED, MOST_STREAMS, MOST_UPDATES, require
 from .declare import Declaration, Declared, parts, setting
 from .groups import GROUPS, LENGTH, NETWORK, RUN, TRUNCATION
 from .model import ModelConfig
-from .optimizer import OptimizerConfig, ScheduleConfig
+from .optimizer import OptimizerConfig
 from .reset import ResetConfig
+from .schedule import ScheduleConfig
 from .truncation import TruncationConfig
 from .versions import VERSION, current
 

@@ -8,8 +8,8 @@ from ..errors import ConfigurationError
 from .declare import Declaration
 from .keywords import Settings
 from .model import ModelConfig
-from .optimizer import ENDS
 from .run import RunConfig
+from .schedule import ENDS
 
 # Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. Few streams and short blocks
 # were best on tinyshakespeare: see guide/evaluation.md.

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from ..config.checks import choice
-from ..config.optimizer import SCHEDULES, ScheduleConfig
+from ..config.schedule import SCHEDULES, ScheduleConfig
 from ..tree import StateDict, take_count, take_number
 
 _FINAL_SHARE = 0.02  # of the learning rate, where a cosine schedule ends

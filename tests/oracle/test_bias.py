@@ -8,8 +8,9 @@ import pytest
 
 from charlm.config.launch import SavingConfig
 from charlm.config.model import ModelConfig
-from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.optimizer import OptimizerConfig
 from charlm.config.run import RunConfig
+from charlm.config.schedule import ScheduleConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.nn.parameters import Parameters

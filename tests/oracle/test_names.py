@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from charlm.config.model import ModelConfig
-from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
+from charlm.config.schedule import ScheduleConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.errors import ConfigurationError
 from charlm.nn.optimizer import Optimizer

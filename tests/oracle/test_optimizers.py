@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from charlm.config.model import ModelConfig
-from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.schedule import ScheduleConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.nn.schedule import Schedule
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from charlm.config.model import ModelConfig
-from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.optimizer import OptimizerConfig
+from charlm.config.schedule import ScheduleConfig
 from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters

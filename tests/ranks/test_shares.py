@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from charlm.config.model import ModelConfig
-from charlm.config.optimizer import OptimizerConfig, ScheduleConfig
+from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.run import RunConfig
+from charlm.config.schedule import ScheduleConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.corpus.corpus import Corpus, read_corpus
 from charlm.distributed.launch import launched
