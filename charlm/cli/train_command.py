@@ -12,8 +12,7 @@ import click
 
 from ..config.commands import ThreadsConfig
 from ..config.keywords import Settings
-from ..config.launch import LaunchConfig, SavingConfig
-from ..config.request import Request
+from ..config.request import LaunchConfig, Request, SavingConfig
 from ..config.run import RunConfig
 from ..config.settings import known_settings
 from ..distributed.launch import join

@@ -1,12 +1,65 @@
-"""The request for a run: the corpus, the settings that were given, and how to start."""
+"""The request for a run: corpus, settings, directory, when it is saved, and what it starts from."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConfigurationError
+from .checks import MOST_UPDATES
+from .declare import Declared, setting
+from .groups import NETWORK, RUN
 from .keywords import Settings
-from .launch import SavingConfig
 from .settings import configuration, refuse_vain
+
+
+@dataclass(frozen=True)
+class LaunchConfig(Declared, group=RUN):
+    """Options of `charlm train` besides those of RunConfig."""
+
+    run: str | None = setting(
+        None,
+        spelled=("-o", "--run"),
+        path="any",
+        default_text="runs/<stem of the first corpus file>",
+        help="Run directory.",
+    )
+    save_every: str = setting(
+        "60s",
+        unit="N|Ns",
+        help="Save after N updates (500) or N seconds (60s); 0 saves only at the start and at the end.",
+    )
+    resume: bool = setting(
+        False,
+        help="Continue the run exactly where it was saved, on the same text. It keeps its settings; only --epochs, "
+        "--updates, --minutes, --patience, --eval-every, --max-rollbacks, --sync-every, --save-every, --tensorboard and "
+        "--threads may change.",
+    )
+    force: bool = setting(False, help="Start over in a directory that holds a run.")
+    init_from: str | None = setting(
+        None,
+        path="any",
+        group=NETWORK,
+        unit="RUN",
+        help="Start from the parameters of another run, which also sets the shape of the model.",
+    )
+    tensorboard: bool = setting(False, help="Also write event files for TensorBoard to the run directory.")
+
+
+@dataclass(frozen=True)
+class SavingConfig(Declared):
+    """When a run is saved, besides at its end: after a number of updates or of seconds (0: never)."""
+
+    updates: int = setting(0, name="save_every", bounds=(0, MOST_UPDATES), internal=True, help="Updates between saves.")
+    seconds: float = setting(
+        60.0, name="save_every", bounds=(0, 1_000_000_000), internal=True, help="Seconds between saves."
+    )
+
+    @classmethod
+    def parse(cls, text: str) -> "SavingConfig":
+        """Return what the text of --save-every says. Raises ConfigurationError."""
+        try:
+            return cls(0, float(text[:-1])) if text.endswith("s") else cls(int(text), 0.0)
+        except ValueError:
+            raise ConfigurationError(f"--save-every {text}: give updates (500) or seconds (60s)") from None
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from ..analysis.gradient_decay import GradientDecay
-from ..config.launch import SavingConfig
+from ..config.request import SavingConfig
 from ..config.run import RunConfig
 from ..corpus.corpus import Corpus
 from ..corpus.encoded_text import EncodedText

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from ..config.launch import SavingConfig
+from ..config.request import SavingConfig
 from ..errors import CheckpointError
 from ..events import Alarm
 from ..files import write_atomically

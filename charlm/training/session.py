@@ -10,8 +10,7 @@ import numba
 import numpy as np
 
 from ..config.keywords import Settings
-from ..config.launch import SavingConfig
-from ..config.request import Request
+from ..config.request import Request, SavingConfig
 from ..config.run import RunConfig
 from ..config.settings import configuration, other_setting, resumed, shaped_as
 from ..corpus.corpus import Corpus, read_corpus

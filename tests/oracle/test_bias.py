@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charlm.config.launch import SavingConfig
 from charlm.config.model import ModelConfig
 from charlm.config.optimizer import OptimizerConfig
+from charlm.config.request import SavingConfig
 from charlm.config.run import RunConfig
 from charlm.config.schedule import ScheduleConfig
 from charlm.config.truncation import TruncationConfig

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from charlm.config.launch import SavingConfig
 from charlm.config.model import ModelConfig
 from charlm.config.optimizer import OptimizerConfig
+from charlm.config.request import SavingConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.run import RunConfig
 from charlm.config.schedule import ScheduleConfig
