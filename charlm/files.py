@@ -36,7 +36,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise CheckpointError(f"{path}: could not be written: {error.strerror or error}") from error
 
 
-def read_json(text: str) -> Any:
+def parse_json(text: str) -> Any:
     """Parse JSON. Raises ValueError for anything else, including NaN and infinity, which Python would accept."""
 
     def refuse(word: str) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CheckpointError
-from ..files import read_json
+from ..files import parse_json
 from ..storage.run_directory import METRICS
 
 AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of training"}
@@ -58,7 +58,7 @@ _VALIDATION = (*_PLACE, "val_nats")
 def _record(line: str) -> dict[str, Any]:
     """Return the record in a line, empty if the line is incomplete or not a record of a curve."""
     try:
-        found = read_json(line)
+        found = parse_json(line)
         numbers = [found[name] for name in (_TRAIN if "train_nats" in found else _VALIDATION)]
         sound = all(math.isfinite(number) for number in numbers) and isinstance(found.get("sample", ""), str)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError):

@@ -27,7 +27,7 @@ from ..config.model import ModelConfig
 from ..config.run import RunConfig
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CharlmError, CheckpointError
-from ..files import read_json, write_atomically
+from ..files import parse_json, write_atomically
 from ..nn.shapes import pytorch_shapes
 from ..tree import LeafError, StateDict, join, split, take_array
 from .migration import FORMAT, readable, upgrade
@@ -119,7 +119,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     archive = read_archive(path)
     arrays = dict(archive.arrays)
     try:
-        meta = read_json(str(arrays.pop("meta")[()]))
+        meta = parse_json(str(arrays.pop("meta")[()]))
         found = meta["format"]
     except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(f"{path}: not a charlm checkpoint: no charlm metadata in it") from None

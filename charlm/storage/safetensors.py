@@ -11,7 +11,7 @@ from ..config.run import RunConfig
 from ..corpus.sources import read_small
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CheckpointError, ConfigurationError, CorpusError
-from ..files import read_json, write_atomically
+from ..files import parse_json, write_atomically
 from ..registry import CELLS
 from .checkpoint import Checkpoint, parameters_of, understood
 
@@ -47,7 +47,7 @@ def load_safetensors(path: Path, vocabulary: Vocabulary | None, activation: str)
     arrays, meta = _read_safetensors(path)
     if _META in meta and vocabulary is None:
         try:
-            own = read_json(meta[_META])
+            own = parse_json(meta[_META])
         except (ValueError, RecursionError):
             raise CheckpointError(f"{path}: charlm's meta data in it is not understood: it is no JSON") from None
         config, known, progress = understood(path, own)
