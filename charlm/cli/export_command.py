@@ -6,7 +6,7 @@ import click
 
 from ..errors import ConfigurationError
 from .command import Command
-from .options import complete_run, json_option, output_file, print_json, quiet_option, require
+from .options import complete_run, json_option, output_file, print_json, quiet_option, require_package
 from .results import ExportResult
 
 
@@ -33,7 +33,7 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     if path.suffix not in (".safetensors", ".onnx"):
         raise ConfigurationError(f"{out}: give a name that ends in .safetensors or .onnx")
     kind, path = path.suffix[1:], output_file(str(path), "OUT")
-    require(kind, kind, f"a {path.suffix} file")
+    require_package(kind, kind, f"a {path.suffix} file")
     from ..storage.checkpoint import load_run
     from ..storage.onnx import save_onnx
     from ..storage.safetensors import save_safetensors

@@ -8,7 +8,7 @@ from ..config.commands import ImportConfig
 from ..errors import ConfigurationError
 from ..registry import CELLS
 from .command import Command
-from .options import json_option, print_json, quiet_option, require
+from .options import json_option, print_json, quiet_option, require_package
 from .results import ImportResult
 
 
@@ -38,7 +38,7 @@ def command(
     """
     if vocabulary and use_bytes:
         raise ConfigurationError("--vocabulary and --bytes: give one of them")
-    require("safetensors", "safetensors", "import")
+    require_package("safetensors", "safetensors", "import")
     from ..corpus.vocabulary import Vocabulary
     from ..storage.safetensors import load_safetensors, read_vocabulary
     from ..training.session import install

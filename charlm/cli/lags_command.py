@@ -9,7 +9,7 @@ import click
 from ..config.commands import LagsConfig, ThreadsConfig
 from ..errors import ConfigurationError, CorpusError
 from .command import Command
-from .options import json_option, note, output_file, print_json, quiet_option, require, run_and_texts, run_argument
+from .options import json_option, note, output_file, print_json, quiet_option, require_package, run_and_texts, run_argument
 from .progress import announce_compilation, bar
 from .results import LagsResult, LayerNorms
 
@@ -144,7 +144,7 @@ def _finite(values: "np.ndarray") -> list[float | None]:
 
 def _check_output(path: Path) -> None:
     """Raise ConfigurationError or ResourceError now for a picture that could not be drawn after the measurement."""
-    require("matplotlib", "plot", "--output")
+    require_package("matplotlib", "plot", "--output")
     if path.suffix not in (".svg", ".png"):
         raise ConfigurationError(f"--output {path}: give a name that ends in .svg or .png")
     output_file(str(path), "--output")

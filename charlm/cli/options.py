@@ -83,7 +83,7 @@ def print_json(result: Any) -> None:
     click.echo(to_json(result))
 
 
-def require(package: str, extra: str, what: str) -> None:
+def require_package(package: str, extra: str, what: str) -> None:
     """Raise ResourceError if an optional package is not installed. what: needs it, for the message."""
     import importlib.util
 

@@ -11,7 +11,7 @@ import click
 from ..config.commands import PlotConfig
 from ..errors import ConfigurationError
 from .command import Command
-from .options import complete_run, json_option, output_file, print_json, quiet_option, require
+from .options import complete_run, json_option, output_file, print_json, quiet_option, require_package
 from .results import PlotResult, PlotSample
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def command(
         raise ConfigurationError("--against is for the plot in the terminal: a picture has all three axes")
     if output:
         output_file(output, "--output")
-        require("matplotlib", "plot", "--output")
+        require_package("matplotlib", "plot", "--output")
     from ..reports.curves import read_curves
     from ..storage.run_directory import find_run
 
@@ -82,7 +82,7 @@ def _print_samples(found: "list[Curves]", as_json: bool) -> None:
 
 def _print_plot(found: "list[Curves]", axis: str) -> None:
     """Draw the curves with characters, in the size of the terminal. axis: the record's key for the horizontal axis."""
-    require("plotext", "plot", "a plot in the terminal")
+    require_package("plotext", "plot", "a plot in the terminal")
     from ..reports.plot import terminal_plot
 
     width, height = shutil.get_terminal_size((80, 24))

@@ -18,7 +18,7 @@ from ..config.settings import known_settings
 from ..distributed.launch import join
 from ..storage.run_directory import default_run
 from .command import Command
-from .options import duration, json_option, note, print_json, quiet_option, require
+from .options import duration, json_option, note, print_json, quiet_option, require_package
 from .progress import announce_compilation, display, reading
 from .signals import stop_on_signals
 
@@ -47,7 +47,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     asked, ranks = _request(ctx, options), join()
     options["quiet"] = quiet = options["quiet"] or not ranks.first
     if options["tensorboard"]:
-        require("tensorboard", "tensorboard", "--tensorboard")
+        require_package("tensorboard", "tensorboard", "--tensorboard")
     announce_compilation(quiet)
     from ..training.session import begin
 
