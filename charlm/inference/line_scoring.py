@@ -75,7 +75,7 @@ class Escape:
 class LineScorer:
     """Scores lines in order, in batches of any size. Results do not depend on the division into batches.
 
-    The text is read as in evaluation: its first character is predicted from the opening character (streams.opening_id),
+    The text is read as in evaluation: its first character is predicted from the opening character (resets.opening_id),
     and the reset policy applies to characters, independently of lines.
     """
 
