@@ -4,7 +4,7 @@ A definition is imported when its name is first asked for, so that listing the n
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from .errors import ConfigurationError, not_among
@@ -32,6 +32,10 @@ class Registry(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def names_with(self, has: Callable[[Any], Any]) -> str:
+        """Return the names of the definitions that have a property, for a message."""
+        return " and ".join(name for name in self if has(self[name]))
 
     def register(self, name: str, definition: Any) -> None:
         """Add a definition, as a line below does. Raises ConfigurationError if the name is taken."""

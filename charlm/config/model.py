@@ -1,8 +1,6 @@
 """The settings of the network."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from ..registry import CELLS
 from .checks import require
@@ -15,13 +13,8 @@ def activations() -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for cell in CELLS.values() for name in cell.activations))
 
 
-def names_with(registry: Mapping[str, Any], has: Callable[[Any], Any]) -> str:
-    """Return the names of the definitions in a registry that have a property, for a message."""
-    return " and ".join(name for name in registry if has(registry[name]))
-
-
 def _activation_help() -> str:
-    return f"Activation of {names_with(CELLS, lambda cell: len(cell.activations) > 1)} cells."
+    return f"Activation of {CELLS.names_with(lambda cell: len(cell.activations) > 1)} cells."
 
 
 def _forget_bias_help() -> str:
@@ -64,10 +57,10 @@ class ModelConfig(Declared, group=NETWORK):
         require(
             self.activation in cell.activations,
             f"--activation {self.activation} belongs to the "
-            f"{names_with(CELLS, lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
+            f"{CELLS.names_with(lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
         )
         require(
             self.forget_bias is None or cell.keep_gate is not None,
-            f"--forget-bias belongs to {names_with(CELLS, lambda c: c.keep_gate is not None)}: in the {self.cell} cell no "
+            f"--forget-bias belongs to {CELLS.names_with(lambda c: c.keep_gate is not None)}: in the {self.cell} cell no "
             "gate keeps the state",
         )

@@ -8,15 +8,14 @@ from ..registry import OPTIMIZERS
 from .checks import require
 from .declare import Declared, setting
 from .groups import OPTIMIZER
-from .model import names_with
 
 
 def _momentum_help() -> str:
-    return f"Momentum of {names_with(OPTIMIZERS, lambda rule: rule.momentum)}."
+    return f"Momentum of {OPTIMIZERS.names_with(lambda rule: rule.momentum)}."
 
 
 def _nesterov_help() -> str:
-    return f"Use Nesterov's momentum with {names_with(OPTIMIZERS, lambda rule: rule.nesterov)}."
+    return f"Use Nesterov's momentum with {OPTIMIZERS.names_with(lambda rule: rule.nesterov)}."
 
 
 def _weight_decay_default() -> str:
@@ -48,11 +47,11 @@ class OptimizerConfig(Declared, group=OPTIMIZER):
         rule = OPTIMIZERS[self.rule]
         require(
             self.momentum == 0.0 or rule.momentum,
-            f"--momentum belongs to {names_with(OPTIMIZERS, lambda r: r.momentum)}; {self.rule} has its own running average",
+            f"--momentum belongs to {OPTIMIZERS.names_with(lambda r: r.momentum)}; {self.rule} has its own running average",
         )
         require(
             not self.nesterov or (rule.nesterov and self.momentum > 0.0),
-            f"--nesterov needs --optimizer {names_with(OPTIMIZERS, lambda r: r.nesterov)} and --momentum above 0",
+            f"--nesterov needs --optimizer {OPTIMIZERS.names_with(lambda r: r.nesterov)} and --momentum above 0",
         )
 
     @classmethod
