@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..tbptt.resets import Resets
+from ..tbptt.resets import ends_with
 from .sampling import Context
 
 
@@ -40,13 +40,14 @@ def search(
     total[0] = 0.0  # all streams hold the same text so far: one of them counts
     finished: list[Hypothesis] = []
     for _ in range(length):
-        losses = total[:, None] - net.step(text[:, -1], _resets(resets, text))
+        reset = resets.following(text[:, :-1], text[:, -1:], text.shape[1] - 1)[:, 0]
+        losses = total[:, None] - net.step(text[:, -1], reset)
         best = np.argsort(losses, axis=None, kind="stable")[: 2 * width]
         best = best[np.isfinite(losses.ravel()[best])]
         source, character = np.divmod(best, losses.shape[1])
         grown = np.concatenate([text[source], character[:, None]], 1)
         cost = np.concatenate([nats[source], (losses.ravel()[best] - total[source])[:, None]], 1)
-        ended = _ends_with(grown[:, len(prime) :], stop)
+        ended = ends_with(grown[:, len(prime) :], stop)[:, -1]
         if grown.shape[1] - len(prime) - len(stop) >= min_length:
             finished += [Hypothesis(grown[i, len(prime) :], cost[i], True) for i in np.flatnonzero(ended)]
         live = np.flatnonzero(~ended)[:width]
@@ -66,17 +67,3 @@ def search(
 
 def _likeliest(found: list[Hypothesis], n: int) -> list[Hypothesis]:
     return sorted(found, key=lambda each: float(each.nats.sum()))[:n]
-
-
-def _ends_with(text: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Return which rows of `text` (B, n) end with the ids `end`, (B,) bool; none if `end` is empty."""
-    if len(end) == 0 or text.shape[1] < len(end):
-        return np.zeros(len(text), bool)
-    return (text[:, -len(end) :] == end).all(1)
-
-
-def _resets(resets: Resets, text: np.ndarray) -> np.ndarray:
-    """Return (B,) bool: reset the state before the last character of each row of `text` (B, n) is read."""
-    if resets.period:
-        return np.full(len(text), (text.shape[1] - 1) % resets.period == 0)
-    return _ends_with(text, resets.separator)

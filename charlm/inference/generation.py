@@ -10,7 +10,7 @@ import numpy as np
 from ..config.sampling import DrawConfig
 from ..errors import CharlmError, ConfigurationError
 from ..storage.checkpoint import Checkpoint
-from ..tbptt.resets import Resets, opening
+from ..tbptt.resets import Resets, ends_with, opening
 from .beam_search import search
 from .sampling import Context, Drawn, sample
 
@@ -147,16 +147,11 @@ class _Batch:
 
     def add(self, piece: Drawn) -> None:
         """Append newly drawn characters."""
-        n = len(self._stop)
-        if n:
-            rows = np.concatenate([self._recent, piece.ids])
-            match = np.ones((max(0, len(rows) - n + 1), rows.shape[1]), bool)
-            for i, character in enumerate(self._stop.tolist()):
-                match &= rows[i : len(match) + i] == character
-            if len(match):
-                ends = np.where(match.any(0), self._rows - len(self._recent) + match.argmax(0) + n, -1)
-                self._ends = np.where(self._ends < 0, ends, self._ends)
-            self._recent = rows[max(0, len(rows) - n + 1) :]
+        rows = np.concatenate([self._recent, piece.ids])
+        found = ends_with(rows.T, self._stop)
+        ends = np.where(found.any(1), self._rows - len(self._recent) + found.argmax(1) + 1, -1)
+        self._ends = np.where(self._ends < 0, ends, self._ends)
+        self._recent = rows[max(0, len(rows) - len(self._stop) + 1) :]
         self._pieces.append(piece)
         self._rows += len(piece.ids)
 

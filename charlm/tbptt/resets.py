@@ -60,19 +60,20 @@ class Resets:
             for s, start in enumerate(streams.starts.tolist()):
                 before = max(0, start + first - len(self.separator) + 1)
                 text = np.asarray(ids[before : start + last])
-                ends = self._ends(text)[start + first - before :]
+                ends = ends_with(text, self.separator)[start + first - before :]
                 out[: len(ends), s] = ends
         self._add_periodic(out, first)
         return out
 
     def following(self, before: np.ndarray, characters: np.ndarray, position: int) -> np.ndarray:
-        """Return (n,) uint8, 1 where the state is reset before one of `characters` (n,) is read.
+        """Return (..., n) uint8, 1 where the state is reset before one of `characters` (..., n) is read.
 
-        before: the characters before them; all of them, or at least the separator's length less one. position: of the
-        first of `characters` in the text, from 0.
+        before: (..., m), the characters before them; all of them, or at least the separator's length less one. position:
+        of the first of `characters` in the text, from 0.
         """
-        out = self._ends(np.concatenate([before, characters]))[len(before) :]
-        self._add_periodic(out[:, None], position)
+        text = np.concatenate([before, characters], -1)
+        out = ends_with(text, self.separator)[..., before.shape[-1] :].astype(np.uint8)
+        self._add_periodic(out.T, position)
         return out
 
     def _add_periodic(self, out: np.ndarray, first: int) -> None:
@@ -82,16 +83,20 @@ class Resets:
         if first == 0 and self._policy != "never":
             out[:1] = 1
 
-    def _ends(self, text: np.ndarray) -> np.ndarray:
-        """Return (n,) uint8: 1 where a character of `text` (n,) is the last one of a separator."""
-        n = len(self.separator)
-        found = np.zeros(len(text), np.uint8)
-        if 0 < n <= len(text):
-            match = np.ones(len(text) - n + 1, bool)
-            for i, character in enumerate(self.separator.tolist()):
-                match &= text[i : len(text) - n + 1 + i] == character
-            found[n - 1 :] = match
-        return found
+
+def ends_with(text: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Return (..., n) bool: whether the part of `text` (..., n) up to each character ends with the ids `end` (m,).
+
+    Nothing ends with an `end` that is empty.
+    """
+    m, n = len(end), text.shape[-1]
+    found = np.zeros(text.shape, bool)
+    if 0 < m <= n:
+        match = np.ones((*text.shape[:-1], n - m + 1), bool)
+        for i, character in enumerate(end.tolist()):
+            match &= text[..., i : n - m + 1 + i] == character
+        found[..., m - 1 :] = match
+    return found
 
 
 def opening(config: ResetConfig, vocabulary: Vocabulary) -> np.ndarray:
