@@ -17,7 +17,10 @@ from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
 from ..registry import CELLS
+from ..tbptt.newest import Newest
+from ..tbptt.plan import Position
 from ..tbptt.resets import Resets
+from ..tbptt.streams import Streams
 
 VOCABULARY = 65  # tinyshakespeare's
 _CALL_CHARACTERS = 20_000  # of one call, at most: as in training, where calls take a fraction of a second
@@ -129,23 +132,17 @@ class Job:
         return self._steps * row.streams
 
     def _plan(self) -> Plan:
-        row, starts = self.row, np.arange(0, self._steps, self.row.k1)
-        config, n = TruncationConfig(row.k1, row.k2), len(starts)
+        row, n = self.row, self._steps // self.row.k1
+        streams = Streams(self._steps * row.streams + 1, row.streams)
         self._updates += n
         return Plan(
             ids=self._ids,
             resets=self._resets,
-            gradient_scale=np.ones(self._steps, np.float32),
             first_step=0,
             epoch_base=0,
-            origin=np.zeros(n, np.int64),
-            start=starts,
-            steps=np.full(n, config.k1),
-            reach=np.minimum(config.k2, starts + config.k1),
-            losses=np.full(n, config.k1),
-            weight=np.full(n, 1 / (row.streams * config.k1)),
             learning_rate=np.full(n, 1e-3),
             number=self._updates + np.arange(n),
+            **Newest(TruncationConfig(row.k1, row.k2), streams).cuts(Position(), n)._asdict(),
         )
 
     def rate(self, seconds: float) -> float:

@@ -14,12 +14,11 @@ from ..storage import checkpoint
 from ..storage.run_directory import BEST, CONFIG, LAST
 from ..tree import StateDict, gather_state
 from .consensus import Consensus
+from .diagnostics import HOPELESS
 from .listener import Listener, Stretch, next_multiple
 from .metrics_file import MetricsFile
 from .records import TrainSummary
 from .run import Run
-
-_HOPELESS = 1.2  # times the loss of guessing: what is worse is not saved over what was better
 
 
 class Checkpointer(Listener):
@@ -59,7 +58,7 @@ class Checkpointer(Listener):
     def account(self, stretch: Stretch) -> Iterable[Alarm]:
         """Note that there is something to save, and whether it is worth it."""
         self.dirty = True
-        self._healthy = stretch.mean <= _HOPELESS * math.log(len(self._run.corpus.vocabulary))
+        self._healthy = stretch.mean <= HOPELESS * math.log(len(self._run.corpus.vocabulary))
         return ()
 
     def save(self) -> Iterable[Alarm]:

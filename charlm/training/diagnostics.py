@@ -14,7 +14,7 @@ _RECENT = 20  # stretches that a norm is compared with
 _EXPLODES = 100.0  # times the median of the recent ones; with clipping, times the clip
 _VANISHES = 1e-4  # of the output layer's norm per number
 _STUCK = 0.95  # share of saturated gates
-_WORSE = 1.2  # times the loss of guessing
+HOPELESS = 1.2  # times the loss of guessing: training diverges, and what is worse is not saved over what was better
 
 
 def layer_norms(gradients: Parameters) -> dict[str, float]:
@@ -81,7 +81,7 @@ class Diagnostics:
                 f"{100 * stuck:.0f} % of a layer's gates (of a tanh cell: its units) are saturated and hardly learn; "
                 "try a lower --lr, --clip or --weight-decay"
             )
-        if nats > _WORSE * self._guessing:
+        if nats > HOPELESS * self._guessing:
             found["diverges"] = (
                 f"training diverges: the loss is {nats:.3g} nats/char, that of guessing {self._guessing:.3g}; "
                 "try a lower --lr, --clip, --cell lstm or gru"
