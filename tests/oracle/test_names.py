@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from charlm.config.model import ModelConfig
@@ -10,8 +11,10 @@ from charlm.config.reset import ResetConfig
 from charlm.config.schedule import ScheduleConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.errors import ConfigurationError
+from charlm.nn.cells.rnn import RNN
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
+from charlm.nn.reference import cell_step
 from charlm.nn.schedule import Schedule
 from charlm.tbptt.method import make_method
 from charlm.tbptt.resets import Resets
@@ -44,6 +47,13 @@ def test_a_schedule() -> None:
 def test_a_cell() -> None:
     with pytest.raises(ConfigurationError, match="--cell mystery: choose from rnn, lstm, gru$"):
         Parameters(renamed(ModelConfig(), "cell"), 5)
+
+
+def test_an_activation() -> None:
+    config, zeros = renamed(ModelConfig("rnn"), "activation"), np.zeros((1, 1))
+    for attempt in (lambda: RNN.steps("mystery"), lambda: cell_step(config, *[zeros] * 4)):
+        with pytest.raises(ConfigurationError, match="--activation mystery: choose from tanh, relu$"):
+            attempt()
 
 
 def test_a_reset() -> None:

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any, NamedTuple
 
+from ...config.checks import choice
 from ...lazy import np
 from .spec import Cell, Gate, OnnxOperator
+
+
+class _Activation(NamedTuple):
+    """An activation f: as a function of real or complex arrays, and the steps of the cell that has it."""
+
+    function: Callable[[np.ndarray], Any]
+    steps: Callable[[], tuple[Callable[..., None], Callable[..., None]]]
+
+
+def _activation(name: str) -> _Activation:
+    """Return an activation. Raises ConfigurationError for an unknown name."""
+    choice("activation", name, _ACTIVATIONS)
+    return _ACTIVATIONS[name]
 
 
 def _reference(
     zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray, activation: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make one step: see Cell."""
-    z = zx + zh
-    return np.tanh(z) if activation == "tanh" else np.where(z.real > 0, z, 0), c
+    return _activation(activation).function(zx + zh), c
 
 
 def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return one step forward and one step back: see Cell."""
-    return _tanh_steps() if activation == "tanh" else _relu_steps()
+    return _activation(activation).steps()
 
 
 def _tanh_steps() -> tuple[Callable[..., None], Callable[..., None]]:
@@ -54,12 +68,17 @@ def _relu_steps() -> tuple[Callable[..., None], Callable[..., None]]:
     return forward, backward
 
 
+_ACTIVATIONS = {
+    "tanh": _Activation(lambda z: np.tanh(z), _tanh_steps),
+    "relu": _Activation(lambda z: np.where(z.real > 0, z, 0), _relu_steps),
+}
+
 RNN = Cell(
     name="rnn",
     gates=(Gate("h", "activation"),),
     reference=_reference,
     steps=_steps,
-    activations=("tanh", "relu"),
+    activations=tuple(_ACTIVATIONS),
     pytorch="RNN",
     onnx=lambda activation: OnnxOperator("RNN", (0,), {"activations": [activation.capitalize()]}),
 )

@@ -34,8 +34,8 @@ class OnnxOperator:
 class Cell:
     """A recurrent cell.
 
-    gates: in the order of their rows in the weights (PyTorch's order). activations: what --activation may choose; the first
-    is the default. memory: whether the cell carries a state c beside h. extras: rows of H that the step back needs besides
+    gates: in the order of their rows in the weights (PyTorch's order). activations: what --activation may choose; its
+    default is tanh. memory: whether the cell carries a state c beside h. extras: rows of H that the step back needs besides
     the gates. separate: whether the cell sees the state's part of the gates on its own (GRU). keep_gate: index of the gate
     that keeps the state, whose bias starts at keep_bias; None if there is none.
 
