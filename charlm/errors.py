@@ -1,5 +1,6 @@
 """The errors that charlm raises on purpose. Each message says what, where, and what to do; the command line prints it."""
 
+import difflib
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -40,6 +41,12 @@ class GateError(CharlmError):
 def not_among(option: str, value: Any, names: Iterable[str]) -> ConfigurationError:
     """Return the error for a value that is none of the names an option chooses from. option: without its dashes."""
     return ConfigurationError(f"--{option} {value}: choose from {', '.join(names)}")
+
+
+def perhaps(word: str, known: Iterable[str]) -> str:
+    """Return a suggestion to append to the message about an unknown word; empty if no known word is near."""
+    near = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def finite(number: float, what: str) -> float:

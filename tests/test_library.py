@@ -134,7 +134,7 @@ def test_scores_agree_with_each_other(folder: Path) -> None:
 
 
 def test_mistakes_are_typed_errors_that_say_what_to_do(folder: Path) -> None:
-    with pytest.raises(charlm.ConfigurationError, match="setting hiden: no setting has that name; did you mean hidden\\?"):
+    with pytest.raises(charlm.ConfigurationError, match="setting hiden: no setting has that name; did you mean 'hidden'\\?"):
         charlm.train("corpus.txt", "a", hiden=3)  # type: ignore[call-arg]
     with pytest.raises(charlm.ConfigurationError, match="--k1 0: must be between 1 and 1,000,000,000"):
         charlm.train("corpus.txt", "a", k1=0)

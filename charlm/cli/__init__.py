@@ -17,9 +17,8 @@ from typing import Any
 import click
 
 from ..distributed.launch import is_joint, joined, launched
-from ..errors import CharlmError, ConfigurationError, GateError
+from ..errors import CharlmError, ConfigurationError, GateError, perhaps
 from ..version import __version__
-from .options import perhaps
 from .stdio import abandon_output, repair, say
 
 _WAIT_SECONDS = 5.0  # in which the first rank reports an error
@@ -73,7 +72,7 @@ class _Group(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
-            near = perhaps(args[0], [*COMMANDS])
+            near = perhaps(args[0], COMMANDS)
             raise click.UsageError(error.format_message().rstrip(".") + near, ctx) from None
 
     def invoke(self, ctx: click.Context) -> Any:

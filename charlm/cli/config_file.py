@@ -6,9 +6,8 @@ from typing import Any
 import click
 
 from ..corpus.sources import read_small
-from ..errors import CorpusError
+from ..errors import CorpusError, perhaps
 from .declared import long_names
-from .options import perhaps
 
 
 def read_config(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
@@ -25,7 +24,7 @@ def read_config(ctx: click.Context, parameter: click.Parameter, value: str | Non
     for key, given in table.items():
         known = by_option.get(key.replace("_", "-"))
         if known is None:
-            raise click.UsageError(f"{where} has no option {key!r}{perhaps(key, [*by_option])}")
+            raise click.UsageError(f"{where} has no option {key!r}{perhaps(key, by_option)}")
         expected = _mismatch(known, given)
         if expected:
             shown = str(given).lower() if isinstance(given, bool) else repr(given)
@@ -50,7 +49,7 @@ def _tables(value: str, command: str) -> dict[str, dict[str, Any]]:
         if not isinstance(table, dict):
             raise click.UsageError(f"--config {value}: {name} stands outside a table: put it below [{command}]")
         if name not in COMMANDS:
-            raise click.UsageError(f"--config {value}: [{name}] is not the table of a command{perhaps(name, [*COMMANDS])}")
+            raise click.UsageError(f"--config {value}: [{name}] is not the table of a command{perhaps(name, COMMANDS)}")
     return tables
 
 

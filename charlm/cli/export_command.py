@@ -27,7 +27,7 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
       charlm export model.onnx
     """
     if len(names) > 2:
-        raise click.UsageError(f"give one RUN and one OUT, not {len(names)} names")
+        raise ConfigurationError(f"give one RUN and one OUT, not {len(names)} names")
     run, out = names[0] if len(names) == 2 else None, names[-1]
     path = Path(out)
     if path.suffix not in (".safetensors", ".onnx"):

@@ -5,9 +5,8 @@ from typing import Any
 
 import click
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, perhaps
 from .command import Command
-from .options import perhaps
 
 GUIDE = Path(__file__).parent.parent / "guide"
 
@@ -49,5 +48,5 @@ def command(page: str | None) -> None:
             click.echo(f"{name:<{width}}  {title(path)}")
         return
     if page not in known:
-        raise ConfigurationError(f"guide: no page {page!r}{perhaps(page, [*known]) or '; charlm guide lists the pages'}")
+        raise ConfigurationError(f"guide: no page {page!r}{perhaps(page, known) or '; charlm guide lists the pages'}")
     click.echo_via_pager(known[page].read_text(encoding="utf-8").rstrip("\n"))

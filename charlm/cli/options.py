@@ -1,6 +1,5 @@
 """Options and small services that commands share."""
 
-import difflib
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,6 @@ import click
 from ..errors import ConfigurationError
 from .results import to_json
 from .stdio import say
-
-
-def perhaps(word: str, known: list[str]) -> str:
-    """Return a suggestion to append to the message about an unknown word; empty if no known word is near."""
-    near = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def complete_run(ctx: click.Context, parameter: click.Parameter, incomplete: str) -> list[Any]:

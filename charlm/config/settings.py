@@ -1,10 +1,9 @@
 """From the settings of `charlm train` and charlm.train to a configuration and back; what another run's settings allow."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, perhaps
 from .declare import Declaration
 from .keywords import Settings
 from .model import ModelConfig
@@ -71,9 +70,7 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
     known = known_settings()
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            meant = f"; did you mean {near[0]}?" if near else ""
-            raise ConfigurationError(f"setting {name}: no setting has that name{meant}")
+            raise ConfigurationError(f"setting {name}: no setting has that name{perhaps(name, known)}")
 
 
 _SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm")  # all of a model but its parameters
