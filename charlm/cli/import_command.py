@@ -40,10 +40,11 @@ def command(
         raise ConfigurationError("--vocabulary and --bytes: give one of them")
     require_package("safetensors", "safetensors", "import")
     from ..corpus.vocabulary import Vocabulary
+    from ..storage.checkpoint import install
+    from ..storage.run_directory import default_run
     from ..storage.safetensors import load_safetensors, read_vocabulary
-    from ..training.session import install
 
-    target = Path(run) if run else Path("runs") / Path(model).stem
+    target = Path(run) if run else default_run(model)
     known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None
     found = load_safetensors(Path(model), known, activation)
     network = found.config.model

@@ -32,7 +32,7 @@ from ..nn.shapes import pytorch_shapes
 from ..tree import LeafError, StateDict, join, split, take_array
 from .migration import FORMAT, readable, upgrade
 from .npz import read_archive, write_array
-from .run_directory import checkpoint_file, find_run
+from .run_directory import BEST, LAST, checkpoint_file, find_run, holds_a_run, lock_directory, take_directory
 
 if TYPE_CHECKING:
     from ..nn.parameters import Parameters
@@ -219,3 +219,15 @@ def require_sound(path: Path, model: ModelConfig, vocabulary: int, named: dict[s
 def load_run(name: str | None) -> Checkpoint:
     """Load the model of the run that RUN means, see find_run and checkpoint_file. Raises CheckpointError."""
     return load(checkpoint_file(find_run(name)))
+
+
+def install(found: Checkpoint, run: Path, force: bool) -> None:
+    """Make a run of a model trained elsewhere. Raises CheckpointError if the directory holds a run, unless forced."""
+    if not force and holds_a_run(run):
+        raise CheckpointError(f"{run} already holds a run: replace it with --force, or name another with --run")
+    held = take_directory(run, lock_directory(run))
+    try:
+        (run / LAST).unlink(missing_ok=True)
+        save(run / BEST, found.config, found.vocabulary, found.parameters, found.progress)
+    finally:
+        held.release()

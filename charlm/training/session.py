@@ -18,13 +18,12 @@ from ..corpus.sources import is_regular, require_shareable
 from ..distributed.ranks import Ranks
 from ..errors import CheckpointError, ConfigurationError, CorpusError, OtherTextError
 from ..events import Event, Note
-from ..files import Lock, remove_leftovers
 from ..inference.model import Model
 from ..kernels.jit import DIGEST
 from ..kernels.simd import LANES
 from ..nn.parameters import Parameters
-from ..storage.checkpoint import Checkpoint, load, load_run, save
-from ..storage.run_directory import BEST, CONFIG, EVENTS, LAST, METRICS, default_run
+from ..storage.checkpoint import Checkpoint, load, load_run
+from ..storage.run_directory import LAST, default_run, holds_a_run, lock_directory, take_directory
 from ..system import thread_count
 from ..version import __version__
 from .assembly import new_trainer
@@ -49,7 +48,7 @@ def begin(
     ranks = ranks or Ranks()
     ranks.require_same("what is installed differs", _installed())
     ranks.require_same("what is asked for differs", f"{request.corpus} {request.settings}")
-    lock = ranks.on_first(lambda: _lock(request.run))
+    lock = ranks.on_first(lambda: lock_directory(request.run))
     saved = ranks.from_first(lambda: _saved_run(request))
     source = None if request.init_from is None else ranks.from_first(lambda: load_run(request.init_from))
     if source:
@@ -63,7 +62,7 @@ def begin(
     threads = thread_count(request.threads, ranks.sharers)
     trainer = ranks.everywhere(lambda: new_trainer(config, corpus, request.run, threads, request.saving, parameters, ranks))
     if saved is None:
-        trainer.lock = ranks.on_first(lambda: _take(request.run, lock))
+        trainer.lock = ranks.on_first(lambda: take_directory(request.run, lock))
     else:
         trainer.lock = lock
         trainer.restore(saved)
@@ -139,54 +138,12 @@ def _saved_run(request: Request) -> Checkpoint | None:
         if not (run / LAST).exists():
             raise CheckpointError(f"{run}: holds no {LAST} to resume; leave out --resume to start a run there")
         return load(run / LAST)
-    if not request.force and _holds_a_run(run):
+    if not request.force and holds_a_run(run):
         raise CheckpointError(
             f"{run} already holds a run: continue it with --resume, start over with --force, "
             "or name another directory with --run"
         )
     return None
-
-
-def install(found: Checkpoint, run: Path, force: bool) -> None:
-    """Make a run of a model trained elsewhere. Raises CheckpointError if the directory holds a run, unless forced."""
-    if not force and _holds_a_run(run):
-        raise CheckpointError(f"{run} already holds a run: replace it with --force, or name another with --run")
-    run.mkdir(parents=True, exist_ok=True)
-    lock = _lock(run)
-    _clear(run)
-    (run / LAST).unlink(missing_ok=True)
-    save(run / BEST, found.config, found.vocabulary, found.parameters, found.progress)
-    if lock:
-        lock.release()
-
-
-def _holds_a_run(run: Path) -> bool:
-    return any((run / name).exists() for name in (LAST, BEST, METRICS, CONFIG))
-
-
-def _take(run: Path, lock: Lock | None) -> Lock:
-    """Make the directory and lock it for a new run."""
-    run.mkdir(parents=True, exist_ok=True)
-    lock = lock or Lock(run)
-    _clear(run)
-    return lock
-
-
-def _lock(run: Path) -> Lock | None:
-    """Lock the directory, if it exists, and remove what a killed writer left there."""
-    if not run.is_dir():
-        return None
-    lock = Lock(run)
-    remove_leftovers(run)
-    return lock
-
-
-def _clear(run: Path) -> None:
-    """Make room for a new run. The last checkpoint of an old run stays until the new one's takes its place."""
-    for name in (BEST, METRICS, CONFIG):
-        (run / name).unlink(missing_ok=True)
-    for path in run.glob(EVENTS):
-        path.unlink()
 
 
 def _read(
