@@ -146,8 +146,10 @@ def test_mistakes_are_typed_errors_that_say_what_to_do(folder: Path) -> None:
         charlm.load("nowhere")
     assert not Path("a").exists()
     model = charlm.train("corpus.txt", "a", **small(updates=1))
-    with pytest.raises(charlm.CheckpointError, match="already holds a run"):
+    with pytest.raises(charlm.CheckpointError, match="already holds a run") as kept:
         charlm.train("corpus.txt", "a", **small(updates=1))
+    charlm.train("corpus.txt", "a", force=True, **small(updates=1))
+    assert kept, "an error that is kept, as interactive sessions do, keeps no lock"
     with pytest.raises(charlm.CorpusError, match=r"U\+00E9"):
         model.bits("caf\u00e9")
     with pytest.raises(charlm.ConfigurationError, match="choose from error, escape"):

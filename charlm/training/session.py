@@ -18,6 +18,7 @@ from ..corpus.sources import is_regular, require_shareable
 from ..distributed.ranks import Ranks
 from ..errors import CheckpointError, ConfigurationError, CorpusError, OtherTextError
 from ..events import Event, Note
+from ..files import Lock
 from ..inference.model import Model
 from ..kernels.jit import DIGEST
 from ..kernels.simd import LANES
@@ -49,6 +50,18 @@ def begin(
     ranks.require_same("what is installed differs", _installed())
     ranks.require_same("what is asked for differs", f"{request.corpus} {request.settings}")
     lock = ranks.on_first(lambda: lock_directory(request.run))
+    try:
+        return _trainer(request, lock, say, on_read, ranks)
+    except BaseException:  # whoever keeps the error would keep the lock: an interactive session does
+        if lock:
+            lock.release()
+        raise
+
+
+def _trainer(
+    request: Request, lock: Lock | None, say: Callable[[str], object], on_read: Callable[[int], None], ranks: Ranks
+) -> Trainer:
+    """Return a trainer that holds the lock of its directory. lock: if the directory is there."""
     saved = ranks.from_first(lambda: _saved_run(request))
     source = None if request.init_from is None else ranks.from_first(lambda: load_run(request.init_from))
     if source:
