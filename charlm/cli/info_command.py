@@ -3,14 +3,22 @@
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..config.model import ModelConfig
+from ..config.reset import ResetConfig
+from ..config.run import RunConfig
 from ..registry import CELLS
+from ..storage.run_directory import BEST, LAST, checkpoint_file, find_run
 from .command import Command
 from .options import duration, json_option, print_json, run_argument
 from .results import InfoResult
+
+if TYPE_CHECKING:
+    from ..corpus.vocabulary import Vocabulary
+    from ..storage.checkpoint import Meta
 
 
 @click.command("info", cls=Command)
@@ -25,65 +33,62 @@ def command(run: str | None, as_json: bool) -> None:
       charlm info runs/corpus/last.npz --json
     """
     from ..storage.checkpoint import load_meta
-    from ..storage.run_directory import checkpoint_file, find_run
 
     path = checkpoint_file(find_run(run))
-    meta, parameters = load_meta(path)
+    meta = load_meta(path)
     if as_json:
-        print_json(InfoResult(str(path), parameters, meta["format"], meta["config"], meta["vocabulary"], meta["progress"]))
+        config, vocabulary = meta.config.to_json(), meta.vocabulary.to_json()
+        print_json(InfoResult(str(path), meta.parameters, meta.format, config, vocabulary, meta.progress))
         return
-    for name, value in _label(path, meta, parameters):
+    for name, value in _label(path, meta):
         click.echo(f"{name:<12}{value}")
 
 
-def _label(path: Path, meta: dict[str, Any], parameters: int) -> list[tuple[str, str]]:
+def _label(path: Path, meta: "Meta") -> list[tuple[str, str]]:
     """Return names and values to show, as a label does: contents, weight, source, recipe, effort, quality, use."""
-    config, progress = meta["config"], meta["progress"]
-    where = path.parent if path.name in ("best.npz", "last.npz") else path
+    where = path.parent if path.name in (BEST, LAST) else path
     return [
-        ("contents", _contents(config["model"])),
-        ("weight", f"{parameters:,} parameters, {path.stat().st_size / 1e6:.1f} MB in {path}"),
-        ("alphabet", _alphabet(meta["vocabulary"])),
-        ("made from", _source(config, progress)),
-        ("made by", _recipe(config)),
-        ("made in", _effort(progress)),
-        ("quality", _quality(progress, len(meta["vocabulary"]) if meta["vocabulary"] != "bytes" else 256)),
+        ("contents", _contents(meta.config.model)),
+        ("weight", f"{meta.parameters:,} parameters, {path.stat().st_size / 1e6:.1f} MB in {path}"),
+        ("alphabet", _alphabet(meta.vocabulary)),
+        ("made from", _source(meta.config, meta.progress)),
+        ("made by", _recipe(meta.config)),
+        ("made in", _effort(meta.progress)),
+        ("quality", _quality(meta.progress, len(meta.vocabulary))),
         ("serve with", f"charlm sample {where}"),
     ]
 
 
-def _contents(model: dict[str, Any]) -> str:
-    extras = [name.replace("_", " ") for name in ("residual", "layer_norm") if model[name]]
-    extras += [f"dropout {model['dropout']:g}"] if model["dropout"] else []
-    extras += [f"forget bias {model['forget_bias']:g}"] if model.get("forget_bias") is not None else []
-    has_choice = len(CELLS[model["cell"]].activations) > 1
-    cell = f"{model['cell']} ({model['activation']})" if has_choice else model["cell"]
-    layers = "1 layer" if model["layers"] == 1 else f"{model['layers']} layers"
-    return ", ".join([f"a character model: {cell}, {layers} of {model['hidden']}", *extras])
+def _contents(model: ModelConfig) -> str:
+    extras = [name for name, has in (("residual", model.residual), ("layer norm", model.layer_norm)) if has]
+    extras += [f"dropout {model.dropout:g}"] if model.dropout else []
+    extras += [f"forget bias {model.forget_bias:g}"] if model.forget_bias is not None else []
+    has_choice = len(CELLS[model.cell].activations) > 1
+    cell = f"{model.cell} ({model.activation})" if has_choice else model.cell
+    layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"
+    return ", ".join([f"a character model: {cell}, {layers} of {model.hidden}", *extras])
 
 
-def _alphabet(characters: Any) -> str:
-    if characters == "bytes":
+def _alphabet(vocabulary: "Vocabulary") -> str:
+    characters = vocabulary.characters
+    if characters is None:
         return "256 bytes"
     shown = json.dumps("".join(characters[:60]), ensure_ascii=False)
     return f"{len(characters):,} characters {shown}{' and so on' if len(characters) > 60 else ''}"
 
 
-def _source(config: dict[str, Any], progress: dict[str, Any]) -> str:
-    if not config["corpus"]:
+def _source(config: RunConfig, progress: dict[str, Any]) -> str:
+    if not config.corpus:
         return "an imported model"
     times = f", read {progress['epochs']:.2f} times" if progress else ""
-    return " ".join(config["corpus"]) + times
+    return " ".join(config.corpus) + times
 
 
-def _recipe(config: dict[str, Any]) -> str:
-    from ..config.truncation import TruncationConfig
-
-    rule = config["optimizer"]
-    cut = TruncationConfig(**config["truncation"]).label
+def _recipe(config: RunConfig) -> str:
+    rule = config.optimizer
     return (
-        f"{cut}, reset {_reset(config['reset'])}, {config['streams']} streams; {rule['rule']}, "
-        f"lr {rule['learning_rate']:g}, weight decay {rule['weight_decay']:g}, clip {rule['clip']:g}"
+        f"{config.truncation.label}, reset {_reset(config.reset)}, {config.streams} streams; {rule.rule}, "
+        f"lr {rule.learning_rate:g}, weight decay {rule.weight_decay:g}, clip {rule.clip:g}"
     )
 
 
@@ -106,7 +111,7 @@ def _quality(progress: dict[str, Any], characters: int) -> str:
     return f"{best / math.log(2):.4f} bits/char, {best:.4f} nats/char on held-out text ({guessing})"
 
 
-def _reset(reset: dict[str, Any]) -> str:
-    if reset["policy"] == "every":
-        return f"every {reset['every']:,} characters"
-    return f"after {json.dumps(reset['after'], ensure_ascii=False)}" if reset["policy"] == "after" else reset["policy"]
+def _reset(reset: ResetConfig) -> str:
+    if reset.policy == "every":
+        return f"every {reset.every:,} characters"
+    return f"after {json.dumps(reset.after, ensure_ascii=False)}" if reset.policy == "after" else reset.policy

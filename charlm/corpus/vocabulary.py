@@ -3,6 +3,7 @@
 import codecs
 import unicodedata
 from collections.abc import Callable, Iterable
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -42,9 +43,16 @@ class Vocabulary:
         """True if ids are bytes."""
         return self.characters is None
 
-    def to_json(self) -> list[str] | str:
+    def to_json(self) -> list[str] | Literal["bytes"]:
         """Return the characters in the order of their ids, or "bytes": how files hold a vocabulary."""
         return "bytes" if self.characters is None else self.characters
+
+    @classmethod
+    def from_json(cls, listed: Any) -> Self:
+        """Return the vocabulary that `to_json` described so. Raises CorpusError, or TypeError for other than characters."""
+        if listed != "bytes" and not (isinstance(listed, list) and listed):
+            raise CorpusError('it is no list of characters, nor "bytes"')
+        return cls(None if listed == "bytes" else listed)
 
     def __len__(self) -> int:
         return 256 if self.characters is None else len(self.characters)

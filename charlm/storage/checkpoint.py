@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,16 @@ class Checkpoint:
         return str(self.progress.get("corpus_digest", ""))
 
 
+class Meta(NamedTuple):
+    """A checkpoint's contents but for its arrays. format: the file's own. parameters: how many there are."""
+
+    format: int
+    config: RunConfig
+    vocabulary: Vocabulary
+    progress: dict[str, Any]
+    parameters: int
+
+
 def save(
     path: Path,
     config: RunConfig,
@@ -90,20 +100,14 @@ def save(
     write_atomically(path, write)
 
 
-def load_meta(path: Path) -> tuple[dict[str, Any], int]:
-    """Return a checkpoint's format, config, vocabulary and progress, and its number of parameters, without Numba.
-
-    Raises CheckpointError for everything that `load` refuses.
-    """
+def load_meta(path: Path) -> Meta:
+    """Read a checkpoint without Numba. Raises CheckpointError for everything that `load` refuses."""
     meta, arrays = _read(path)
     config, vocabulary, progress = understood(path, meta)
     parameters = _below(_PARAM, arrays)
     require_sound(path, config.model, len(vocabulary), parameters)
     _state(path, meta, arrays)
-    shown = {**meta, "config": config.to_json(), "progress": progress}
-    return {name: shown[name] for name in ("format", "config", "vocabulary", "progress")}, sum(
-        array.size for array in parameters.values()
-    )
+    return Meta(meta["format"], config, vocabulary, progress, sum(array.size for array in parameters.values()))
 
 
 def load(path: Path) -> Checkpoint:
@@ -172,7 +176,7 @@ def understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary,
     try:
         config = RunConfig.from_json(meta["config"])
         part = "vocabulary"
-        vocabulary = _vocabulary(meta["vocabulary"])
+        vocabulary = Vocabulary.from_json(meta["vocabulary"])
         part = "progress"
         progress = dict(meta["progress"])
         for name in _COUNTS if progress else ():
@@ -186,12 +190,6 @@ def understood(path: Path, meta: dict[str, Any]) -> tuple[RunConfig, Vocabulary,
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise CheckpointError(f"{path}: its meta data is not understood: {part} incomplete, or of another kind") from None
     return config, vocabulary, progress
-
-
-def _vocabulary(listed: Any) -> Vocabulary:
-    if listed != "bytes" and not (isinstance(listed, list) and listed):
-        raise CheckpointError('it is no list of characters, nor "bytes"')
-    return Vocabulary(None if listed == "bytes" else listed)
 
 
 def parameters_of(path: Path, model: ModelConfig, vocabulary: int, named: dict[str, np.ndarray]) -> "Parameters":

@@ -54,7 +54,7 @@ def test_the_leaves_have_their_paths(last: Path, run: Run) -> None:
     assert meta["format"] == 2
     assert meta["state"].keys() >= {"trainer", "schedule", "truncation", "metrics_log", "diagnostics"}
     assert meta["state"]["trainer"]["updates"] == meta["progress"]["updates"] == 5
-    assert load_meta(last)[0].keys() == {"format", "config", "vocabulary", "progress"}
+    assert {*load_meta(last)._fields} == {"format", "config", "vocabulary", "progress", "parameters"}
     assert json.loads(run("info", last, "--json").out).keys() >= {"format", "config", "vocabulary", "progress"}
 
 

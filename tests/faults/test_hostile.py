@@ -40,8 +40,7 @@ def checkpoint(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def read(path: Path) -> None:
     """All that reads a checkpoint."""
-    meta, parameters = load_meta(path)
-    _label(path, meta, parameters)
+    _label(path, load_meta(path))
     load(path)
 
 
