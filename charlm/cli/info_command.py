@@ -85,6 +85,8 @@ def _source(config: RunConfig, progress: dict[str, Any]) -> str:
 
 
 def _recipe(config: RunConfig) -> str:
+    if not config.corpus:
+        return "unknown"
     rule = config.optimizer
     return (
         f"{config.truncation.label}, reset {_reset(config.reset)}, {config.streams} streams; {rule.rule}, "

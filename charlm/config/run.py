@@ -26,7 +26,7 @@ class RunConfig(Declared, group=LENGTH):
     model: ModelConfig = field(default_factory=ModelConfig)
     truncation: TruncationConfig = field(default_factory=TruncationConfig)
     reset: ResetConfig = field(default_factory=ResetConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig.from_settings({}))
     schedule: ScheduleConfig = field(default_factory=lambda: ScheduleConfig.from_settings({}))
     streams: int = setting(
         32,

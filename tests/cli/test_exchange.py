@@ -51,7 +51,7 @@ def test_a_foreign_model_becomes_a_run_that_can_be_trained_on(run: Run, trained:
     assert json.loads(result.out)["run"] == "runs/f"
     assert run("eval", "runs/f", "corpus.txt").out == run("eval", "runs/corpus", "corpus.txt").out
     label = run("info", "runs/f").out
-    assert "made from   an imported model" in label
+    assert "made from   an imported model\nmade by     unknown\nmade in     unknown\n" in label
     assert "has no text of its own: name a text to evaluate" in run("eval", "runs/f").err
     more = run("train", "corpus.txt", *SMALL, "--updates", 5, "--init-from", "runs/f", "--run", "runs/more", "-q")
     assert more.code == 0, more.err

@@ -54,6 +54,10 @@ def test_what_is_written_is_read() -> None:
         assert RunConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
 
 
+def test_a_configuration_without_settings_has_their_defaults() -> None:
+    assert RunConfig() == RunConfig.from_settings({})
+
+
 @pytest.mark.parametrize("version", [0, 3, "2", None, [2]])
 def test_other_versions_are_refused(version: Any) -> None:
     with pytest.raises(ConfigurationError, match="of the settings; this charlm reads versions up to 2"):
