@@ -156,7 +156,7 @@ def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks")
 
 def _dynamic_config(o: dict[str, Any]) -> DynamicConfig:
     """Return the settings of dynamic evaluation. Raise ConfigurationError if one is out of bounds."""
-    return DynamicConfig(o["lr"], o["decay"], o["k1"], o["k1"] if o["k2"] is None else o["k2"])
+    return DynamicConfig.from_settings(o)
 
 
 def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> DynamicResult:

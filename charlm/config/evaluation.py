@@ -74,5 +74,10 @@ class DynamicConfig(Declared, group=_WHOLE):
     )
     k1: int = setting(20, bounds=(1, MOST_STEPS), help="Characters per update of --dynamic.")
     k2: int = setting(
-        20, bounds=(1, MOST_STEPS), derived=True, default_text="k1", help="Steps that errors of --dynamic go back."
+        None, bounds=(1, MOST_STEPS), derived=True, default_text="k1", help="Steps that errors of --dynamic go back."
     )
+
+    def __post_init__(self) -> None:
+        if self.k2 is None:
+            object.__setattr__(self, "k2", self.k1)
+        super().__post_init__()

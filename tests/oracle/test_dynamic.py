@@ -53,6 +53,11 @@ class Learner:
         net.w_x, net.w_h, net.b, net.v, net.c = fresh.w_x, fresh.w_h, fresh.b, fresh.v, fresh.c
 
 
+def test_k2_is_k1_unless_it_is_given() -> None:
+    assert DynamicConfig(k1=50).k2 == DynamicConfig.from_settings({"k1": 50, "k2": None}).k2 == 50
+    assert DynamicConfig(k1=50, k2=70).k2 == DynamicConfig.from_settings({"k1": 50, "k2": 70}).k2 == 70
+
+
 @pytest.mark.parametrize("reset", ["never", "line"])
 @pytest.mark.parametrize(
     "config", [DynamicConfig(0.02, 0.05, 4, 4), DynamicConfig(0.02, 0.5, 4, 10), DynamicConfig(0.0, 0.0, 7, 7)]
