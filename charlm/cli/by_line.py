@@ -6,8 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from ..config.evaluation import EvalConfig
 from ..errors import CorpusError
 from .options import note
 from .progress import reading
@@ -64,7 +66,7 @@ class _Result:
         self.bits += other.bits
 
 
-def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
+def by_line(model: "Model", names: tuple[str, ...], how: EvalConfig, ranks: "Ranks", as_json: bool, quiet: bool) -> float:
     """Write rows to stdout, a page or both, and a summary to stderr. Return bits per character.
 
     Raise CorpusError for a line that cannot be scored, and for an empty text with --fail-above.
@@ -72,25 +74,25 @@ def by_line(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "R
     from ..reports import heat_map
     from .rows import incoming, page_file
 
-    scorer, whole = model.line_scorer(o["reset"], o["unknown"]), _Result()
+    scorer, whole = model.line_scorer(how.reset, how.unknown), _Result()
     with ExitStack() as stack:
-        page = stack.enter_context(page_file(o["html"])) if o["html"] and ranks.first else None
+        page = stack.enter_context(page_file(Path(how.html))) if how.html and ranks.first else None
         if page:
             page.write(heat_map.opening(f"{' '.join(names)}, read by {model.checkpoint.path}"))
-        among_rows = o["by"] and sys.stdout.isatty()
-        on_read = stack.enter_context(reading(names, o["quiet"] or among_rows, passes=1))
+        among_rows = how.by is not None and sys.stdout.isatty()
+        on_read = stack.enter_context(reading(names, quiet or among_rows, passes=1))
         batches = _batches(incoming(names, on_read), scorer if ranks.size > 1 else None)
         is_over = False
         while not is_over:
             dealt = ranks.on_first(lambda: list(islice(batches, ranks.size)))
             own = ranks.scatter(None if dealt is None else [*dealt, *[None] * (ranks.size - len(dealt))])
-            results = ranks.gather(_scored(scorer, own, model, o, ranks) if own else None)
+            results = ranks.gather(_scored(scorer, own, model, how, ranks, as_json) if own else None)
             is_over = ranks.from_first(partial(_write, results, whole, page))
         if page:
             page.write(heat_map.closing(whole.lines, whole.chars, whole.bits))
     unknown = f", {whole.unknown:,} unknown" if whole.unknown else ""
-    note(f"{whole.lines:,} lines, {whole.chars:,} characters{unknown}, {whole.bits_per_char:.4f} bits/char", o["quiet"])
-    if whole.chars == 0 and ranks.first and o["fail_above"] is not None:
+    note(f"{whole.lines:,} lines, {whole.chars:,} characters{unknown}, {whole.bits_per_char:.4f} bits/char", quiet)
+    if whole.chars == 0 and ranks.first and how.fail_above is not None:
         raise CorpusError(f"{' '.join(names)}: is empty, so --fail-above has nothing to check")
     return ranks.from_first(lambda: whole.bits_per_char)
 
@@ -110,7 +112,7 @@ def _batches(incoming: Iterator[list[str]], scorer: "LineScorer | None") -> Iter
             known, before = known + len(ids), np.concatenate([before, ids[-WARM_UP:]])[-WARM_UP:]
 
 
-def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, Any], ranks: "Ranks") -> _Result:
+def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", how: EvalConfig, ranks: "Ranks", as_json: bool) -> _Result:
     """Return the output and totals of one batch."""
     from ..reports import heat_map
     from .rows import rows
@@ -123,10 +125,10 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", o: dict[str, An
             done.append(each)
     except CorpusError as error:
         problem = error
-    text = "".join(row for each in done for row in rows(each, o["by"], o["as_json"], in_bytes)) if o["by"] else ""
+    text = "".join(row for each in done for row in rows(each, how.by, as_json, in_bytes)) if how.by else ""
     return _Result(
         rows=text.encode("utf-8", "surrogateescape"),
-        page=heat_map.lines(done, in_bytes) if o["html"] else "",
+        page=heat_map.lines(done, in_bytes) if how.html else "",
         lines=len(done),
         chars=sum(each.chars for each in done),
         unknown=sum(each.unknown for each in done),

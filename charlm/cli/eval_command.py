@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
     from ..inference.texts import EvaluationText
 
 
-@click.command("eval", cls=Command, settings=(EvalConfig, DynamicConfig, ThreadsConfig))
+@click.command("eval", cls=Command, settings=(EvalConfig, ThreadsConfig))
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]", type=click.Path())
 @json_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: Any) -> None:
+def command(
+    ctx: click.Context, /, run: str | None, text: tuple[str, ...], as_json: bool, quiet: bool, **options: Any
+) -> None:
     """Print nats and bits per character, perplexity and accuracy of the model of RUN on TEXT files.
 
     TEXT defaults to the run's own validation text, except with --by and --html; "-" is standard input. You may leave out
@@ -46,66 +49,64 @@ def command(ctx: click.Context, /, run: str | None, text: tuple[str, ...], **o: 
       tail -f log | charlm eval runs/log - --by line
     """
     run, text = run_and_texts(run, text)
-    _check(ctx, text, o)
+    how = _checked(ctx, text, EvalConfig.from_settings(options))
     ranks = join()
-    o["quiet"] = o["quiet"] or not ranks.first
-    announce_compilation(o["quiet"])
+    quiet = quiet or not ranks.first
+    announce_compilation(quiet)
     from ..inference.model import Model
     from ..storage.checkpoint import load_run
     from .by_line import by_line
 
     if ranks.size > 1:
-        _require_divisible(text, o, ranks)
-    model = Model(ranks.from_first(lambda: load_run(run)), o["threads"], ranks)
-    bits_per_char = by_line(model, text, o, ranks) if o["by"] or o["html"] else _whole(model, text, o, ranks)
-    if o["fail_above"] is not None and not bits_per_char <= o["fail_above"]:
-        raise ranks.joint(GateError(f"{bits_per_char:.4f} bits/char exceed --fail-above {o['fail_above']:g}"))
+        _require_divisible(text, how, ranks, quiet)
+    model = Model(ranks.from_first(lambda: load_run(run)), options["threads"], ranks)
+    evaluate = by_line if how.by_line else _whole
+    bits_per_char = evaluate(model, text, how, ranks, as_json, quiet)
+    if how.fail_above is not None and not bits_per_char <= how.fail_above:
+        raise ranks.joint(GateError(f"{bits_per_char:.4f} bits/char exceed --fail-above {how.fail_above:g}"))
 
 
-def _check(ctx: click.Context, text: tuple[str, ...], o: dict[str, Any]) -> None:
-    """Raise ConfigurationError for options that contradict each other. Set o["unknown"] and o["html"] to final values."""
+def _checked(ctx: click.Context, text: tuple[str, ...], how: EvalConfig) -> EvalConfig:
+    """Return the settings with the page's final path. Raise ConfigurationError for options that contradict each other."""
     from ..inference.compressors import COMPRESSORS
 
-    given = {name for name in o if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
-    by_line = o["by"] or o["html"]
+    given = {name for name in ctx.params if ctx.get_parameter_source(name) is not click.core.ParameterSource.DEFAULT}
     for names, belong, what in (
-        ({"reset"}, by_line, "--by or --html"),
-        ({"lr", "decay", "k1", "k2"}, o["dynamic"], "--dynamic"),
-        ({"streams", "compare", "dynamic"}, not by_line, "whole texts, not to --by or --html"),
+        ({"reset"}, how.by_line, "--by or --html"),
+        ({"lr", "decay", "k1", "k2"}, how.dynamic, "--dynamic"),
+        ({"streams", "compare", "dynamic"}, not how.by_line, "whole texts, not to --by or --html"),
     ):
         wrong = sorted(names & given)
         if wrong and not belong:
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
-    if o["html"]:
-        o["html"] = output_file(o["html"], "--html", text)
-    if by_line and not text:
-        raise ConfigurationError(f'--{"by" if o["by"] else "html"}: name the text to score, or "-" for standard input')
-    if o["dynamic"]:
-        _dynamic_config(o)
-    if o["dynamic"] and o["unknown"] == "escape":
+    if how.html:
+        how = replace(how, html=str(output_file(how.html, "--html", text)))
+    if how.by_line and not text:
+        raise ConfigurationError(f'--{"by" if how.by else "html"}: name the text to score, or "-" for standard input')
+    if how.dynamic and how.unknown == "escape":
         raise ConfigurationError(
             "--dynamic cannot learn characters that the model does not know: leave out --unknown escape"
         )
-    for name in (o["compare"] or "").split(",") if o["compare"] is not None else ():
+    for name in how.compare.split(",") if how.compare is not None else ():
         choice("compare", name, tuple(COMPRESSORS))
-    o["unknown"] = o["unknown"] or ("escape" if by_line else "error")
+    return how
 
 
-def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> float:
+def _whole(model: "Model", names: tuple[str, ...], how: EvalConfig, ranks: "Ranks", as_json: bool, quiet: bool) -> float:
     """Print the loss on the whole text. Return bits per character: with --dynamic those of dynamic evaluation."""
     from ..inference.texts import read_text
 
-    with reading(names or model.checkpoint.config.corpus, o["quiet"]) as on_read:
+    with reading(names or model.checkpoint.config.corpus, quiet) as on_read:
         read = ranks.everywhere(
             lambda: read_text(
-                model.checkpoint, names, o["unknown"] == "escape", on_read, ranks.first_on_node, can_escape=not o["dynamic"]
+                model.checkpoint, names, how.unknown == "escape", on_read, ranks.first_on_node, can_escape=not how.dynamic
             ),
             node_first=True,
         )
     text = read.text
     ranks.require_same("the text differs: its characters are", text.chars)
-    with bar("evaluating", text.chars // ranks.size, " characters", o["quiet"]) as on_done:
-        found = model.score_text(text, o["streams"], on_done)
+    with bar("evaluating", text.chars // ranks.size, " characters", quiet) as on_done:
+        found = model.score_text(text, how.streams, on_done)
     result = EvalResult(
         chars=found.chars,
         nats_per_char=found.nats_per_char,
@@ -114,10 +115,10 @@ def _whole(model: "Model", names: tuple[str, ...], o: dict[str, Any], ranks: "Ra
         perplexity=found.perplexity,
         accuracy=found.accuracy,
         unknown=found.unknown,
-        dynamic=_dynamic(model, text, o) if o["dynamic"] else None,
-        compare=_compared(read, o["compare"].split(",")) if o["compare"] is not None and ranks.first else None,
+        dynamic=_dynamic(model, text, how.learning, quiet) if how.dynamic else None,
+        compare=_compared(read, how.compare.split(",")) if how.compare is not None and ranks.first else None,
     )
-    if ranks.first and o["as_json"]:
+    if ranks.first and as_json:
         print_json(result)
     elif ranks.first:
         click.echo("\n".join(_lines(result)))
@@ -137,31 +138,26 @@ def _lines(result: EvalResult) -> Iterator[str]:
         yield f"{name}: {bits:.4f} bits/char"
 
 
-def _require_divisible(text: tuple[str, ...], o: dict[str, Any], ranks: "Ranks") -> None:
+def _require_divisible(text: tuple[str, ...], how: EvalConfig, ranks: "Ranks", quiet: bool) -> None:
     """Raise ConfigurationError for a text that ranks cannot share. Print a note if ranks add starting points."""
     from ..corpus.sources import require_shareable
 
-    if o["dynamic"]:
+    if how.dynamic:
         raise ranks.joint(
             ConfigurationError("--dynamic learns from all that comes before each character: run it without mpiexec")
         )
     if "-" in text:  # and Open MPI's mpiexec does not tell that rank when standard input has ended
         raise ranks.joint(ConfigurationError("standard input reaches one rank only: name a file"))
-    if o["by"] or o["html"]:
+    if how.by_line:
         return
     ranks.everywhere(lambda: require_shareable(text))
-    if o["streams"] < ranks.size:
-        note(f"the text is read from {ranks.size} places, one per rank, each after a warm-up (--streams)", o["quiet"])
+    if how.streams < ranks.size:
+        note(f"the text is read from {ranks.size} places, one per rank, each after a warm-up (--streams)", quiet)
 
 
-def _dynamic_config(o: dict[str, Any]) -> DynamicConfig:
-    """Return the settings of dynamic evaluation. Raise ConfigurationError if one is out of bounds."""
-    return DynamicConfig.from_settings(o)
-
-
-def _dynamic(model: "Model", text: "EncodedText", o: dict[str, Any]) -> DynamicResult:
-    with bar("learning", text.chars, " characters", o["quiet"]) as on_done:
-        nats = model.dynamic_nats(text, _dynamic_config(o), on_done) / text.chars
+def _dynamic(model: "Model", text: "EncodedText", learning: DynamicConfig, quiet: bool) -> DynamicResult:
+    with bar("learning", text.chars, " characters", quiet) as on_done:
+        nats = model.dynamic_nats(text, learning, on_done) / text.chars
     return DynamicResult(nats, nats / math.log(2))
 
 
