@@ -1,6 +1,7 @@
 """charlm bench: speed on this machine, as a table or as JSON lines."""
 
 import statistics
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from .results import BenchResult
 @click.command("bench", cls=Command, settings=(BenchConfig, ThreadsConfig))
 @json_option
 @quiet_option
-def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | None, as_json: bool, quiet: bool) -> None:
+def command(as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure the speed of training, sampling and evaluation on random text, for models of several sizes.
 
     Each row shows the median characters per second, the spread (largest minus smallest, in per cent of the median), the
@@ -29,11 +30,12 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
     from ..analysis.speed import QUICK, ROWS, Job, peak
     from ..system import thread_count
 
+    how = BenchConfig.from_settings(options)
     announce_compilation(quiet)
-    count = thread_count(threads)
-    chosen = [row for row in (QUICK if quick else ROWS) if rows in row.name]
+    count = thread_count(options["threads"])
+    chosen = [row for row in (QUICK if how.quick else ROWS) if how.rows in row.name]
     if not chosen:
-        raise click.UsageError(f"no kind of work contains {rows!r}; there are: " + "; ".join(row.name for row in ROWS))
+        raise click.UsageError(f"no kind of work contains {how.rows!r}; there are: " + "; ".join(row.name for row in ROWS))
     if not as_json:
         peaks = "; ".join(f"{n} thread{'s' * (n > 1)} {peak(n) / 1e9:,.0f}" for n in sorted({1, count}))
         click.echo(f"peak of multiply-adds, Gflop/s: {peaks}\n")
@@ -42,9 +44,9 @@ def command(rows: str, quick: bool, rounds: int, seconds: float, threads: int | 
         job = Job(row, count)
         job.once()
         rates, shares = [], []
-        for _ in range(2 if quick else rounds):
+        for _ in range(2 if how.quick else how.rounds):
             most = peak(row.threads or count)
-            rates.append(job.rate(seconds))
+            rates.append(job.rate(how.seconds))
             shares.append(rates[-1] * row.flops / most)
         rate, share = statistics.median(rates), statistics.median(shares)
         spread = (max(rates) - min(rates)) / rate

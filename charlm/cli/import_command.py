@@ -1,6 +1,7 @@
 """charlm import: a run made from a PyTorch model."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,16 +17,7 @@ from .results import ImportResult
 @click.argument("model", type=click.Path(dir_okay=False))
 @json_option
 @quiet_option
-def command(
-    model: str,
-    run: str | None,
-    vocabulary: str | None,
-    use_bytes: bool,
-    activation: str,
-    force: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+def command(model: str, as_json: bool, quiet: bool, **options: Any) -> None:
     """Make a run from MODEL, a PyTorch state dict in safetensors: nn.RNN, nn.LSTM or nn.GRU, and nn.Linear.
 
     An nn.Embedding before them is multiplied into the first layer. The names of the modules do not matter. Files exported
@@ -36,7 +28,8 @@ def command(
       charlm import model.safetensors --vocabulary characters.json
       charlm import model.safetensors --bytes --run runs/theirs
     """
-    if vocabulary and use_bytes:
+    how = ImportConfig.from_settings(options)
+    if how.vocabulary and how.use_bytes:
         raise ConfigurationError("--vocabulary and --bytes: give one of them")
     require_package("safetensors", "safetensors", "import")
     from ..corpus.vocabulary import Vocabulary
@@ -44,13 +37,15 @@ def command(
     from ..storage.run_directory import default_run
     from ..storage.safetensors import load_safetensors, read_vocabulary
 
-    target = Path(run) if run else default_run(model)
-    known = Vocabulary(None) if use_bytes else read_vocabulary(Path(vocabulary)) if vocabulary else None
-    found = load_safetensors(Path(model), known, activation)
+    target = Path(how.run) if how.run else default_run(model)
+    known = Vocabulary(None) if how.use_bytes else read_vocabulary(Path(how.vocabulary)) if how.vocabulary else None
+    found = load_safetensors(Path(model), known, how.activation)
     network = found.config.model
-    if activation not in CELLS[network.cell].activations:
-        raise ConfigurationError(f"--activation {activation}: the file holds a {network.cell}, whose activations are fixed")
-    install(found, target, force)
+    if how.activation not in CELLS[network.cell].activations:
+        raise ConfigurationError(
+            f"--activation {how.activation}: the file holds a {network.cell}, whose activations are fixed"
+        )
+    install(found, target, how.force)
     count = found.parameters.count
     if as_json:
         size = len(found.vocabulary)

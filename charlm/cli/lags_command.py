@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.argument("text", nargs=-1, metavar="[TEXT...]")
 @json_option
 @quiet_option
-def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
+def command(run: str | None, text: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Measure how gradients grow or shrink with distance, and recommend a k2.
 
     Losses on TEXT are followed back through the model of RUN. TEXT defaults to the run's own validation text. You may leave
@@ -37,9 +37,10 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
       charlm lags -o lags.svg
     """
     run, text = run_and_texts(run, text)
-    if o["output"]:
-        _check_output(Path(o["output"]))
-    announce_compilation(o["quiet"])
+    how = LagsConfig.from_settings(options)
+    if how.output:
+        _check_output(Path(how.output))
+    announce_compilation(quiet)
     import numpy as np
 
     from ..analysis.gradient_decay import GradientDecay
@@ -50,27 +51,27 @@ def command(run: str | None, text: tuple[str, ...], **o: Any) -> None:
 
     saved = load_run(run)
     ids = read_text(saved, text, can_escape=False).text
-    lags = min(o["length"], (len(ids) - 1) // 2)
+    lags = min(how.length, (len(ids) - 1) // 2)
     if lags < 2:
         raise CorpusError(f"a text of {len(ids)} characters is too short to follow losses back; name a longer one")
-    if lags < o["length"]:
-        note(f"length: {lags} instead of {o['length']}, because the text is short", o["quiet"])
+    if lags < how.length:
+        note(f"length: {lags} instead of {how.length}, because the text is short", quiet)
     resets = Resets.of_run(saved.config, saved.vocabulary)
-    profiler = GradientDecay(saved.parameters, lags, threads=thread_count(o["threads"]))
-    with bar("following losses", o["losses"], "", o["quiet"]) as done:
-        profile = profiler.measure(ids, resets, o["losses"], np.random.default_rng(o["seed"]), done)
+    profiler = GradientDecay(saved.parameters, lags, threads=thread_count(options["threads"]))
+    with bar("following losses", how.losses, "", quiet) as done:
+        profile = profiler.measure(ids, resets, how.losses, np.random.default_rng(how.seed), done)
     k1 = saved.config.truncation.k1
-    if o["output"]:
+    if how.output:
         from ..reports.plot import lags_figure, save_figure
 
-        save_figure(lags_figure(profile, k1, o["bias_tolerance"]), Path(o["output"]))
-    if o["as_json"]:
-        print_json(_result(profile, k1, o["bias_tolerance"]))
+        save_figure(lags_figure(profile, k1, how.bias_tolerance), Path(how.output))
+    if as_json:
+        print_json(_result(profile, k1, how.bias_tolerance))
         return
     for line in _table(profile):
         click.echo(line)
     click.echo()
-    click.echo(_sentence(profile, k1, o["bias_tolerance"]))
+    click.echo(_sentence(profile, k1, how.bias_tolerance))
 
 
 def _shown(n: int) -> list[int]:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,9 +25,7 @@ _AGAINST = {"updates": "updates", "chars": "chars", "time": "seconds"}
 @json_option
 @quiet_option
 @click.pass_context
-def command(
-    ctx: click.Context, /, run: tuple[str, ...], output: str | None, against: str, samples: bool, as_json: bool, quiet: bool
-) -> None:
+def command(ctx: click.Context, /, run: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Draw the loss of runs on training text and on held-out text, in bits per character.
 
     A picture shows the loss against updates, characters and time, and also the learning rate, the gradient norm and the
@@ -40,33 +38,39 @@ def command(
       charlm plot runs/lstm runs/gru -o both.svg
       charlm plot --samples | less
     """
-    if output and Path(output).suffix not in (".svg", ".png", ".html"):
-        raise ConfigurationError(f"--output {output}: give a name that ends in .svg, .png or .html")
-    if output and samples:
-        raise ConfigurationError("--samples prints the texts, --output draws the curves: give one of them")
-    if output and ctx.get_parameter_source("against") is not click.core.ParameterSource.DEFAULT:
-        raise ConfigurationError("--against is for the plot in the terminal: a picture has all three axes")
-    if output:
-        output_file(output, "--output")
-        require_package("matplotlib", "plot", "--output")
+    how = PlotConfig.from_settings(options)
+    if how.output:
+        _check_picture(ctx, how, how.output)
     from ..reports.curves import read_curves
     from ..storage.run_directory import find_run
 
     found = [read_curves(find_run(name)) for name in run or (None,)]
-    if output:
+    if how.output:
         from ..reports.plot import curves_figure, save_figure, save_page
 
-        if output.endswith(".html"):
-            save_page(found, Path(output))
+        if how.output.endswith(".html"):
+            save_page(found, Path(how.output))
         else:
-            save_figure(curves_figure(found), Path(output))
-    if samples:
+            save_figure(curves_figure(found), Path(how.output))
+    if how.samples:
         _print_samples(found, as_json)
     elif as_json:
         for curves in found:
             print_json(PlotResult(str(curves.run), curves.train, curves.validation))
-    elif not output:
-        _print_plot(found, _AGAINST[against])
+    elif not how.output:
+        _print_plot(found, _AGAINST[how.against])
+
+
+def _check_picture(ctx: click.Context, how: PlotConfig, output: str) -> None:
+    """Raise ConfigurationError or ResourceError for a picture that cannot be drawn, or would lack what was asked for."""
+    if Path(output).suffix not in (".svg", ".png", ".html"):
+        raise ConfigurationError(f"--output {output}: give a name that ends in .svg, .png or .html")
+    if how.samples:
+        raise ConfigurationError("--samples prints the texts, --output draws the curves: give one of them")
+    if ctx.get_parameter_source("against") is not click.core.ParameterSource.DEFAULT:
+        raise ConfigurationError("--against is for the plot in the terminal: a picture has all three axes")
+    output_file(output, "--output")
+    require_package("matplotlib", "plot", "--output")
 
 
 def _print_samples(found: "list[Curves]", as_json: bool) -> None:

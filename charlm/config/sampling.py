@@ -10,8 +10,36 @@ _DRAW = "How characters are chosen"
 
 
 @dataclass(frozen=True)
+class DrawConfig(Declared, group=_DRAW):
+    """How a character is drawn. temperature 0 (or below 1e-6): the most likely; top_k 0 and top_p 1: from all characters.
+
+    top_p is a share of the probability that top_k leaves.
+    """
+
+    temperature: float = setting(
+        1.0, bounds=(0, 1_000), help="Divide logits by this; 0 (or below 1e-6) takes the most likely character."
+    )
+    top_k: int = setting(
+        0,
+        bounds=(0, MOST_CHARACTERS),
+        default_text="0, all",
+        help="Draw only from the k most likely characters and those tied with the k-th.",
+    )
+    top_p: float = setting(
+        1.0,
+        bounds=(0, 1),
+        excluded=(0,),
+        help="Draw only from the smallest set of most likely characters whose probabilities add up to this share. With "
+        "--top-k, a share of what that leaves.",
+    )
+    seed: int = setting(
+        0, bounds=(0, LARGEST_SEED), derived=True, default_text="different each time", help="Make the text repeatable."
+    )
+
+
+@dataclass(frozen=True)
 class SampleConfig(Declared, group=_TEXT):
-    """The texts to generate. until: the text that ends a sequence."""
+    """The texts to generate. until: the text that ends a sequence. draw: how each character is drawn."""
 
     length: int = setting(500, spelled=("-n", "--length"), bounds=(0, MOST_STEPS), help="Characters to generate.")
     prime: str | None = setting(None, unit="TEXT", may_be_empty=True, help="Text to continue. It is printed first.")
@@ -44,31 +72,4 @@ class SampleConfig(Declared, group=_TEXT):
         group=_DRAW,
         help="Search for the most likely text with a beam of N instead of drawing.",
     )
-
-
-@dataclass(frozen=True)
-class DrawConfig(Declared, group=_DRAW):
-    """How a character is drawn. temperature 0 (or below 1e-6): the most likely; top_k 0 and top_p 1: from all characters.
-
-    top_p is a share of the probability that top_k leaves.
-    """
-
-    temperature: float = setting(
-        1.0, bounds=(0, 1_000), help="Divide logits by this; 0 (or below 1e-6) takes the most likely character."
-    )
-    top_k: int = setting(
-        0,
-        bounds=(0, MOST_CHARACTERS),
-        default_text="0, all",
-        help="Draw only from the k most likely characters and those tied with the k-th.",
-    )
-    top_p: float = setting(
-        1.0,
-        bounds=(0, 1),
-        excluded=(0,),
-        help="Draw only from the smallest set of most likely characters whose probabilities add up to this share. With "
-        "--top-k, a share of what that leaves.",
-    )
-    seed: int = setting(
-        0, bounds=(0, LARGEST_SEED), derived=True, default_text="different each time", help="Make the text repeatable."
-    )
+    draw: DrawConfig = DrawConfig()
