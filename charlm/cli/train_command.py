@@ -35,7 +35,7 @@ _NOT_GIVEN = (None, click.core.ParameterSource.DEFAULT)
 @json_option
 @quiet_option
 @click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> None:
+def command(ctx: click.Context, /, corpus: tuple[str, ...], as_json: bool, quiet: bool, **options: Any) -> None:
     """Train a model on text files, read in order as one sequence ("-": standard input).
 
     \b
@@ -44,9 +44,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
       charlm train corpus.txt --k1 64 --k2 128 --cell gru --minutes 10
       cat *.log | charlm train - --run runs/logs --bytes
     """
-    asked, ranks = _request(ctx, options), join()
-    options["quiet"] = quiet = options["quiet"] or not ranks.first
-    if options["tensorboard"]:
+    launch = LaunchConfig.from_settings(options)
+    asked, ranks = _request(ctx, corpus, launch, options), join()
+    quiet = quiet or not ranks.first
+    if launch.tensorboard:
         require_package("tensorboard", "tensorboard", "--tensorboard")
     announce_compilation(quiet)
     from ..training.session import begin
@@ -54,22 +55,22 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     with reading(asked.corpus, quiet) as on_read:
         trainer = begin(asked, lambda message: note(message, quiet), on_read, ranks)
     _describe(trainer, quiet)
-    _train(trainer, options, quiet)
+    _train(trainer, launch.tensorboard, as_json, quiet)
 
 
-def _request(ctx: click.Context, options: dict[str, Any]) -> Request:
+def _request(ctx: click.Context, corpus: tuple[str, ...], launch: LaunchConfig, options: dict[str, Any]) -> Request:
     """Return the request that the options make. An option with its own default counts as not given."""
     known = known_settings()
     given = {name: value for name, value in options.items() if ctx.get_parameter_source(name) not in _NOT_GIVEN}
     return Request(
-        corpus=options["corpus"],
-        run=Path(options["run"]) if options["run"] else default_run(options["corpus"][0]),
+        corpus=corpus,
+        run=Path(launch.run) if launch.run else default_run(corpus[0]),
         settings=cast(Settings, {name: value for name, value in given.items() if name in known}),
-        saving=SavingConfig.parse(options["save_every"]),
+        saving=SavingConfig.parse(launch.save_every),
         threads=options["threads"],
-        resume=options["resume"],
-        force=options["force"],
-        init_from=options["init_from"],
+        resume=launch.resume,
+        force=launch.force,
+        init_from=launch.init_from,
     )
 
 
@@ -121,10 +122,10 @@ def _sequences(trainer: "Trainer") -> str:
 
 
 @contextmanager
-def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Callable[[Event], None]]]":
+def _listeners(trainer: "Trainer", tensorboard: bool, quiet: bool) -> "Iterator[list[Callable[[Event], None]]]":
     """Yield the functions to call with each event."""
-    with display(options["quiet"]) as shown:
-        if not options["tensorboard"] or not trainer.run.ranks.first:
+    with display(quiet) as shown:
+        if not tensorboard or not trainer.run.ranks.first:
             yield [shown.show]
             return
         from ..reports.tensorboard import TensorBoard
@@ -133,9 +134,9 @@ def _listeners(trainer: "Trainer", options: dict[str, Any]) -> "Iterator[list[Ca
             yield [shown.show, board]
 
 
-def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
+def _train(trainer: "Trainer", tensorboard: bool, as_json: bool, quiet: bool) -> None:
     """Train to the end or to a signal, show events, and print the summary."""
-    with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, options) as listeners:
+    with stop_on_signals(trainer.request_stop, quiet) as signals, _listeners(trainer, tensorboard, quiet) as listeners:
         for event in trainer.train():
             for tell in listeners:
                 tell(event)
@@ -148,7 +149,7 @@ def _train(trainer: "Trainer", options: dict[str, Any], quiet: bool) -> None:
     summary = trainer.summary()
     if not trainer.run.ranks.first:
         return
-    if options["as_json"]:
+    if as_json:
         print_json(summary)
         return
     effort = (
