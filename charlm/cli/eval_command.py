@@ -1,6 +1,5 @@
 """charlm eval: the loss of a model on a text, as a whole or line by line."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from ..config.commands import ThreadsConfig
 from ..config.evaluation import DynamicConfig, EvalConfig
 from ..distributed.launch import join
 from ..errors import ConfigurationError, GateError
+from ..units import to_bits
 from .command import Command
 from .options import json_option, note, output_file, print_json, quiet_option, run_and_texts, run_argument
 from .progress import announce_compilation, bar, reading
@@ -158,7 +158,7 @@ def _require_divisible(text: tuple[str, ...], how: EvalConfig, ranks: "Ranks", q
 def _dynamic(model: "Model", text: "EncodedText", learning: DynamicConfig, quiet: bool) -> DynamicResult:
     with bar("learning", text.chars, " characters", quiet) as on_done:
         nats = model.dynamic_nats(text, learning, on_done) / text.chars
-    return DynamicResult(nats, nats / math.log(2))
+    return DynamicResult(nats, to_bits(nats))
 
 
 def _compared(read: "EvaluationText", compressors: list[str]) -> dict[str, float]:

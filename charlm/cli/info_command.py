@@ -12,6 +12,7 @@ from ..config.reset import ResetConfig
 from ..config.run import RunConfig
 from ..registry import CELLS
 from ..storage.run_directory import BEST, LAST, checkpoint_file, find_run
+from ..units import to_bits
 from .command import Command
 from .options import duration, json_option, print_json, run_argument
 from .results import InfoResult
@@ -110,7 +111,7 @@ def _quality(progress: dict[str, Any], characters: int) -> str:
         return f"its corpus coded in {progress['code_bits_per_char']:.4f} bits/char ({guessing})"
     if best is None:
         return "not measured; run charlm eval"
-    return f"{best / math.log(2):.4f} bits/char, {best:.4f} nats/char on held-out text ({guessing})"
+    return f"{to_bits(best):.4f} bits/char, {best:.4f} nats/char on held-out text ({guessing})"
 
 
 def _reset(reset: ResetConfig) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..corpus.sources import is_regular
+from ..units import to_bits
 from .options import duration, is_terminal, note
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ class Display:
             self._estimated = True
             self._line(_estimate(event))
         text = (
-            f"{event.nats:.3f} nats, {event.nats / math.log(2):.3f} bits/char, "
+            f"{event.nats:.3f} nats, {to_bits(event.nats):.3f} bits/char, "
             f"{event.chars_per_second / 1000:.0f}k char/s, epoch {event.epochs:.2f}"
         )
         if self._bar is not None:
@@ -155,7 +156,7 @@ def _validated(event: "Validation") -> str:
     training = "" if math.isnan(event.train_nats) else f", training {event.train_nats:.4f}"
     return (
         f"update {event.updates:,}, epoch {event.epochs:.2f}: validation {event.val_nats:.4f} nats, "
-        f"{event.val_nats / math.log(2):.4f} bits/char ({best}){training}"
+        f"{to_bits(event.val_nats):.4f} bits/char ({best}){training}"
     )
 
 

@@ -1,7 +1,6 @@
 """charlm train: a model trained on a text."""
 
 import json
-import math
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +16,7 @@ from ..config.run import RunConfig
 from ..config.settings import known_settings
 from ..distributed.launch import join
 from ..storage.run_directory import default_run
+from ..units import to_bits
 from .command import Command
 from .options import duration, json_option, note, print_json, quiet_option, require_package
 from .progress import announce_compilation, display, reading
@@ -169,4 +169,4 @@ def _quality(summary: "TrainSummary") -> str:
     best = summary.best_val_nats
     if best is None:
         return "no validation"
-    return f"best validation {best:.4f} nats/char, {best / math.log(2):.4f} bits/char"
+    return f"best validation {best:.4f} nats/char, {to_bits(best):.4f} bits/char"

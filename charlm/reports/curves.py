@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import CheckpointError
 from ..files import parse_json
 from ..storage.run_directory import METRICS
+from ..units import to_bits
 
 AXES = {"updates": "updates", "chars": "characters", "seconds": "seconds of training"}
 
@@ -30,7 +31,7 @@ class Curves:
 
     def bits(self, part: str) -> list[float]:
         """Return the bits per character of every record. part: "train" or "validation"."""
-        return [nats / math.log(2) for nats in self.column(part, "train_nats" if part == "train" else "val_nats")]
+        return [to_bits(nats) for nats in self.column(part, "train_nats" if part == "train" else "val_nats")]
 
 
 def read_curves(run: Path) -> Curves:

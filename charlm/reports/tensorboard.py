@@ -1,11 +1,11 @@
 """TensorBoard event files, written during training: metrics and samples."""
 
-import math
 import time
 from pathlib import Path
 from typing import Any
 
 from ..events import Event, Progress, Validation
+from ..units import to_bits
 
 
 class TensorBoard:
@@ -26,7 +26,7 @@ class TensorBoard:
             self._write(
                 event.updates,
                 {
-                    "bits_per_char/training": event.nats / math.log(2),
+                    "bits_per_char/training": to_bits(event.nats),
                     "learning_rate": event.learning_rate,
                     "gradient_norm": event.gradient_norm,
                     "chars_per_second": event.chars_per_second,
@@ -34,7 +34,7 @@ class TensorBoard:
                 },
             )
         elif isinstance(event, Validation):
-            self._write(event.updates, {"bits_per_char/validation": event.val_nats / math.log(2)}, event.sample)
+            self._write(event.updates, {"bits_per_char/validation": to_bits(event.val_nats)}, event.sample)
 
     def _write(self, step: int, scalars: dict[str, float], sample: str | None = None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event as Record
