@@ -3,6 +3,7 @@
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +14,9 @@ try:
     import fcntl
 except ImportError:  # without flock nothing keeps two writers apart
     fcntl = None  # type: ignore[assignment]
+
+_WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)  # seconds between attempts to replace a file that another program has open
+_OPEN_ELSEWHERE = (5, 32)  # Windows: access denied, sharing violation
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -28,12 +32,31 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)  # noqa: PTH105  one system call, by its name
+            _replace(temporary, path)
             _sync_directory(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise CheckpointError(f"{path}: could not be written: {error.strerror or error}") from error
+        reason = "another program has it open" if _is_open_elsewhere(error) else error.strerror or error
+        raise CheckpointError(f"{path}: could not be written: {reason}") from error
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Rename over `path`. Windows refuses that while another program reads the file: wait for it, for three seconds."""
+    for wait in _WAITS:
+        try:
+            os.replace(temporary, path)  # noqa: PTH105  one system call, by its name
+        except OSError as error:
+            if not _is_open_elsewhere(error):
+                raise
+            time.sleep(wait)
+        else:
+            return
+    os.replace(temporary, path)  # noqa: PTH105
+
+
+def _is_open_elsewhere(error: OSError) -> bool:
+    return getattr(error, "winerror", None) in _OPEN_ELSEWHERE
 
 
 def parse_json(text: str) -> Any:
@@ -86,7 +109,7 @@ class Lock:
 
     @property
     def held(self) -> bool:
-        """Return whether the lock keeps others out; it does not on a file system without locks."""
+        """Return whether the lock keeps others out; it does not on Windows and on a file system without locks."""
         return self._handle >= 0
 
     def release(self) -> None:

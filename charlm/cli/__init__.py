@@ -23,7 +23,7 @@ from .stdio import abandon_output, repair, say
 
 _WAIT_SECONDS = 5.0  # in which the first rank reports an error
 _LANES = ("4", "8", "16")  # kernels.jit.LANE_COUNTS; importing that module takes half a second
-_VARIABLES = ("CHARLM_RUN", "CHARLM_CACHE", "CHARLM_LANES", "CHARLM_DEBUG")  # that do not belong to a command
+_VARIABLES = ("CHARLM_RUN", "CHARLM_CACHE", "CHARLM_SIMD", "CHARLM_DEBUG")  # that do not belong to a command
 # Signals whose default action ends the process at once and leaves its temporary files behind.
 _FATAL = ("SIGHUP", "SIGQUIT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGXCPU")
 
@@ -113,9 +113,9 @@ def group() -> None:
 
 def _check_environment() -> None:
     """Raise UsageError for a CHARLM_ variable that charlm does not read. A misspelt one would be ignored silently."""
-    if os.environ.get("CHARLM_LANES", _LANES[0]) not in _LANES:
-        forced = os.environ["CHARLM_LANES"]
-        raise click.UsageError(f"environment variable CHARLM_LANES={forced}: choose from {', '.join(_LANES)}")
+    if os.environ.get("CHARLM_SIMD", _LANES[0]) not in _LANES:
+        forced = os.environ["CHARLM_SIMD"]
+        raise click.UsageError(f"environment variable CHARLM_SIMD={forced}: choose from {', '.join(_LANES)}")
     strange = sorted(name for name in os.environ if name.startswith("CHARLM_") and name not in _VARIABLES)
     if not strange:
         return
@@ -148,10 +148,11 @@ def _signals_unwind() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit. The help text of `charlm` lists the exit codes."""
     repair()
-    # Text is UTF-8 in every locale, as in files. File names that are not UTF-8 are printed with the bytes that they have.
+    # Text is UTF-8 with "\n" in every locale and system, as in files. File names that are not UTF-8 are printed with the
+    # bytes that they have.
     for stream, errors in ((sys.stdout, "surrogateescape"), (sys.stderr, "backslashreplace")):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors=errors)
+            stream.reconfigure(encoding="utf-8", errors=errors, newline="\n")
     try:
         with _signals_unwind():
             group.main(arguments, prog_name="charlm", standalone_mode=False)

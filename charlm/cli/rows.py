@@ -91,7 +91,7 @@ def page_file(path: Path) -> Iterator[Page]:
 
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             yield Page(file, path, room(path.parent))
         temporary.replace(path)
     finally:

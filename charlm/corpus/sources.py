@@ -95,7 +95,7 @@ def _require_an_end(name: str, status: os.stat_result) -> None:
     if not stat.S_ISCHR(status.st_mode) or status.st_rdev == Path(os.devnull).stat().st_rdev:
         return
     with contextlib.suppress(OSError):
-        handle = os.open(name, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+        handle = os.open(name, os.O_RDONLY | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_NONBLOCK", 0))  # not on Windows
         try:
             if os.isatty(handle):
                 return

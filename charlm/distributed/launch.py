@@ -3,6 +3,9 @@
 import os
 from typing import TYPE_CHECKING
 
+from ..errors import ResourceError
+from ..system import POSIX
+
 if TYPE_CHECKING:
     from .ranks import Ranks
 
@@ -36,6 +39,10 @@ def join() -> "Ranks":
     if _joined is None:
         rank, size = launched()
         if size > 1:
+            if not POSIX:
+                raise ResourceError(
+                    f"started as {size} processes: several that train together need a POSIX system such as Linux or macOS"
+                )
             from .mpi import MPIRanks
 
             _joined = MPIRanks(size)

@@ -130,7 +130,7 @@ def save_page(runs: Sequence[Curves], path: Path) -> None:
     figure.savefig(picture, format="svg", metadata={"Date": None})
     _pyplot().close(figure)
     svg = picture.getvalue()
-    path.write_text(_page(runs, svg[svg.index("<svg") :]), encoding="utf-8")
+    path.write_text(_page(runs, svg[svg.index("<svg") :]), encoding="utf-8", newline="\n")
 
 
 def _page(runs: Sequence[Curves], picture: str) -> str:
