@@ -6,12 +6,12 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import kernel
+from .jit import REGISTERS, kernel
 from .numba_internals import JIT
 from .simd import LANES
 from .simd.vector import call, spread
 
-_CHAINS = 12 if LANES == 16 else 10  # independent sums: enough to hide an instruction's latency, few enough for registers
+_CHAINS = 3 * REGISTERS // 4  # independent sums: enough to hide an instruction's latency, few enough for registers
 OPERATIONS = 2 * _CHAINS * LANES  # floating-point operations of a round
 
 

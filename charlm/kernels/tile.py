@@ -10,12 +10,20 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from .jit import ARM64, REGISTERS
 from .numba_internals import JIT
 from .simd import LANES
 from .simd.vector import call, pointer, spread
 
-VECTORS = 4 if LANES == 16 else 2  # vectors side by side in a tile: 32 vector registers hold 6 x 4, 16 hold 6 x 2
-ROWS = 6  # rows of a tile, at most
+# The largest tile that registers hold beside the VECTORS of the right-hand side. On arm64 the ROWS numbers of the left-hand
+# side need a register each; x86 multiplies by a number in memory.
+#
+#   registers        rows x vectors   sums, right, left
+#   32 (AVX-512)     6 x 4            24 + 4
+#   16 (AVX2)        6 x 2            12 + 2
+#   32 (arm64)       5 x 4            20 + 4 + 5
+VECTORS = REGISTERS // 8
+ROWS = 5 if ARM64 else 6
 PANEL = VECTORS * LANES
 PANELS = 4  # panels that a single row takes at once: the chains of one would wait for each other, and for memory
 
