@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --d
 # Programs that start often should not compile their modules every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study torture peers generated test-oldest dist clean
+.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study torture peers generated golden test-oldest test-arm64 dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -83,6 +83,16 @@ generated: $(VENV)/tested
 # Kernels and mathematics with the oldest versions that pyproject.toml allows; the first run compiles for minutes.
 test-oldest: $(OLDEST)/installed
 	$(OLDEST)/bin/python -m pytest tests/kernels tests/oracle
+
+# The digests in tests/golden, anew: only after a change that is meant to give other numbers.
+golden: $(VENV)/tested
+	$(BIN)/python -m tests.golden --write
+
+# Kernels, mathematics and golden digests on an emulated arm64 machine, as root with Debian's packages debootstrap,
+# qemu-user-static and binfmt-support; an hour the first time. Without them it says what is missing. ARM64="tests/golden" for
+# some tests.
+test-arm64: $(VENV)/tested
+	$(BIN)/python -m tests.arm64 $(ARM64)
 
 # The source distribution, and the wheel made from it, in dist/.
 dist: $(VENV)/tested

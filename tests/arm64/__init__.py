@@ -1,0 +1,1 @@
+"""charlm on an emulated arm64 machine."""
