@@ -15,7 +15,7 @@ from .warm import warm_charlm
 
 ROOT = Path(__file__).parent.parent
 os.environ["CHARLM_CACHE"] = str(ROOT / ".cache")
-for name in [n for n in os.environ if n.startswith("CHARLM_") and n not in ("CHARLM_CACHE", "CHARLM_LANES")]:
+for name in [n for n in os.environ if n.startswith("CHARLM_") and n not in ("CHARLM_CACHE", "CHARLM_SIMD")]:
     del os.environ[name]
 os.environ["LC_ALL"] = "C.UTF-8"  # of the programs that tests start, wherever the tests themselves run
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # they start often: each would compile all modules again

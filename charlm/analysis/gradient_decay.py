@@ -52,7 +52,7 @@ class GradientDecay:
                 raise DivergenceError("a gradient is not finite: the model's parameters are too large to compute with")
             found.append(stats.lags[1])
             on_done(net.streams)
-        squares = np.concatenate(found, axis=3).sum(2)  # slices
+        squares = np.concatenate(found, axis=3).sum(2)  # blocks of units
         return DecayProfile(*np.moveaxis(np.sqrt(squares), 1, 0))
 
     def _plan(self, ids: Ids, resets: Resets, begin: np.ndarray) -> Plan:

@@ -1,5 +1,6 @@
 """Score lines as they arrive, for `charlm eval --by` and `--html`. Ranks take turns at batches; output keeps their order."""
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -132,7 +133,7 @@ def _scored(scorer: "LineScorer", batch: _Batch, model: "Model", how: EvalConfig
         lines=len(done),
         chars=sum(each.chars for each in done),
         unknown=sum(each.unknown for each in done),
-        bits=sum(each.bits for each in done),
+        bits=math.fsum(each.bits for each in done),
         problem=problem,
     )
 

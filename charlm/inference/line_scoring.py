@@ -1,6 +1,5 @@
 """Line scoring: the loss of each line as it arrives, read on its own or after all lines before it. Unknown characters."""
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -9,9 +8,11 @@ import numpy as np
 
 from ..config.reset import ResetConfig
 from ..errors import CorpusError, finite
+from ..kernels.elementary import log
 from ..nn.network import Network
 from ..storage.checkpoint import Checkpoint
 from ..tbptt.resets import Resets, opening_id
+from ..units import to_bits
 
 _STREAMS = 32  # read side by side if lines do not depend on each other
 _STEPS = 64  # per block
@@ -58,12 +59,12 @@ class Escape:
     @property
     def known(self) -> float:
         """The additional cost of a known character."""
-        return -float(np.log1p(-ESCAPE))
+        return -float(log(1.0 - ESCAPE))
 
     @property
     def unknown(self) -> float:
         """The cost of an unknown character."""
-        return float(np.log((_CODE_POINTS - self.vocabulary) / ESCAPE))
+        return float(log((_CODE_POINTS - self.vocabulary) / ESCAPE))
 
     def costs(self, ids: np.ndarray, known: np.ndarray) -> np.ndarray:
         """Return the cost in nats (n,) float64 of each character. ids: (n,), -1 if unknown. known: losses of the known."""
@@ -117,7 +118,7 @@ class LineScorer:
         for line, each, nats in zip(lines, ids, known, strict=False):
             costs = self._escape.costs(each, nats) if self._escape else nats
             finite(float(costs.sum()), "the loss of a line")
-            yield Scored(line, costs / math.log(2), int((each < 0).sum()) if self._escape else 0)
+            yield Scored(line, to_bits(costs), int((each < 0).sum()) if self._escape else 0)
         if problem:
             raise problem
 

@@ -18,9 +18,11 @@ from ..corpus.encoded_text import EncodedText
 from ..corpus.vocabulary import Vocabulary
 from ..distributed.ranks import Ranks
 from ..errors import finite
+from ..kernels.elementary import exp
 from ..storage.checkpoint import Checkpoint, load_run
 from ..system import thread_count
 from ..tbptt.resets import Resets, opening_id
+from ..units import to_bits
 from .dynamic_evaluation import DynamicEvaluator
 from .evaluation import Evaluator
 from .generation import Ending, Generator, Text
@@ -47,7 +49,7 @@ class Score:
     @property
     def bits(self) -> float:
         """The code length of the text in bits."""
-        return self.nats / math.log(2)
+        return to_bits(self.nats)
 
     @property
     def nats_per_char(self) -> float:
@@ -67,7 +69,7 @@ class Score:
     @property
     def perplexity(self) -> float:
         """The perplexity per character, exp(nats_per_char)."""
-        return math.exp(min(self.nats_per_char, 700.0))
+        return float(exp(min(self.nats_per_char, 700.0)))
 
     @property
     def accuracy(self) -> float:
@@ -158,7 +160,7 @@ class Model:
     ) -> float:
         """Return the loss of all characters in nats under dynamic evaluation (dynamic_evaluation.py)."""
         evaluator = DynamicEvaluator(self.checkpoint.parameters, self._resets, config, self._threads)
-        return finite(sum(map(float, evaluator.losses(text, on_done))), "the text's loss with dynamic evaluation")
+        return finite(math.fsum(evaluator.losses(text, on_done)), "the text's loss with dynamic evaluation")
 
     def sample(
         self, length: int = 500, prime: str = "", *, until: str = "", min_length: int = 0, **how: Unpack[DrawOptions]

@@ -234,5 +234,6 @@ class UpdateStats(NamedTuple):
     loss: np.ndarray  # (U, S) float64  summed loss of each stream's new characters
     norm: np.ndarray  # (U,) float64    global norm of the gradient before clipping
     applied: np.ndarray  # (U,) uint8   0 where a non-finite gradient was not applied
-    # (U, L, 2, X, S, n) float64, squared norms of the errors of h, and of c with h held, n steps back; L = 0: not wanted
+    # (U, L, 2, P / PAD, S, n) float64: squared norms of the errors of h, and of c with h held, n steps back, in blocks of
+    # PAD units; L = 0: not wanted
     lags: np.ndarray

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .jit import inner
-from .simd import above, larger, nearest, power_of_two, smaller
+from .simd import above, fma, larger, nearest, power_of_two, smaller
 
 _LOG2E = 1.4426950408889634
 _LN2_HIGH = 0.693359375  # ln 2 in two parts: n * _LN2_HIGH is exact, so no digits are lost in x - n ln 2
@@ -20,13 +20,13 @@ def _reduced(x: Any) -> Any:
     Cody & Waite's reduction and the degree-6 polynomial of the Cephes library's expf.
     """
     n = nearest(x * _LOG2E)
-    r = x - n * _LN2_HIGH - n * _LN2_LOW
-    p = 1.9875691500e-4 * r + 1.3981999507e-3
-    p = p * r + 8.3334519073e-3
-    p = p * r + 4.1665795894e-2
-    p = p * r + 1.6666665459e-1
-    p = p * r + 5.0000001201e-1
-    return n, p * r * r + r
+    r = fma(n, -_LN2_LOW, fma(n, -_LN2_HIGH, x))
+    p = fma(r, 1.9875691500e-4, 1.3981999507e-3)
+    p = fma(p, r, 8.3334519073e-3)
+    p = fma(p, r, 4.1665795894e-2)
+    p = fma(p, r, 1.6666665459e-1)
+    p = fma(p, r, 5.0000001201e-1)
+    return n, fma(p * r, r, r)
 
 
 @inner
@@ -40,7 +40,7 @@ def exp(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """Return 1 / (1 + e**-x), absolute error below 1e-7."""
     n, q = _reduced(smaller(_HIGHEST, larger(_LOWEST, 0.0 - x)))
-    return 1.0 / (1.0 + (1.0 + q) * power_of_two(n))
+    return 1.0 / fma(1.0 + q, power_of_two(n), 1.0)
 
 
 @inner
@@ -48,5 +48,5 @@ def tanh(x: Any) -> Any:
     """Return the hyperbolic tangent as u / (u + 2) with u = e**2x - 1, relative error below 5e-7 (also near 0)."""
     n, q = _reduced(smaller(_TANH_ONE, larger(-_TANH_ONE, x + x)))
     scale = power_of_two(n)
-    u = scale * q + (scale - 1.0)
+    u = fma(scale, q, scale - 1.0)
     return u / (u + 2.0)

@@ -31,11 +31,10 @@ from .numba_internals import (
     keep_on_disk,
 )
 
-# nnan and ninf would let the compiler fold isnan() to False, reassoc would let the order of a sum depend on how a
-# loop was unrolled: without them a diverging run is noticed, and results do not depend on the number of threads.
-FASTMATH = frozenset({"contract", "nsz", "arcp", "afn"})
-
-_OPTIONS: dict[str, Any] = {"fastmath": set(FASTMATH), "error_model": "numpy", "nogil": True, **NO_REFERENCE_COUNTS}
+# No fastmath: contract would fuse what one processor can fuse and another cannot, arcp and afn would approximate, reassoc
+# would add in an order that depends on the unrolling of a loop, nnan and ninf would fold isnan() to False. Without them
+# results are the same bits on every processor, and a diverging run is noticed.
+_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True, **NO_REFERENCE_COUNTS}
 # Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
 _INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, **ONLY_CALLED_BY_KERNELS, "pipeline_class": InnerCompiler}
 OVERLOAD_OPTIONS: Any = {name: value for name, value in _INNER_OPTIONS.items() if name != "nogil"}
@@ -44,17 +43,19 @@ LANE_COUNTS = (4, 8, 16)
 
 
 def _lane_count() -> int:
-    """Return how many float32 numbers a vector has: $CHARLM_LANES, for testing other processors' code, else this one's."""
-    forced = os.environ.get("CHARLM_LANES")
+    """Return how many float32 numbers a vector has: $CHARLM_SIMD, to try another processor's code, else this one's."""
+    forced = os.environ.get("CHARLM_SIMD")
     if forced is not None:
         if forced not in map(str, LANE_COUNTS):
-            raise ValueError(f"CHARLM_LANES={forced}: choose from {', '.join(map(str, LANE_COUNTS))}")
+            raise ValueError(f"CHARLM_SIMD={forced}: choose from {', '.join(map(str, LANE_COUNTS))}")
         return int(forced)
     features = binding.get_host_cpu_features()
     return 16 if features.get("avx512f") else 8 if features.get("avx2") else 4
 
 
 LANES = _lane_count()
+ARM64 = binding.get_process_triple().split("-")[0] in ("aarch64", "arm64")
+REGISTERS = 32 * 4 // LANES if ARM64 else 32 if LANES == 16 else 16  # how many vectors of LANES numbers they hold
 
 # Called with a kernel's name when it is about to be compiled, not loaded, and when it has been.
 on_compile: list[Callable[[str], None]] = []

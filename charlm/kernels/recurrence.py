@@ -11,7 +11,7 @@ from .jit import inner
 from .matmul import product
 from .parallel import Part, meet
 from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row
-from .simd import LANES, load, splat, store, total
+from .simd import LANES, PAD, load, load_block, store, total
 from .steps import call, span
 
 _ROWS = 60  # rows of z that are begun and then multiplied into while they are still in the second-level cache
@@ -167,8 +167,8 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
         for s in range(part.n):
             add_part(dh, at + s, 0, work.dy, row + s, 0, sizes.units)
             if lags.shape[0] > 0:
-                lags[layer, 0, part.slice, part.lo + s, piece.end - 1 - t] = _squares(dh, at + s)
-                lags[layer, 1, part.slice, part.lo + s, piece.end - 1 - t] = _squares(dc, at + s)
+                _squares(sizes, part, dh, at + s, lags, layer, 0, part.lo + s, piece.end - 1 - t)
+                _squares(sizes, part, dc, at + s, lags, layer, 1, part.lo + s, piece.end - 1 - t)
             _step_backward(cell, sizes, window, work, layer, row + s, at + s)
         if t == piece.end - piece.reach and not piece.leaves:
             return
@@ -196,13 +196,11 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
 
 
 @inner
-def _squares(array: np.ndarray, row: int) -> float:
-    """Return the sum of squares of a row."""
-    squares = splat(0.0)
-    for j in range(0, array.shape[1], LANES):
-        value = load(array, row, j)
-        squares = squares + value * value
-    return total(squares)
+def _squares(sizes, part, array, row, lags, layer, which, stream, lag):
+    """Fill lags with the sum of squares of each block of a row; they are added up where all slices are there."""
+    for j in range(0, sizes.units, PAD):
+        value = load_block(array, row, j)
+        lags[layer, which, (part.slice * sizes.units + j) // PAD, stream, lag] = total(value * value)
 
 
 @inner

@@ -1,24 +1,23 @@
 """Softmax, the loss -log p(target) in nats, and its error, row by row. The results take the place of the logits."""
 
-import math
-
 import numpy as np
 
+from .elementary import log
 from .fastmath import exp
 from .jit import inner
-from .simd import LANES, larger, largest, load, splat, store, total
+from .simd import LANES, PAD, larger, largest, load, load_block, splat, splat_block, store, total
 
 
 @inner
 def exponentials_in_place(logits: np.ndarray, row: int) -> tuple[float, float]:
     """Replace logits[row] by exp(logit - largest); return the largest logit and the exponentials' sum, in float64."""
-    peak = load(logits, row, 0)
-    for j in range(LANES, logits.shape[1], LANES):
-        peak = larger(load(logits, row, j), peak)
+    peak = load_block(logits, row, 0)
+    for j in range(PAD, logits.shape[1], PAD):
+        peak = larger(load_block(logits, row, j), peak)
     top = largest(peak)
-    sums = splat(0.0)
-    for j in range(0, logits.shape[1], LANES):
-        value = exp(load(logits, row, j) - top)
+    sums = splat_block(0.0)
+    for j in range(0, logits.shape[1], PAD):
+        value = exp(load_block(logits, row, j) - top)
         store(logits, row, j, value)
         sums = sums + value
     return top, np.float64(total(sums))
@@ -29,7 +28,7 @@ def loss_in_place(logits: np.ndarray, row: int, target: int) -> float:
     """Return -log softmax(logits[row])[target] in nats, float64. The row becomes exp(logit - largest)."""
     chosen = np.float64(logits[row, target])
     top, mass = exponentials_in_place(logits, row)
-    return math.log(mass) + (np.float64(top) - chosen)
+    return log(mass) + (np.float64(top) - chosen)
 
 
 @inner
@@ -45,4 +44,4 @@ def loss_and_error_in_place(logits: np.ndarray, row: int, target: int, weight: f
     for j in range(0, logits.shape[1], LANES):
         store(logits, row, j, load(logits, row, j) * factor)
     logits[row, target] -= np.float32(weight)
-    return math.log(mass) + (np.float64(top) - chosen)
+    return log(mass) + (np.float64(top) - chosen)

@@ -12,7 +12,7 @@ from .buffers import Net, Sizes, Weights, Window, Workspace
 from .jit import inner
 from .parallel import Part, own_rows, share
 from .rows import common_row
-from .simd import LANES, keep, load, splat, store, total
+from .simd import LANES, PAD, fma, keep, load, load_block, splat_block, store, total
 
 _EPSILON = 1e-5  # PyTorch's default for layer norm
 _ALL = 1 << 32
@@ -33,16 +33,17 @@ def row_key(seed, layer, step, stream):
 def _statistics(sizes, part, sublayer, h, row):
     """Return mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
-    sums = splat(0.0)
+    sums = splat_block(0.0)
     for piece in range(part.slices):
-        for j in range(0, units, LANES):
-            sums = sums + load(h, row + piece * per_slice, j)
+        for j in range(0, units, PAD):
+            sums = sums + load_block(h, row + piece * per_slice, j)
     mean = total(sums) / np.float32(sizes.hidden)
-    squares = splat(0.0)
+    squares = splat_block(0.0)
     for piece in range(part.slices):
-        for j in range(0, units, LANES):
-            deviation = (load(h, row + piece * per_slice, j) - mean) * load(sublayer.units, 0, piece * units + j)
-            squares = squares + deviation * deviation
+        for j in range(0, units, PAD):
+            real = load_block(sublayer.units, 0, piece * units + j)
+            deviation = (load_block(h, row + piece * per_slice, j) - mean) * real
+            squares = fma(deviation, deviation, squares)
     variance = total(squares) / np.float32(sizes.hidden)
     return mean, np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
 
@@ -67,7 +68,7 @@ def pass_up(net: Net, part: Part, layer, slot, steps, position):
                 value = load(h, at, j)
                 if sublayer.layer_norm:
                     gain, shift = load(weights.gain, layer, column + j), load(weights.shift, layer, column + j)
-                    value = (value - mean) * inverse * gain + shift
+                    value = fma((value - mean) * inverse, gain, shift)
                 if sublayer.keep < _ALL:
                     value = value * keep(key, column + j, sublayer.keep) * sublayer.scale
                 if sublayer.residual and layer > 0:
@@ -108,13 +109,13 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
     """
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     mean, inverse = stats[row, 0], stats[row, 1]
-    sums, products = splat(0.0), splat(0.0)
+    sums, products = splat_block(0.0), splat_block(0.0)
     for piece in range(part.slices):
         at = row + piece * per_slice
-        for j in range(0, units, LANES):
-            e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
+        for j in range(0, units, PAD):
+            e = load_block(error, at, j) * load_block(weights.gain, layer, piece * units + j)
             sums = sums + e
-            products = products + e * (load(h, at, j) - mean) * inverse
+            products = fma(e * (load_block(h, at, j) - mean), inverse, products)
     mean_e = total(sums) / np.float32(sizes.hidden)
     mean_ex = total(products) / np.float32(sizes.hidden)
     for piece in range(part.slices):
@@ -122,7 +123,7 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
         for j in range(0, units, LANES):
             e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
             x = (load(h, at, j) - mean) * inverse
-            store(dy, at, j, (e - mean_e - x * mean_ex) * inverse * load(sublayer.units, 0, piece * units + j))
+            store(dy, at, j, fma(-x, mean_ex, e - mean_e) * inverse * load(sublayer.units, 0, piece * units + j))
 
 
 @inner
@@ -137,7 +138,7 @@ def norm_gradient(sizes: Sizes, part: Part, window: Window, work: Workspace, gra
         for run in range(slot * parts, (slot + steps) * parts):
             for i in range(runs[run, 0], runs[run, 0] + runs[run, 2]):
                 e = load(work.kept, at + i, j)
-                gain = gain + e * (load(h, at + i, j) - stats[i, 0]) * stats[i, 1]
+                gain = fma(e * (load(h, at + i, j) - stats[i, 0]), stats[i, 1], gain)
                 shift = shift + e
         store(gradients.gain, layer, column, gain)
         store(gradients.shift, layer, column, shift)

@@ -11,7 +11,7 @@ import numpy as np
 from .buffers import Hyperparameters, OptimizerParams
 from .jit import inner
 from .parallel import Part
-from .simd import LANES, load, splat, store, total
+from .simd import LANES, PAD, fma, load, load_block, splat, splat_block, store, total
 from .steps import call, span
 
 
@@ -29,10 +29,10 @@ def sum_squares(rule: OptimizerParams, part: Part) -> None:
     """Fill rule.partial with the sum of squares of each of this thread's rows of the gradient."""
     for piece in range(part.own.shape[0]):
         for row in range(part.own[piece, 0], part.own[piece, 1]):
-            squares = splat(0.0)
-            for j in range(0, rule.gradients.shape[1], LANES):
-                g = load(rule.gradients, row, j)
-                squares = squares + g * g
+            squares = splat_block(0.0)
+            for j in range(0, rule.gradients.shape[1], PAD):
+                g = load_block(rule.gradients, row, j)
+                squares = fma(g, g, squares)
             rule.partial[row] = total(squares)
 
 
@@ -80,4 +80,4 @@ def _apply(rule, hyper, first, last):
 @inner
 def decayed(hyper: Hyperparameters, parameters: np.ndarray, gradients: np.ndarray, j: int) -> Any:
     """Return LANES numbers of the clipped gradient with weight decay added, for an optimizer's update."""
-    return load(gradients, j) * hyper.scale + load(parameters, j) * hyper.decay
+    return fma(load(parameters, j), hyper.decay, load(gradients, j) * hyper.scale)

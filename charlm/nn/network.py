@@ -13,7 +13,9 @@ from ..distributed.ranks import Exchange
 from ..errors import CharlmError
 from ..kernels.buffers import Drawing, Net, OptimizerParams, Plan, Sizes, Sublayer, UpdateStats
 from ..kernels.draw import draw
+from ..kernels.elementary import log
 from ..kernels.score import score
+from ..kernels.simd import PAD
 from ..kernels.train import train
 from ..registry import CELLS
 from ..tbptt.resets import Resets
@@ -121,7 +123,7 @@ class Network:
             loss=np.zeros((updates, self.streams)),
             norm=np.zeros(updates),
             applied=np.zeros(updates, np.uint8),
-            lags=np.zeros((updates, layers, 2, self._partition.slices, self.streams, lags)),
+            lags=np.zeros((updates, layers, 2, self.sizes.padded // PAD, self.streams, lags)),
         )
         self._run(train, plan, self.gradients.weights, rule, stats, exchange=exchange)
         return stats
@@ -172,8 +174,7 @@ class Network:
         masses = self.window.logits[: self.streams, : self.sizes.vocabulary].astype(np.float64)
         if not np.isfinite(masses).all():
             raise CharlmError(_NOT_FINITE)
-        with np.errstate(divide="ignore"):
-            return np.log(masses) - np.log(masses.sum(1, keepdims=True))
+        return np.where(masses > 0, log(masses), -np.inf) - log(masses.sum(1, keepdims=True))
 
     def _run(self, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
         net = Net(

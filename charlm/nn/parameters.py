@@ -8,6 +8,7 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..kernels.buffers import Weights
+from ..kernels.elementary import cos_turns, log
 from ..kernels.parallel import share
 from ..kernels.simd import PAD
 from ..registry import CELLS
@@ -142,12 +143,12 @@ class Parameters:
         Biases are 0, except that of the gate that keeps the state: the configuration's forget_bias, else the cell's.
         """
         random = np.random.Generator(np.random.PCG64(seed))
-        bound = self.config.hidden**-0.5
+        bound = 1 / math.sqrt(self.config.hidden)
         for name, view in self.named_views():
             if name == "rnn.weight_ih_l0":
-                view[...] = 0.5 * random.standard_normal(view.shape)
+                view[...] = 0.5 * _normal(random, view.shape)
             elif "weight" in name:
-                view[...] = random.uniform(-bound, bound, view.shape)
+                view[...] = 2 * bound * (random.random(view.shape) - 0.5)
             else:
                 view[...] = 0.0
         self.weights.gain[:, : self.config.hidden] = 1.0
@@ -157,6 +158,12 @@ class Parameters:
             kept = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.keep_gate, : self.config.hidden]
             kept[...] = cell.keep_bias if bias is None else bias
         self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+
+
+def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw standard normal numbers by Box & Muller's (1958) formula; NumPy's own depend on the C library's logarithm."""
+    radius, turns = random.random((2, *shape))
+    return np.sqrt(-2.0 * log(1.0 - radius)) * cos_turns(turns)
 
 
 def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray) -> Parameters:

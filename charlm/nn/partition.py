@@ -15,7 +15,7 @@ from ..distributed.ranks import Exchange
 from ..kernels.buffers import Sizes
 from ..kernels.matmul import CHUNK, Scratch
 from ..kernels.parallel import GATE, Part, rehearse, share
-from ..kernels.simd import LANES
+from ..kernels.simd import PAD
 from ..kernels.tile import PANEL
 from .parameters import Parameters, aligned_zeros
 from .parameters import padded as roundup
@@ -144,7 +144,7 @@ def _scratch(padded: int, vocabulary: int, trains: bool) -> Scratch:
 def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
     """Return (threads, slices) of the division that takes the least time."""
     choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
-    sliced = [n for n in range(2, threads + 1) if padded % (n * LANES) == 0 and padded // n >= PANEL // 2]
+    sliced = [n for n in range(2, threads + 1) if padded % (n * PAD) == 0 and padded // n >= PANEL // 2]
     if not sliced or cost.seconds(*choices[-1]) <= min(cost.seconds(n, n) for n in sliced):
         return choices[-1]
     latency = meeting_seconds()

@@ -1,11 +1,10 @@
 """The learning rate of every update: warm-up, decay by a cosine, and plateaus."""
 
-import math
-
 import numpy as np
 
 from ..config.checks import choice
 from ..config.schedule import SCHEDULES, ScheduleConfig
+from ..kernels.elementary import cos_turns
 from ..tree import StateDict, take_count, take_number
 
 _FINAL_SHARE = 0.02  # of the learning rate, where a cosine schedule ends
@@ -32,7 +31,7 @@ class Schedule:
         warm = np.minimum(1.0, number / self._config.warmup) if self._config.warmup else np.ones(n)
         rates = self._rate * self.factor * warm
         if self._config.kind == "cosine":
-            rates = rates * np.maximum(_FINAL_SHARE, 0.5 * (1 + np.cos(math.pi * np.clip(progress, 0, 1))))
+            rates = rates * np.maximum(_FINAL_SHARE, 0.5 * (1 + cos_turns(0.5 * np.clip(progress, 0, 1))))
         return rates
 
     def state_dict(self) -> StateDict:

@@ -48,12 +48,15 @@ class DecayProfile:
     @property
     def rate(self) -> float:
         """Factor on phi a step, fitted to log phi over the older half of the lags; 0 if phi is zero there."""
+        from ..kernels.elementary import exp, log
+
         phi = self.phi
         lag = np.arange(len(phi))
         use = (lag >= _SLOPE_FROM * len(phi)) & (phi > 0)
         if use.sum() < 2:
             return 0.0
-        return float(math.exp(np.polyfit(lag[use], np.log(phi[use]), 1)[0]))
+        from_mean = lag[use] - lag[use].mean()
+        return float(exp((from_mean * log(phi[use])).sum() / (from_mean * from_mean).sum()))  # least squares
 
     @property
     def decays(self) -> bool:

@@ -1,7 +1,6 @@
 """Checkpoints of a run: written as its settings say, and again as soon as possible after a write that failed."""
 
 import json
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -9,6 +8,7 @@ from ..config.request import SavingConfig
 from ..errors import CheckpointError
 from ..events import Alarm
 from ..files import write_atomically
+from ..kernels.elementary import log
 from ..record import to_dict
 from ..storage import checkpoint
 from ..storage.run_directory import BEST, CONFIG, LAST
@@ -58,7 +58,7 @@ class Checkpointer(Listener):
     def account(self, stretch: Stretch) -> Iterable[Alarm]:
         """Note that there is something to save, and whether it is worth it."""
         self.dirty = True
-        self._healthy = stretch.mean <= HOPELESS * math.log(len(self._run.corpus.vocabulary))
+        self._healthy = stretch.mean <= HOPELESS * float(log(len(self._run.corpus.vocabulary)))
         return ()
 
     def save(self) -> Iterable[Alarm]:

@@ -6,6 +6,7 @@ from collections import deque
 import numpy as np
 
 from ..events import Alarm
+from ..kernels.elementary import log
 from ..nn.parameters import Parameters
 from ..tree import StateDict, take_list
 
@@ -35,7 +36,7 @@ class Diagnostics:
     """Looks at one stretch of updates after the other, and warns of each kind of trouble once a run."""
 
     def __init__(self, clip: float, vocabulary: int) -> None:
-        self._clip, self._guessing = clip, math.log(vocabulary)
+        self._clip, self._guessing = clip, float(log(vocabulary))
         self._norms: deque[float] = deque(maxlen=_RECENT)
         self._told: set[str] = set()
 

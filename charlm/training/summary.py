@@ -1,8 +1,9 @@
 """The summary of a run."""
 
-import math
 from typing import Any
 
+from ..kernels.elementary import log
+from ..units import to_bits
 from .metrics_log import MetricsLog
 from .records import TrainSummary
 from .run import Run
@@ -21,7 +22,7 @@ def summarise(run: Run, log: MetricsLog) -> TrainSummary:
         train_nats=finite_or_none(log.train_nats),
         val_nats=finite_or_none(state.val_nats),
         best_val_nats=best,
-        best_val_bits=None if best is None else best / math.log(2),
+        best_val_bits=None if best is None else to_bits(best),
         run=str(run.directory),
         window_bytes=run.window_bytes,
         realised=run.text.truncation.realised(state.at.epoch_base + state.at.step, state.updates, log.longest),
@@ -38,5 +39,5 @@ def _code(run: Run) -> dict[str, Any]:
     vocabulary = run.corpus.vocabulary
     alphabet = 0 if vocabulary.uses_bytes else 8 * int(vocabulary.id_bytes().sum())
     chars = run.state.chars + 1
-    bits = run.state.nats / math.log(2) + math.log2(len(vocabulary)) + alphabet
+    bits = to_bits(run.state.nats + float(log(len(vocabulary)))) + alphabet
     return {"code_chars": chars, "code_bits": bits, "code_bits_per_char": bits / chars}

@@ -1,6 +1,7 @@
 """The architecture: imports go one way, only the command line prints, kernels keep their flags."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ LAYERS = [
     {"corpus", "distributed"},
     {"config"},
     {"files", "record", "registry", "system", "tree"},
-    {"errors", "events", "lazy", "version"},
+    {"errors", "events", "lazy", "units", "version"},
     {"kernels"},
 ]
 PUBLIC = {"__init__", "__main__"}  # import from anywhere, and nobody imports them
@@ -90,8 +91,48 @@ def test_settings_and_truncation_methods_load_nothing_heavy() -> None:
     assert done.stdout == "light\n"
 
 
-def test_flags_let_nan_be_seen_and_keep_the_order_of_sums() -> None:
-    assert not jit.FASTMATH & {"nnan", "ninf", "reassoc", "fast"}
+def test_no_flag_lets_the_compiler_choose_an_arithmetic() -> None:
+    """Neither by Numba's option, nor on an instruction that the vectors emit."""
+    assert jit._OPTIONS["fastmath"] is False
+    for path in (PACKAGE / "kernels").rglob("*.py"):
+        assert not re.search(r"\bflags=|fastmath=(?!False)", path.read_text(encoding="utf-8")), path
+
+
+# Functions whose last bit C libraries, and NumPy's versions for some processors, round as they like; and products that
+# depend on the processor (BLAS).
+INEXACT = {
+    "log",
+    "log2",
+    "log10",
+    "log1p",
+    "exp",
+    "exp2",
+    "expm1",
+    "pow",
+    "power",
+    "sin",
+    "cos",
+    "tan",
+    "sinh",
+    "cosh",
+    "tanh",
+}
+INEXACT |= {"hypot", "logaddexp", "dot", "matmul", "einsum", "inner", "vdot", "norm", "polyfit", "lstsq", "standard_normal"}
+# A reference for tests, or numbers that are rounded before they are shown; an embedding is multiplied at an import.
+FOR_EYES = ("nn/reference.py", "nn/cells/*.py", "cli/info_command.py", "cli/lags_command.py", "storage/safetensors.py")
+
+
+def test_no_result_depends_on_the_c_library() -> None:
+    """Logarithms and the like are kernels/elementary.py's."""
+    for path, tree in modules():
+        if any(path.match(f"charlm/{pattern}") for pattern in FOR_EYES):
+            continue
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("math", "np"):
+                assert node.attr not in INEXACT, f"{path}:{node.lineno}"
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in {"standard_normal", "normal", "linalg"}, f"{path}:{node.lineno}"
+            assert not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.MatMult)), f"{path}:{node.lineno}"
 
 
 def test_no_product_is_left_to_a_library() -> None:

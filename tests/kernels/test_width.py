@@ -13,7 +13,7 @@ SHOW = "from charlm.kernels import jit; print(jit.LANES, jit.DIGEST)"
 def shown(width: str) -> "subprocess.CompletedProcess[str]":
     """What a process with vectors of this width has."""
     return subprocess.run(
-        [sys.executable, "-c", SHOW], env={**os.environ, "CHARLM_LANES": width}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", SHOW], env={**os.environ, "CHARLM_SIMD": width}, capture_output=True, text=True, check=False
     )
 
 
@@ -24,14 +24,14 @@ def test_any_width_can_be_forced_and_is_cached_apart() -> None:
 
 
 def test_a_width_that_there_is_not() -> None:
-    assert "ValueError: CHARLM_LANES=5: choose from 4, 8, 16" in shown("5").stderr
+    assert "ValueError: CHARLM_SIMD=5: choose from 4, 8, 16" in shown("5").stderr
     assert tuple(map(str, LANE_COUNTS)) == cli._LANES
     done = subprocess.run(
         [sys.executable, "-m", "charlm", "info"],
-        env={**os.environ, "CHARLM_LANES": "5"},
+        env={**os.environ, "CHARLM_SIMD": "5"},
         text=True,
         capture_output=True,
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "Error: environment variable CHARLM_LANES=5: choose from 4, 8, 16\n"
+    assert done.stderr == "Error: environment variable CHARLM_SIMD=5: choose from 4, 8, 16\n"

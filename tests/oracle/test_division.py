@@ -71,15 +71,13 @@ def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lanes", "panel", "slices"),
-    [(4, 8, {240: 2, 232: 2, 228: 1, 8: 2}), (8, 16, {240: 2, 232: 1, 16: 2}), (16, 64, {240: 1, 64: 2, 32: 1})],
+    ("panel", "slices"),
+    [(8, {240: 1, 224: 2, 32: 2, 16: 1}), (16, {240: 1, 224: 2, 32: 2, 16: 1}), (64, {240: 1, 64: 2, 32: 1})],
 )
 def test_units_are_divided_where_streams_are_few(
-    lanes: int, panel: int, slices: dict[int, int], monkeypatch: pytest.MonkeyPatch
+    panel: int, slices: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On processors of every width: each slice is of whole vectors, and not narrower than half a panel."""
-    assert (lanes == partition.LANES) == (panel == partition.PANEL), "the panel of another width would be tried"
-    monkeypatch.setattr(partition, "LANES", lanes)
+    """On processors of every width: each slice is of whole blocks, and not narrower than half a panel."""
     monkeypatch.setattr(partition, "PANEL", panel)
     monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-7)
     cost = StepCost(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
@@ -87,6 +85,6 @@ def test_units_are_divided_where_streams_are_few(
     assert partition._divide(cost, 256, 1) == (1, 1)
     assert partition._divide(cost._replace(streams=64), 256, 2) == (2, 1)
     for units, expected in slices.items():
-        assert partition._divide(cost, units, 2) == (expected, expected), f"{units} units in vectors of {lanes}"
+        assert partition._divide(cost, units, 2) == (expected, expected), f"{units} units in panels of {panel}"
     monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-5)
     assert partition._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"

@@ -4,27 +4,35 @@ LLVM vectorises a plain loop only after it has proved, or checks at run time, th
 dozen rows that a cell touches it gives up. Written with vectors the same loop compiles to what it says. Every function
 here is plain NumPy in Python and one or a few instructions in a kernel. Rows that vectors walk over are padded to a
 multiple of PAD numbers, so no loop has a tail.
+
+LANES is what the processor's registers hold: 16, 8 or 4. No result may depend on it. What is computed lane by lane does
+not; a sum over a row would, if each lane had a partial sum of its own. So sums and maxima over rows are made in blocks of
+PAD numbers, which are one vector of 16, two of 8 or four of 4: always PAD partial sums, folded by one tree.
 """
 
 from ..jit import LANES
-from .arithmetic import above, larger, nearest, power_of_two, smaller, sqrt
+from .arithmetic import above, fma, larger, nearest, power_of_two, smaller, sqrt
 from .folds import largest, total
 from .masks import keep
-from .memory import PAD, ROW, load, splat, store, transpose
+from .memory import ROW, load, load_block, splat, splat_block, store, transpose
+from .vector import PAD
 
 __all__ = [
     "LANES",
     "PAD",
     "ROW",
     "above",
+    "fma",
     "keep",
     "larger",
     "largest",
     "load",
+    "load_block",
     "nearest",
     "power_of_two",
     "smaller",
     "splat",
+    "splat_block",
     "sqrt",
     "store",
     "total",

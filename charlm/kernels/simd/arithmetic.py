@@ -1,66 +1,67 @@
-"""Arithmetic lane by lane: + - * / between vectors, or a vector and a number, and a few functions."""
+"""Arithmetic lane by lane: + - * / between vectors, or a vector and a number, and a few functions.
+
+Each is one operation of IEEE 754, rounded once, on every processor. No instruction carries a flag that would let the
+compiler fuse, reorder or approximate: a fused multiply-add is written as `fma`.
+"""
 
 import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from llvmlite import ir
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
-from ..jit import FASTMATH, LANES
-from .vector import BITS, VECTOR, VectorType, call, lanes
+from .vector import VectorType, bits_of, call, filled
 
-_FLAGS = tuple(sorted(FASTMATH))
-
-
-def _type_binary(a: Any, b: Any) -> Any:
-    """Return the type of an operation on two vectors, or on a vector and a number; None for other operands."""
-    return lanes if lanes in (a, b) and all(x is lanes or isinstance(x, types.Number) for x in (a, b)) else None
+_NEAREST = 1.5 * 2.0**23  # added to a number, it leaves the nearest whole number in the lowest bits of the sum
 
 
-def _register_binary(operation: Callable, emit: Callable) -> None:
-    """Make `operation` of two vectors, or of a vector and a number, the IR that emit(builder, a, b) builds."""
-    type_callable(operation)(lambda context: _type_binary)
-
-    @lower_builtin(operation, VectorType, VectorType)
-    @lower_builtin(operation, VectorType, types.Number)
-    @lower_builtin(operation, types.Number, VectorType)
-    def _lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        vectors = [context.cast(builder, value, kind, lanes) for value, kind in zip(args, sig.args, strict=True)]
-        return emit(builder, *vectors)
+def _type_operands(*operands: Any) -> Any:
+    """Return the type of an operation on vectors of one type, or on such and numbers; None for other operands."""
+    vectors = {each for each in operands if isinstance(each, VectorType)}
+    fitting = all(isinstance(each, VectorType | types.Number) for each in operands)
+    return vectors.pop() if len(vectors) == 1 and fitting else None
 
 
-def _instruction(name: str) -> Callable:
-    return lambda builder, a, b: getattr(builder, name)(a, b, flags=_FLAGS)
+def _register(plain: Callable, operands: int, emit: Callable) -> None:
+    """Make `plain` of vectors, or of vectors and numbers, the IR that emit(builder, *operands) builds."""
+    if operands == 1:
+        type_callable(plain)(lambda context: lambda a: _type_operands(a))
+    elif operands == 2:
+        type_callable(plain)(lambda context: lambda a, b: _type_operands(a, b))
+    else:
+        type_callable(plain)(lambda context: lambda a, b, c: _type_operands(a, b, c))
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = sig.return_type
+        return emit(builder, *(context.cast(builder, a, of, kind) for a, of in zip(args, sig.args, strict=True)))
+
+    for which in range(1, 1 << operands):  # which operands are vectors
+        kinds = [VectorType if which >> i & 1 else types.Number for i in range(operands)]
+        lower_builtin(plain, *kinds)(lower)
 
 
-_register_binary(operator.add, _instruction("fadd"))
-_register_binary(operator.sub, _instruction("fsub"))
-_register_binary(operator.mul, _instruction("fmul"))
-_register_binary(operator.truediv, _instruction("fdiv"))
-
-
-def _unary(plain: Callable) -> Callable:
-    """Decorate the IR of a function of one vector, whose NumPy twin is `plain`."""
+def _emitted(plain: Callable, operands: int) -> Callable:
+    """Decorate the function that builds the IR of `plain`, its NumPy twin."""
 
     def register(emit: Callable) -> Callable:
-        type_callable(plain)(lambda context: lambda value: lanes)
-        lower_builtin(plain, VectorType)(lambda context, builder, sig, args: emit(builder, args[0]))
+        _register(plain, operands, emit)
         return emit
 
     return register
 
 
-def _binary(plain: Callable) -> Callable:
-    """Decorate the IR of a function of two vectors (or a vector and a number), whose NumPy twin is `plain`."""
+_register(operator.add, 2, lambda builder, a, b: builder.fadd(a, b))
+_register(operator.sub, 2, lambda builder, a, b: builder.fsub(a, b))
+_register(operator.mul, 2, lambda builder, a, b: builder.fmul(a, b))
+_register(operator.truediv, 2, lambda builder, a, b: builder.fdiv(a, b))
+_register(operator.neg, 1, lambda builder, a: builder.fneg(a))
 
-    def register(emit: Callable) -> Callable:
-        _register_binary(plain, emit)
-        return emit
 
-    return register
+def fma(a: Any, b: Any, c: Any) -> Any:
+    """Return a * b + c, lane by lane, rounded once. (The plain twin rounds to float64 and then to float32.)"""
+    return (np.asarray(a, np.float64) * b + c).astype(np.float32)
 
 
 def sqrt(value: Any) -> Any:
@@ -69,7 +70,7 @@ def sqrt(value: Any) -> Any:
 
 
 def nearest(value: Any) -> Any:
-    """Return the nearest whole number, ties to even, lane by lane."""
+    """Return the nearest whole number, ties to even, lane by lane, for |value| < 2**22."""
     return np.rint(value)
 
 
@@ -93,32 +94,41 @@ def smaller(a: Any, b: Any) -> Any:
     return np.where(a < b, a, b)
 
 
-@_unary(sqrt)
+@_emitted(fma, 3)
+def _emit_fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    return call(builder, "fma", a, b, c)
+
+
+@_emitted(sqrt, 1)
 def _emit_sqrt(builder: Any, value: Any) -> Any:
     return call(builder, "sqrt", value)
 
 
-@_unary(nearest)
+@_emitted(nearest, 1)
 def _emit_nearest(builder: Any, value: Any) -> Any:
-    return call(builder, "nearbyint", value)
+    bias = filled(value.type, _NEAREST)
+    return builder.fsub(builder.fadd(value, bias), bias)
 
 
-@_unary(power_of_two)
+@_emitted(power_of_two, 1)
 def _emit_power_of_two(builder: Any, value: Any) -> Any:
-    exponent = builder.add(builder.fptosi(value, BITS), ir.Constant(BITS, [127] * LANES))
-    return builder.bitcast(builder.shl(exponent, ir.Constant(BITS, [23] * LANES)), VECTOR)
+    # Not a conversion to an integer, which LLVM leaves undefined for a NaN. The bias's own bits are shifted out.
+    bits = bits_of(value)
+    whole = builder.bitcast(builder.fadd(value, filled(value.type, _NEAREST)), bits)
+    exponent = builder.add(builder.shl(whole, filled(bits, 23)), filled(bits, 127 << 23))
+    return builder.bitcast(exponent, value.type)
 
 
-@_binary(above)
+@_emitted(above, 2)
 def _emit_above(builder: Any, value: Any, bound: Any) -> Any:
-    return builder.uitofp(builder.fcmp_ordered(">", value, bound), VECTOR)
+    return builder.uitofp(builder.fcmp_ordered(">", value, bound), value.type)
 
 
-@_binary(larger)
+@_emitted(larger, 2)
 def _emit_larger(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered(">", a, b), a, b)
 
 
-@_binary(smaller)
+@_emitted(smaller, 2)
 def _emit_smaller(builder: Any, a: Any, b: Any) -> Any:
     return builder.select(builder.fcmp_ordered("<", a, b), a, b)

@@ -1,4 +1,4 @@
-"""One number from all lanes, by a fixed tree: the order of the additions is always the same."""
+"""One number from a block, by a fixed tree: the order of the additions is the same whatever LANES is."""
 
 import operator
 from collections.abc import Callable
@@ -8,17 +8,16 @@ from llvmlite import ir
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
-from ..jit import LANES
-from .vector import INT, VectorType
+from .vector import INT, VectorType, block
 
 
 def total(value: Any) -> Any:
-    """Return the sum of the lanes, as float32."""
+    """Return the sum of a block, as float32."""
     return _fold(value, operator.add)
 
 
 def largest(value: Any) -> Any:
-    """Return the largest lane, as float32."""
+    """Return the largest number of a block, as float32."""
     return _fold(value, max)
 
 
@@ -31,7 +30,7 @@ def _fold(value: Any, combine: Callable) -> Any:
 
 
 def _emit_fold(builder: Any, value: Any, combine: Callable) -> Any:
-    width = LANES
+    width = value.type.count
     while width > 1:
         width //= 2
         kind = ir.VectorType(INT, width)
@@ -42,7 +41,7 @@ def _emit_fold(builder: Any, value: Any, combine: Callable) -> Any:
 
 
 def _register_fold(plain: Callable, combine: Callable) -> None:
-    type_callable(plain)(lambda context: lambda value: types.float32)
+    type_callable(plain)(lambda context: lambda value: types.float32 if value == block else None)
     lower_builtin(plain, VectorType)(lambda context, builder, sig, args: _emit_fold(builder, args[0], combine))
 
 

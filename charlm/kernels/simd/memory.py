@@ -9,9 +9,8 @@ from numba import types
 from numba.extending import lower_builtin, lower_cast, type_callable
 
 from ..jit import LANES
-from .vector import BITS, VECTOR, VectorType, lanes, pointer, spread
+from .vector import INT, PAD, VectorType, block, lanes, pointer, spread
 
-PAD = 16  # every row's width in memory is a multiple of this many float32 (64 bytes)
 ROW = types.CPointer(types.float32)  # a row that a step is handed: see steps.py
 
 
@@ -21,15 +20,25 @@ def load(array: Any, *place: int) -> Any:
     return array[(*row, slice(column, column + LANES))].copy()
 
 
+def load_block(array: Any, row: int, column: int) -> Any:
+    """Return PAD numbers of a 2-D array, for sums and maxima over a row: see the package's docstring."""
+    return array[row, column : column + PAD].copy()
+
+
 def store(array: Any, *place_and_value: Any) -> None:
-    """Write LANES numbers from a place on: store(array, row, column, value), or store(row, column, value)."""
+    """Write a vector from a place on: store(array, row, column, value), or store(row, column, value)."""
     *row, column, value = place_and_value
-    array[(*row, slice(column, column + LANES))] = value
+    array[(*row, slice(column, column + len(value)))] = value
 
 
 def splat(value: float) -> Any:
     """Return a vector with `value`, rounded to float32, in every lane."""
     return np.full(LANES, value, np.float32)
+
+
+def splat_block(value: float) -> Any:
+    """Return the same of PAD lanes."""
+    return np.full(PAD, value, np.float32)
 
 
 @type_callable(load)
@@ -40,7 +49,16 @@ def _type_load(context: Any) -> Callable:
 @lower_builtin(load, types.Array, types.Integer, types.Integer)
 def _lower_load(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     indices = _indices(context, builder, sig.args[1:], args[1:])
-    return builder.load(pointer(context, builder, sig.args[0], args[0], indices), align=4)
+    kind = context.get_value_type(sig.return_type)
+    return builder.load(pointer(context, builder, sig.args[0], args[0], indices, kind), align=4)
+
+
+@type_callable(load_block)
+def _type_load_block(context: Any) -> Callable:
+    return lambda array, row, column: block
+
+
+lower_builtin(load_block, types.Array, types.Integer, types.Integer)(_lower_load)
 
 
 @type_callable(store)
@@ -51,7 +69,7 @@ def _type_store(context: Any) -> Callable:
 @lower_builtin(store, types.Array, types.Integer, types.Integer, VectorType)
 def _lower_store(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     indices = _indices(context, builder, sig.args[1:3], args[1:3])
-    builder.store(args[3], pointer(context, builder, sig.args[0], args[0], indices), align=4)
+    builder.store(args[3], pointer(context, builder, sig.args[0], args[0], indices, args[3].type), align=4)
     return context.get_dummy_value()
 
 
@@ -62,7 +80,8 @@ def _type_load_from_row(context: Any) -> Callable:
 
 @lower_builtin(load, types.CPointer, types.Integer)
 def _lower_load_from_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return builder.load(_pointer_in_row(context, builder, sig, args), align=4)
+    kind = context.get_value_type(sig.return_type)
+    return builder.load(_pointer_in_row(context, builder, sig, args, kind), align=4)
 
 
 @type_callable(store)
@@ -72,13 +91,13 @@ def _type_store_to_row(context: Any) -> Callable:
 
 @lower_builtin(store, types.CPointer, types.Integer, VectorType)
 def _lower_store_to_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    builder.store(args[2], _pointer_in_row(context, builder, sig, args), align=4)
+    builder.store(args[2], _pointer_in_row(context, builder, sig, args, args[2].type), align=4)
     return context.get_dummy_value()
 
 
-def _pointer_in_row(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+def _pointer_in_row(context: Any, builder: Any, sig: Any, args: Any, kind: Any) -> Any:
     column = context.cast(builder, args[1], sig.args[1], types.intp)
-    return builder.bitcast(builder.gep(args[0], [column]), VECTOR.as_pointer())
+    return builder.bitcast(builder.gep(args[0], [column]), kind.as_pointer())
 
 
 def _indices(context: Any, builder: Any, kinds: Any, values: Any) -> list[Any]:
@@ -90,14 +109,20 @@ def _type_splat(context: Any) -> Callable:
     return lambda value: lanes
 
 
+@type_callable(splat_block)
+def _type_splat_block(context: Any) -> Callable:
+    return lambda value: block
+
+
 @lower_builtin(splat, types.Number)
+@lower_builtin(splat_block, types.Number)
 def _lower_splat(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    return spread(builder, context.cast(builder, args[0], sig.args[0], types.float32))
+    return context.cast(builder, args[0], sig.args[0], sig.return_type)
 
 
 @lower_cast(types.Number, VectorType)
 def _cast_to_lanes(context: Any, builder: Any, fromty: Any, toty: Any, value: Any) -> Any:
-    return spread(builder, context.cast(builder, value, fromty, types.float32))
+    return spread(builder, context.cast(builder, value, fromty, types.float32), context.get_value_type(toty))
 
 
 def transpose(source: np.ndarray, row: int, column: int, target: np.ndarray, target_row: int, at: int, stride: int) -> None:
@@ -130,8 +155,8 @@ def _lower_transpose(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         for i in range(LANES):
             if not i & half:
                 pair = rows[i], rows[i + half]
-                rows[i] = builder.shuffle_vector(*pair, ir.Constant(BITS, upper))
-                rows[i + half] = builder.shuffle_vector(*pair, ir.Constant(BITS, lower))
+                rows[i] = builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT, LANES), upper))
+                rows[i + half] = builder.shuffle_vector(*pair, ir.Constant(ir.VectorType(INT, LANES), lower))
         half *= 2
     for i, value in enumerate(rows):
         place = builder.add(at, builder.mul(stride, number(i)))

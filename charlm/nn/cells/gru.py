@@ -24,25 +24,25 @@ def _reference(
 def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return one step forward and one step back: see Cell."""
     from ...kernels.fastmath import sigmoid, tanh
-    from ...kernels.simd import LANES, load, store
+    from ...kernels.simd import LANES, fma, load, store
 
     def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
             reset = sigmoid(load(rows.z, j) + load(recurrent, j))
             update = sigmoid(load(rows.z, units + j) + load(recurrent, units + j))
             state_part = load(recurrent, 2 * units + j)
-            new = tanh(load(rows.z, 2 * units + j) + reset * state_part)
+            new = tanh(fma(reset, state_part, load(rows.z, 2 * units + j)))
             store(rows.z, j, reset)
             store(rows.z, units + j, update)
             store(rows.z, 2 * units + j, new)
             store(rows.extra, j, state_part)
-            store(rows.h, j, new + update * (load(rows.h_before, j) - new))
+            store(rows.h, j, fma(update, load(rows.h_before, j) - new, new))
 
     def backward(units, rows, dh, dc, dz, dz_h):
         for j in range(0, units, LANES):
             reset, update, new = load(rows.z, j), load(rows.z, units + j), load(rows.z, 2 * units + j)
             error = load(dh, j)
-            d_new = error * (1.0 - update) * (1.0 - new * new)
+            d_new = error * (1.0 - update) * fma(-new, new, 1.0)
             d_update = error * (load(rows.h_before, j) - new) * update * (1.0 - update)
             d_reset = d_new * load(rows.extra, j) * reset * (1.0 - reset)
             store(dz, j, d_reset)

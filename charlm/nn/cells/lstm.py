@@ -24,7 +24,7 @@ def _reference(
 def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return one step forward and one step back: see Cell."""
     from ...kernels.fastmath import sigmoid, tanh
-    from ...kernels.simd import LANES, load, splat, store
+    from ...kernels.simd import LANES, fma, load, splat, store
 
     def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
@@ -33,7 +33,7 @@ def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
             g = tanh(load(rows.z, 2 * units + j))
             o = sigmoid(load(rows.z, 3 * units + j))
             before = load(c, j)
-            after = f * before + i * g
+            after = fma(f, before, i * g)
             squashed = tanh(after)
             store(rows.z, j, i)
             store(rows.z, units + j, f)
@@ -50,10 +50,10 @@ def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
             g, o = load(rows.z, 2 * units + j), load(rows.z, 3 * units + j)
             before, squashed = load(rows.extra, j), load(rows.extra, units + j)
             error = load(dh, j)
-            memory = load(dc, j) + error * o * (1.0 - squashed * squashed)
+            memory = fma(error * o, fma(-squashed, squashed, 1.0), load(dc, j))
             store(dz, j, memory * g * i * (1.0 - i))
             store(dz, units + j, memory * before * f * (1.0 - f))
-            store(dz, 2 * units + j, memory * i * (1.0 - g * g))
+            store(dz, 2 * units + j, memory * i * fma(-g, g, 1.0))
             store(dz, 3 * units + j, error * squashed * o * (1.0 - o))
             store(dc, j, memory * f)
             store(dh, j, splat(0.0))

@@ -37,7 +37,7 @@ def _steps(activation: str) -> tuple[Callable[..., None], Callable[..., None]]:
 
 def _tanh_steps() -> tuple[Callable[..., None], Callable[..., None]]:
     from ...kernels.fastmath import tanh
-    from ...kernels.simd import LANES, load, splat, store
+    from ...kernels.simd import LANES, fma, load, splat, store
 
     def forward(units, rows, recurrent, c):
         for j in range(0, units, LANES):
@@ -46,7 +46,7 @@ def _tanh_steps() -> tuple[Callable[..., None], Callable[..., None]]:
     def backward(units, rows, dh, dc, dz, dz_h):
         for j in range(0, units, LANES):
             after, error = load(rows.h, j), load(dh, j)
-            store(dz, j, error * (1.0 - after * after))
+            store(dz, j, error * fma(-after, after, 1.0))
             store(dh, j, splat(0.0))
 
     return forward, backward

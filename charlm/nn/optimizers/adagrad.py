@@ -9,13 +9,13 @@ from .spec import OptimizerSpec
 
 def _step(momentum: float) -> Callable[..., None]:
     """Return the update: see OptimizerSpec."""
-    from ...kernels.simd import LANES, load, sqrt, store
+    from ...kernels.simd import LANES, fma, load, sqrt, store
     from ...kernels.update import decayed
 
     def update(hyper, n, parameters, gradients, squares):
         for j in range(0, n, LANES):
             g = decayed(hyper, parameters, gradients, j)
-            s = load(squares, j) + g * g
+            s = fma(g, g, load(squares, j))
             store(squares, j, s)
             store(parameters, j, load(parameters, j) - g * hyper.rate / (sqrt(s) + hyper.epsilon))
 

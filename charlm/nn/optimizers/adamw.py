@@ -11,20 +11,21 @@ def _step(momentum: float) -> Callable[..., None]:
     """Return the update: see OptimizerSpec."""
     import math
 
-    from ...kernels.simd import LANES, load, sqrt, store
+    from ...kernels.elementary import power
+    from ...kernels.simd import LANES, fma, load, sqrt, store
 
     def update(hyper, n, parameters, gradients, means, squares):
-        step = hyper.rate / (1.0 - hyper.beta1**hyper.number)
-        correction = 1.0 / math.sqrt(1.0 - hyper.beta2**hyper.number)
+        step = hyper.rate / (1.0 - power(hyper.beta1, hyper.number))
+        correction = 1.0 / math.sqrt(1.0 - power(hyper.beta2, hyper.number))
         keep_share = 1.0 - hyper.rate * hyper.decay
         for j in range(0, n, LANES):
             g = load(gradients, j) * hyper.scale
-            m = load(means, j) * hyper.beta1 + g * (1.0 - hyper.beta1)
-            v = load(squares, j) * hyper.beta2 + g * g * (1.0 - hyper.beta2)
+            m = fma(load(means, j), hyper.beta1, g * (1.0 - hyper.beta1))
+            v = fma(load(squares, j), hyper.beta2, g * g * (1.0 - hyper.beta2))
             store(means, j, m)
             store(squares, j, v)
             p = load(parameters, j) * keep_share
-            store(parameters, j, p - m * step / (sqrt(v) * correction + hyper.epsilon))
+            store(parameters, j, p - m * step / fma(sqrt(v), correction, hyper.epsilon))
 
     return update
 

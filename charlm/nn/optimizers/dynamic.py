@@ -12,13 +12,13 @@ from .spec import OptimizerSpec
 
 def _step(momentum: float) -> Callable[..., None]:
     """Return the update: see OptimizerSpec."""
-    from ...kernels.simd import LANES, load, store
+    from ...kernels.simd import LANES, fma, load, store
 
     def update(hyper, n, parameters, gradients, gain, pull, anchor):
         for j in range(0, n, LANES):
             g, p = load(gradients, j) * hyper.scale, load(parameters, j)
-            back = (load(anchor, j) - p) * load(pull, j)
-            store(parameters, j, p + back - g * load(gain, j) * hyper.rate)
+            p = fma(load(anchor, j) - p, load(pull, j), p)
+            store(parameters, j, fma(g * load(gain, j), -hyper.rate, p))
 
     return update
 

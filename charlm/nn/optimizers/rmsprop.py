@@ -12,24 +12,24 @@ from .spec import OptimizerSpec
 
 def _step(momentum: float) -> Callable[..., None]:
     """Return the update: see OptimizerSpec."""
-    from ...kernels.simd import LANES, load, sqrt, store
+    from ...kernels.simd import LANES, fma, load, sqrt, store
     from ...kernels.update import decayed
 
     def plain(hyper, n, parameters, gradients, squares):
         for j in range(0, n, LANES):
             g = decayed(hyper, parameters, gradients, j)
-            s = load(squares, j) * hyper.beta2 + g * g * (1.0 - hyper.beta2)
+            s = fma(load(squares, j), hyper.beta2, g * g * (1.0 - hyper.beta2))
             store(squares, j, s)
-            store(parameters, j, load(parameters, j) - g / (sqrt(s) + hyper.epsilon) * hyper.rate)
+            store(parameters, j, fma(g / (sqrt(s) + hyper.epsilon), -hyper.rate, load(parameters, j)))
 
     def with_momentum(hyper, n, parameters, gradients, squares, velocity):
         for j in range(0, n, LANES):
             g = decayed(hyper, parameters, gradients, j)
-            s = load(squares, j) * hyper.beta2 + g * g * (1.0 - hyper.beta2)
+            s = fma(load(squares, j), hyper.beta2, g * g * (1.0 - hyper.beta2))
             store(squares, j, s)
-            v = load(velocity, j) * hyper.momentum + g / (sqrt(s) + hyper.epsilon)
+            v = fma(load(velocity, j), hyper.momentum, g / (sqrt(s) + hyper.epsilon))
             store(velocity, j, v)
-            store(parameters, j, load(parameters, j) - v * hyper.rate)
+            store(parameters, j, fma(v, -hyper.rate, load(parameters, j)))
 
     return with_momentum if momentum > 0 else plain
 

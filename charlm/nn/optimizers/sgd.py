@@ -12,20 +12,20 @@ from .spec import OptimizerSpec
 
 def _step(momentum: float) -> Callable[..., None]:
     """Return the update: see OptimizerSpec."""
-    from ...kernels.simd import LANES, load, store
+    from ...kernels.simd import LANES, fma, load, store
     from ...kernels.update import decayed
 
     def plain(hyper, n, parameters, gradients):
         for j in range(0, n, LANES):
-            store(parameters, j, load(parameters, j) - decayed(hyper, parameters, gradients, j) * hyper.rate)
+            store(parameters, j, fma(decayed(hyper, parameters, gradients, j), -hyper.rate, load(parameters, j)))
 
     def with_momentum(hyper, n, parameters, gradients, velocity):
         for j in range(0, n, LANES):
             g = decayed(hyper, parameters, gradients, j)
-            v = load(velocity, j) * hyper.momentum + g
+            v = fma(load(velocity, j), hyper.momentum, g)
             store(velocity, j, v)
-            g = g + v * hyper.momentum if hyper.nesterov else v
-            store(parameters, j, load(parameters, j) - g * hyper.rate)
+            g = fma(v, hyper.momentum, g) if hyper.nesterov else v
+            store(parameters, j, fma(g, -hyper.rate, load(parameters, j)))
 
     return with_momentum if momentum > 0 else plain
 
