@@ -71,8 +71,8 @@ def cache_root() -> Path:
 
 
 def source_digest() -> str:
-    """Return a digest of all that makes compiled code stale: kernel sources, versions, the width of vectors."""
-    digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__} {LANES}".encode())
+    """Return a digest of all that decides what kernels compute: their sources, the versions of Numba and NumPy."""
+    digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__}".encode())
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
@@ -83,12 +83,12 @@ DIGEST = source_digest()  # of what this process has loaded
 
 
 class _Locator(Locator):
-    """Code of this process's sources and versions lies in a directory of its own."""
+    """Code of this process's sources, versions and width of vectors lies in a directory of its own."""
 
     digest = DIGEST
 
     def get_cache_path(self) -> str:
-        return str(cache_root() / "kernels" / self.digest)
+        return str(cache_root() / "kernels" / f"{self.digest}-{LANES}")
 
 
 class _KernelCache(cache_class(_Locator)):

@@ -21,7 +21,6 @@ from ..events import Event, Note
 from ..files import Lock
 from ..inference.model import Model
 from ..kernels.jit import DIGEST
-from ..kernels.simd import LANES
 from ..nn.parameters import Parameters
 from ..storage.checkpoint import Checkpoint, load, load_run
 from ..storage.run_directory import LAST, default_run, holds_a_run, lock_directory, take_directory
@@ -126,7 +125,7 @@ def train(
 def _installed() -> str:
     """Return versions that all ranks of a job must share, or their results would drift apart."""
     versions = f"charlm {__version__}, numba {numba.__version__}, numpy {np.__version__}"
-    return f"{versions}, kernels {DIGEST[:8]} for vectors of {LANES} numbers"
+    return f"{versions}, kernels {DIGEST[:8]}"
 
 
 def _configuration(request: Request, saved: Checkpoint | None) -> RunConfig:

@@ -7,7 +7,7 @@ import sys
 from charlm import cli
 from charlm.kernels.jit import LANE_COUNTS
 
-SHOW = "from charlm.kernels import jit; print(jit.LANES, jit.DIGEST)"
+SHOW = "from charlm.kernels import jit; print(jit.LANES, jit.DIGEST, jit._Locator('', jit.Path()).get_cache_path())"
 
 
 def shown(width: str) -> "subprocess.CompletedProcess[str]":
@@ -18,9 +18,10 @@ def shown(width: str) -> "subprocess.CompletedProcess[str]":
 
 
 def test_any_width_can_be_forced_and_is_cached_apart() -> None:
-    found = [shown(str(width)).stdout.split() for width in LANE_COUNTS]
-    assert [int(width) for width, _ in found] == list(LANE_COUNTS)
-    assert len({digest for _, digest in found}) == len(LANE_COUNTS)
+    widths, digests, places = zip(*(shown(str(width)).stdout.split() for width in LANE_COUNTS), strict=True)
+    assert [int(width) for width in widths] == list(LANE_COUNTS)
+    assert len(set(digests)) == 1, "ranks on different processors compute the same"
+    assert len(set(places)) == len(LANE_COUNTS)
 
 
 def test_a_width_that_there_is_not() -> None:
