@@ -82,7 +82,7 @@ generated: $(VENV)/tested
 
 # Kernels and mathematics with the oldest versions that pyproject.toml allows; the first run compiles for minutes.
 test-oldest: $(OLDEST)/installed
-	$(OLDEST)/bin/python -m pytest tests/kernels tests/oracle
+	$(OLDEST)/bin/python -m pytest tests/kernels tests/oracle tests/golden
 
 # The digests in tests/golden, anew: only after a change that is meant to give other numbers.
 golden: $(VENV)/tested

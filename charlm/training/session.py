@@ -78,6 +78,8 @@ def _trainer(
     else:
         trainer.lock = lock
         trainer.restore(saved)
+    if trainer.lock and not trainer.lock.held:
+        say(f"there are no file locks here: nothing keeps another process from writing to {request.run}")
     if ranks.size > 1:
         ranks.everywhere(trainer.prepare, node_first=True)
     return trainer

@@ -12,9 +12,11 @@ import pytest
 
 from charlm import files, system
 from charlm.cli import main
+from charlm.config.request import Request
 from charlm.corpus import sources
 from charlm.distributed import launch
 from charlm.errors import CheckpointError, ResourceError
+from charlm.training.session import begin
 
 SHARING_VIOLATION = 32
 
@@ -74,6 +76,14 @@ def test_another_refusal_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(CheckpointError, match="Permission denied"):
         files.write_atomically(tmp_path / "x", lambda file: file.write(b"new"))
     assert (replace.calls, waits) == (1, [])
+
+
+def test_a_run_without_locks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "fcntl", None)
+    corpus, said = tmp_path / "corpus.txt", []
+    corpus.write_text("the rain in spain\n" * 50)
+    begin(Request((str(corpus),), tmp_path / "run", {"hidden": 8, "layers": 1, "updates": 1}), said.append)
+    assert said[-1] == f"there are no file locks here: nothing keeps another process from writing to {tmp_path / 'run'}"
 
 
 def test_ranks_are_refused_where_kernels_cannot_wait_for_them(monkeypatch: pytest.MonkeyPatch) -> None:

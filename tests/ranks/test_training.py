@@ -59,6 +59,16 @@ def test_going_on_is_exact_with_the_same_ranks(mpi: Mpi, folder: Path) -> None:
     assert np.array_equal(parameters("runs/whole"), parameters("runs/parts"))
 
 
+def test_ranks_may_have_different_processors(cold_mpi: Mpi, folder: Path) -> None:
+    """Each rank updates all parameters itself, so vectors of different widths must not let them drift apart."""
+    train = (*TRAIN, "--updates", 20)
+    ranks = [("env", f"CHARLM_SIMD={width}", *train, "--run", "runs/mixed") for width in (8, 16)]
+    assert cold_mpi(*train, "--run", "runs/alike").returncode == 0
+    done = cold_mpi(*ranks[0], ":", "-n", 1, *ranks[1], ranks=1)
+    assert done.returncode == 0, done.stderr
+    assert np.array_equal(parameters("runs/alike"), parameters("runs/mixed"))
+
+
 @pytest.mark.parametrize(("first", "then"), [(1, 2), (2, 1), (2, 4)])
 def test_going_on_with_other_ranks(mpi: Mpi, folder: Path, first: int, then: int) -> None:
     """State and window are by stream: what the next update's gradient is made of is the same."""
