@@ -18,7 +18,8 @@ from typing import Any
 import click
 import numpy as np
 
-SHAPES = ((6, 4), (8, 3), (12, 2), (7, 3), (5, 4), (4, 4), (6, 3), (6, 2), (5, 2), (4, 3), (8, 1))
+# A power of two of vectors: to count panels of another width LLVM may call a function that compiled kernels do not have.
+SHAPES = ((6, 4), (7, 4), (5, 4), (4, 4), (12, 2), (8, 2), (6, 2), (5, 2), (4, 2), (12, 1), (8, 1))
 SIZES = ((48, 256, 1024), (50, 128, 512), (48, 512, 2048))  # rows, k, columns: a step of an LSTM's streams
 _ROUNDS = 5
 _SECONDS = 0.2
@@ -31,8 +32,10 @@ def measure(rows: int, vectors: int, count: bool) -> dict[str, Any]:
     from charlm.kernels import tile
 
     tile.ROWS, tile.VECTORS, tile.PANEL = rows, vectors, vectors * tile.LANES
-    tile._SHAPES = [(r, v) for v in range(1, vectors + 1) for r in range(1, rows + 1)]
-    tile._SHAPES += [(1, panels * vectors) for panels in (2, tile.PANELS)]
+    tile._SHAPES = [(rows, vectors)]
+    if not count:
+        tile._SHAPES = [(r, v) for v in range(1, vectors + 1) for r in range(1, rows + 1)]
+        tile._SHAPES += [(1, panels * vectors) for panels in (2, tile.PANELS)]
 
     from charlm.analysis.speed import peak
     from charlm.kernels.jit import kernel
@@ -46,6 +49,18 @@ def measure(rows: int, vectors: int, count: bool) -> dict[str, Any]:
         for _ in range(times):
             product(a, 0, runs, packed, 0, m, c, 0, 0, a.shape[0])
 
+    if count:
+        matrix, runs = aligned_zeros((rows, 16)), np.zeros((1, 3), np.int64)
+        multiply(
+            matrix,
+            runs,
+            aligned_zeros((16, tile.PANEL)),
+            aligned_zeros((1, 16 * tile.PANEL)),
+            aligned_zeros((rows, tile.PANEL)),
+            0,
+        )
+        (assembly,) = multiply.inspect_asm().values()
+        return inner_loop(assembly, rows * vectors)
     found: dict[str, Any] = {}
     for n, k, m in SIZES:
         a, b, c = aligned_zeros((n, k)), aligned_zeros((k, m)), aligned_zeros((n, m))
@@ -58,18 +73,22 @@ def measure(rows: int, vectors: int, count: bool) -> dict[str, Any]:
             multiply(*arguments, times)
             spent = time.perf_counter() - begun
         found[f"{n} x {k} x {m}"] = 2 * n * k * m * times / spent / peak(1)
-    if count:
-        (assembly,) = multiply.inspect_asm().values()
-        return inner_loop(assembly, rows * vectors)
     return found
 
 
-def inner_loop(assembly: str, multiply_adds: int) -> dict[str, int]:
-    """Count the instructions of the loop with so many multiply-adds."""
+def inner_loop(assembly: str, multiply_adds: int) -> dict[str, float]:
+    """Count the instructions of the loop that makes so many multiply-adds at each k, or at several if it is unrolled."""
     for body in loops(assembly):
-        if sum(bool(_FMA.search(line)) for line in body) == multiply_adds:
-            return {"instructions": len(body), "on the stack": sum(bool(_STACK.search(line)) for line in body)}
-    return {"instructions": -1, "on the stack": -1}
+        found = sum(bool(_FMA.search(line)) for line in body)
+        if found and found % multiply_adds == 0:
+            steps = found / multiply_adds
+            on_stack = sum(bool(_STACK.search(line)) for line in body)
+            return {
+                "multiply-adds": multiply_adds,
+                "instructions": len(body) / steps,
+                "of them on the stack": on_stack / steps,
+            }
+    raise LookupError(f"no loop has {multiply_adds} multiply-adds")
 
 
 def loops(assembly: str) -> list[list[str]]:
@@ -110,7 +129,7 @@ def main(count: bool, shape: tuple[int, int] | None) -> None:
     click.echo(f"| rows x vectors | {' | '.join(head)} |\n| --- | {' | '.join('---' for _ in head)} |")
     for (rows, vectors), each in results.items():
         medians = [statistics.median(one[name] for one in each) for name in head]
-        cells = [str(round(value)) if count else f"{value:.0%}" for value in medians]
+        cells = [f"{value:g}" if count else f"{value:.0%}" for value in medians]
         click.echo(f"| {rows} x {vectors} | {' | '.join(cells)} |")
 
 
