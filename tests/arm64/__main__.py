@@ -19,7 +19,7 @@ PACKAGES = Path("/opt/packages")
 EMULATOR = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
 TOOLS = {"debootstrap": "debootstrap", "qemu-aarch64-static": "qemu-user-static"}  # programs and Debian's packages
 DEPENDENCIES = ("numpy", "numba", "click", "tqdm", "pytest", "hypothesis", "safetensors", "onnx", "onnxruntime")
-COPIED = ("charlm", "tests", "pyproject.toml", "README.md")
+COPIED = ("charlm", "data", "tests", "pyproject.toml", "README.md")
 TESTS = ("tests/golden", "tests/kernels", "tests/oracle")
 TEXT = "".join(f"Line {i}: the quick brown fox, {i * i} lazy dogs.\n" for i in range(400))
 COMMANDS = (
@@ -58,6 +58,7 @@ def make_system() -> None:
         *(sys.executable, "-m", "pip", "install", "--quiet", "--target", f"{SYSTEM}{PACKAGES}"),
         *(*platforms, "--platform=manylinux2014_aarch64", "--python-version=3.11", "--only-binary=:all:", *DEPENDENCIES),
     )
+    (SYSTEM / "proc" / "cpuinfo").touch()  # LLVM looks for it, and else complains in each process
     done.touch()
 
 
