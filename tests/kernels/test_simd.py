@@ -8,7 +8,7 @@ import pytest
 from charlm.kernels import fastmath, matmul, peak
 from charlm.kernels.jit import kernel
 from charlm.kernels.matmul import Scratch
-from charlm.kernels.simd import LANES, keep, largest, load, store, total
+from charlm.kernels.simd import LANES, PAD, keep, largest, load, load_block, store, total
 from charlm.nn.parameters import aligned_zeros, padded
 
 
@@ -32,8 +32,8 @@ def apply_tanh(x, out):  # type: ignore[no-untyped-def]
 
 @kernel
 def apply_folds(x, out):  # type: ignore[no-untyped-def]
-    out[0, 0] = total(load(x, 0, 0))
-    out[0, 1] = largest(load(x, 0, 0))
+    out[0, 0] = total(load_block(x, 0, 0))
+    out[0, 1] = largest(load_block(x, 0, 0))
 
 
 @kernel
@@ -112,7 +112,7 @@ def test_extremes(compiled: Callable) -> None:
 
 
 def test_folds() -> None:
-    x = np.random.default_rng(0).standard_normal((1, LANES)).astype(np.float32)
+    x = np.random.default_rng(0).standard_normal((1, PAD)).astype(np.float32)
     out = np.zeros((1, 2), np.float32)
     apply_folds(x, out)
     assert out[0, 0] == total(x[0])
