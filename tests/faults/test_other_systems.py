@@ -80,7 +80,8 @@ def test_another_refusal_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_run_without_locks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "fcntl", None)
-    corpus, said = tmp_path / "corpus.txt", []
+    corpus = tmp_path / "corpus.txt"
+    said: list[str] = []
     corpus.write_text("the rain in spain\n" * 50)
     begin(Request((str(corpus),), tmp_path / "run", {"hidden": 8, "layers": 1, "updates": 1}), said.append)
     assert said[-1] == f"there are no file locks here: nothing keeps another process from writing to {tmp_path / 'run'}"
