@@ -54,8 +54,8 @@ def _lane_count() -> int:
 
 
 LANES = _lane_count()
-ARM64 = binding.get_process_triple().split("-")[0] in ("aarch64", "arm64")
-REGISTERS = 32 * 4 // LANES if ARM64 else 32 if LANES == 16 else 16  # how many vectors of LANES numbers they hold
+_ARM64 = binding.get_process_triple().split("-")[0] in ("aarch64", "arm64")
+REGISTERS = 32 * 4 // LANES if _ARM64 else 32 if LANES == 16 else 16  # how many vectors of LANES numbers they hold
 
 # Called with a kernel's name when it is about to be compiled, not loaded, and when it has been.
 on_compile: list[Callable[[str], None]] = []

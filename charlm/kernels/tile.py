@@ -10,20 +10,19 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from .jit import ARM64, REGISTERS
+from .jit import REGISTERS
 from .numba_internals import JIT
 from .simd import LANES
 from .simd.vector import call, pointer, spread
 
-# The largest tile that registers hold beside the VECTORS of the right-hand side. On arm64 the ROWS numbers of the left-hand
-# side need a register each; x86 multiplies by a number in memory.
+# The largest tile that the registers hold beside the VECTORS of the right-hand side. Of the left-hand side x86 multiplies by
+# a number in memory; on arm64 two registers take turns.
 #
-#   registers        rows x vectors   sums, right, left
-#   32 (AVX-512)     6 x 4            24 + 4
-#   16 (AVX2)        6 x 2            12 + 2
-#   32 (arm64)       5 x 4            20 + 4 + 5
+#   registers             rows x vectors   for sums, right, left
+#   32 (AVX-512, arm64)   6 x 4            24 + 4 + 2
+#   16 (AVX2)             6 x 2            12 + 2
 VECTORS = REGISTERS // 8
-ROWS = 5 if ARM64 else 6
+ROWS = 6
 PANEL = VECTORS * LANES
 PANELS = 4  # panels that a single row takes at once: the chains of one would wait for each other, and for memory
 
