@@ -88,9 +88,8 @@ test-oldest: $(OLDEST)/installed
 golden: $(VENV)/tested
 	$(BIN)/python -m tests.golden --write
 
-# Kernels, mathematics and golden digests on an emulated arm64 machine, as root with Debian's packages debootstrap,
-# qemu-user-static and binfmt-support; an hour the first time. Without them it says what is missing. ARM64="tests/golden" for
-# some tests.
+# Golden digests, kernels and mathematics on an emulated arm64 machine, as root with Debian's packages debootstrap,
+# qemu-user-static and binfmt-support; hours. Without them it says what is missing. ARM64="tests/kernels" for some tests.
 test-arm64: $(VENV)/tested
 	$(BIN)/python -m tests.arm64 $(ARM64)
 
