@@ -8,13 +8,12 @@ from ..config.request import SavingConfig
 from ..errors import CheckpointError
 from ..events import Alarm
 from ..files import write_atomically
-from ..kernels.elementary import log
 from ..record import to_dict
 from ..storage import checkpoint
 from ..storage.run_directory import BEST, CONFIG, LAST
 from ..tree import StateDict, gather_state
 from .consensus import Consensus
-from .diagnostics import HOPELESS
+from .diagnostics import hopeless_loss
 from .listener import Listener, Stretch, next_multiple
 from .metrics_file import MetricsFile
 from .records import TrainSummary
@@ -38,6 +37,7 @@ class Checkpointer(Listener):
         """summary: returns the numbers that checkpoints keep as progress. file: forced to the disk before last.npz."""
         self._run, self._saving, self._summary, self._file, self._consensus = run, saving, summary, file, consensus
         self.dirty, self.failing = True, False
+        self._hopeless = hopeless_loss(len(run.corpus.vocabulary))
         self._healthy = True  # whether the last losses are such that their parameters are worth keeping
         self._last = time.monotonic()  # attempt
 
@@ -58,7 +58,7 @@ class Checkpointer(Listener):
     def account(self, stretch: Stretch) -> Iterable[Alarm]:
         """Note that there is something to save, and whether it is worth it."""
         self.dirty = True
-        self._healthy = stretch.mean <= HOPELESS * float(log(len(self._run.corpus.vocabulary)))
+        self._healthy = stretch.mean <= self._hopeless
         return ()
 
     def save(self) -> Iterable[Alarm]:

@@ -15,7 +15,17 @@ _RECENT = 20  # stretches that a norm is compared with
 _EXPLODES = 100.0  # times the median of the recent ones; with clipping, times the clip
 _VANISHES = 1e-4  # of the output layer's norm per number
 _STUCK = 0.95  # share of saturated gates
-HOPELESS = 1.2  # times the loss of guessing: training diverges, and what is worse is not saved over what was better
+_HOPELESS = 1.2  # times the loss of guessing: training diverges, and what is worse is not saved over what was better
+
+
+def guessing_loss(vocabulary: int) -> float:
+    """Return the loss of guessing, in nats per character: all characters are equally likely."""
+    return float(log(vocabulary))
+
+
+def hopeless_loss(vocabulary: int) -> float:
+    """Return the loss, in nats per character, above which training diverges."""
+    return _HOPELESS * guessing_loss(vocabulary)
 
 
 def layer_norms(gradients: Parameters) -> dict[str, float]:
@@ -36,7 +46,7 @@ class Diagnostics:
     """Looks at one stretch of updates after the other, and warns of each kind of trouble once a run."""
 
     def __init__(self, clip: float, vocabulary: int) -> None:
-        self._clip, self._guessing = clip, float(log(vocabulary))
+        self._clip, self._guessing, self._hopeless = clip, guessing_loss(vocabulary), hopeless_loss(vocabulary)
         self._norms: deque[float] = deque(maxlen=_RECENT)
         self._told: set[str] = set()
 
@@ -82,7 +92,7 @@ class Diagnostics:
                 f"{100 * stuck:.0f} % of a layer's gates (of a tanh cell: its units) are saturated and hardly learn; "
                 "try a lower --lr, --clip or --weight-decay"
             )
-        if nats > HOPELESS * self._guessing:
+        if nats > self._hopeless:
             found["diverges"] = (
                 f"training diverges: the loss is {nats:.3g} nats/char, that of guessing {self._guessing:.3g}; "
                 "try a lower --lr, --clip, --cell lstm or gru"
