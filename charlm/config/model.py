@@ -43,6 +43,14 @@ class ModelConfig(Declared, group=NETWORK):
     )
     residual: bool = setting(False, help="Add the input of each layer to its output, from the second layer on.")
     layer_norm: bool = setting(False, help="Normalise activations between layers and before the output layer.")
+    direct_order: int = setting(
+        0,
+        bounds=(0, 32),
+        help="Add to the logits what followed the last 1 to N characters before: direct connections. 0: none.",
+    )
+    direct_size: int = setting(
+        16, bounds=(1, 65_536), unit="MB", help="Memory for the counts of --direct-order."
+    )
     forget_bias: float | None = setting(
         None,
         bounds=(-100, 100),

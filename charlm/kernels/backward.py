@@ -7,6 +7,7 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 import numpy as np
 
 from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
+from .direct import connect, connect_back
 from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner
@@ -50,7 +51,12 @@ def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
         first, last = own_rows(part, length)
         row, sliced = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
         for i in range(first, last):
-            window.loss[row + i] = loss_and_error_in_place(window.logits, logits + i, window.y[sliced + i], weight)
+            known = connect(net, part, logits + i, sliced + i)
+            target = window.y[sliced + i]
+            window.loss[row + i] = loss_and_error_in_place(
+                window.logits, logits + i, sizes.padded_vocabulary, target, weight
+            )
+            connect_back(net, part, logits + i, known if target >= 0 else 0)
         _clear_errors(sizes, part, work, slot, length)
         for other in range(part.slices):
             product(

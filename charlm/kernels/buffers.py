@@ -2,9 +2,9 @@
 
 S streams, T steps, H hidden units, P = H padded to a multiple of PAD, V vocabulary, VP = V padded likewise, L layers,
 G gates per unit, E rows of P that a cell stores beside its gates, C steps that the window's ring holds, a step's slot
-being step % C. X slices that the units are divided into, U = P / X units in each. All arrays are C-contiguous and
-aligned to 64 bytes; what lies in the padding is zero and stays zero (in out_b: -1e30, so that a padded logit has no
-probability).
+being step % C. X slices that the units are divided into, U = P / X units in each. K orders of the tables, 0 without
+tables. All arrays are C-contiguous and aligned to 64 bytes; what lies in the padding is zero and stays zero (in out_b:
+-1e30, so that a padded logit has no probability).
 
 An array with a row for each step and stream holds them as its threads do (see parallel.py): the rows of the first
 thread's streams [0, n) by time, row = slot * n + stream, then those of the next; one slice after the other.
@@ -24,6 +24,7 @@ class Sizes(NamedTuple):
     units: int  # U
     vocabulary: int
     padded_vocabulary: int
+    outputs: int  # O, the width of a row of logits: VP, and behind them the gates of the tables, 2 K padded
     layers: int
     gates: int
     capacity: int  # C
@@ -44,12 +45,13 @@ class Weights(NamedTuple):
     embed: np.ndarray  # (V, G P)        what a character adds to the gates of layer 0
     w_ih: np.ndarray  # (L - 1, P, G P)  from the layer below, layers 1 and up
     w_hh: np.ndarray  # (L, P, G P)      from the layer's own state
-    out: np.ndarray  # (V, P)
+    out: np.ndarray  # (V, P); with tables (VP + 2 K, P), the gates from row VP on
     b_ih: np.ndarray  # (L, G P)
     b_hh: np.ndarray  # (L, G P)
     gain: np.ndarray  # (L, P)           layer norm; (0, P) without it
     shift: np.ndarray  # (L, P)
-    out_b: np.ndarray  # (1, VP)         the last rows of P, as many as it takes
+    direct_b: np.ndarray  # (1, B)       biases of the tables' gates, by bucket: see direct.py; (1, 0) without them
+    out_b: np.ndarray  # (1, O)          the last rows of P, as many as it takes
 
 
 class Packed(NamedTuple):
@@ -57,10 +59,10 @@ class Packed(NamedTuple):
 
     w_ih: np.ndarray  # ((L - 1) X, P G U)
     w_hh: np.ndarray  # (L X, P G U)
-    out: np.ndarray  # (1, P VP)
+    out: np.ndarray  # (1, P O)
     w_ih_t: np.ndarray  # ((L - 1) X, G P U)  transposed, for the way back; (0, .) where nothing is trained
     w_hh_t: np.ndarray  # (L X, G P U)
-    out_t: np.ndarray  # (X, V U)
+    out_t: np.ndarray  # (X, rows of out * U)
 
 
 class Window(NamedTuple):
@@ -69,6 +71,8 @@ class Window(NamedTuple):
     x: np.ndarray  # (X C S,) int32    characters read
     y: np.ndarray  # (X C S,) int32    targets; -1 where a stream has ended
     reset: np.ndarray  # (X C S,) uint8    1 where the state was set to zero before this step
+    context: np.ndarray  # (X C S, K) uint64  hashes of the last 1 .. K characters, the one read included
+    section: np.ndarray  # (X C S,) int32  of the training text, where counts are left out: see Tables
     gradient_scale: np.ndarray  # (C,) float32       factor on errors that pass from this step to the one before it
     z: np.ndarray  # (L, X C S, G U)      gates
     extra: np.ndarray  # (L, X C S, E U)
@@ -76,10 +80,12 @@ class Window(NamedTuple):
     h: np.ndarray  # (L, X C S, U)        state that left it
     passed: np.ndarray  # (L, X C S, U)   what the layer hands up; h itself where nothing is done to it
     stats: np.ndarray  # (L, C S, 2)      layer norm's mean and 1 / deviation; (0, ., .) without it
-    logits: np.ndarray  # (loss capacity * S, VP)  the errors take their place
+    logits: np.ndarray  # (loss capacity * S, O)  the errors take their place
+    bucket: np.ndarray  # (loss capacity * S, 2 K) int16  of each gate's bias; -1 where a gate has no part
     loss: np.ndarray  # (C S,) float64    loss of the step's target
     border_h: np.ndarray  # (B, X L S, U)  states at the borders of a block's pieces, B + 1 of which are the longest block
     border_c: np.ndarray  # (B, X L S, U)
+    border_context: np.ndarray  # (B, X S, K) uint64
 
 
 class State(NamedTuple):
@@ -87,6 +93,7 @@ class State(NamedTuple):
 
     h: np.ndarray  # (X L S, U)  a thread's streams, layer by layer; one slice after the other
     c: np.ndarray  # (X L S, U)
+    context: np.ndarray  # (X S, K) uint64, of what was read before
 
 
 class Workspace(NamedTuple):
@@ -123,12 +130,44 @@ class Sublayer(NamedTuple):
     units: np.ndarray  # (1, P) float32, 1 for a real unit, 0 for padding
 
 
+class Evidence(NamedTuple):
+    """A thread's memory for what the tables say about one character: see direct.py."""
+
+    context: np.ndarray  # (S, K) uint64   of all streams, where the thread counts
+    characters: np.ndarray  # (2, V) int32  what followed one context: anywhere, and in the section itself
+    counts: np.ndarray  # (2, V) int32      how often
+    own: np.ndarray  # (V,) int32           counts in the section by character; zeros
+    chance: np.ndarray  # (V,) float64      by the orders so far, but for a factor; ones
+    found: np.ndarray  # (K V,) int32       characters with evidence, order by order
+    value: np.ndarray  # (K V,) float32     the evidence for each
+    first: np.ndarray  # (K + 1,) int64     where an order's characters begin
+    last: np.ndarray  # (K,) int32          the one that came last after the order's context; -1: not known
+    bucket: np.ndarray  # (2 K,) int16      of the gates' biases; -1: no part
+
+
+class Tables(NamedTuple):
+    """Counts of what followed each context of 1 .. K characters: see contexts.py. Without tables K = 0.
+
+    Where a text is trained on that has been counted, the counts of the section that a character lies in are left out of what
+    predicts it. A stream is `per_stream` sections of `stretch` steps.
+    """
+
+    counts: np.ndarray  # (REGIONS, n) uint64
+    used: np.ndarray  # (REGIONS,) int64  entries in each region
+    own: np.ndarray  # (REGIONS, m) uint64  counts by context and section; m = 0: nothing is left out
+    own_used: np.ndarray  # (REGIONS,) int64
+    per_stream: int
+    stretch: int
+    learns: int  # 1: each block is counted after its update
+
+
 class Net(NamedTuple):
     """A network, as kernels are handed it."""
 
     cell: CellSteps
     sizes: Sizes
     sublayer: Sublayer
+    tables: Tables
     weights: Weights
     packed: Packed
     window: Window
@@ -166,7 +205,7 @@ class Drawing(NamedTuple):
     top_k: int  # 0: all characters
     top_p: float  # a share of what top_k leaves
     seed: int
-    logits: np.ndarray  # (S, VP) scratch, for the losses of drawn characters
+    logits: np.ndarray  # (S, O) scratch, for the losses of drawn characters
 
 
 class Plan(NamedTuple):

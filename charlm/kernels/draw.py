@@ -5,9 +5,11 @@ import math
 import numpy as np
 
 from .buffers import Drawing, Net
+from .direct import connect
 from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
+from .reading import read_character
 from .rows import fill_row, sliced_row
 from .softmax import exponentials_in_place, loss_in_place
 from .sublayer import row_key
@@ -61,7 +63,7 @@ def _likeliest(logits, row, n):
 
 
 @inner
-def _choose(drawing, logits, row, n, chance):
+def _choose(drawing, logits, row, n, width, chance):
     """Draw a character from a row of logits; -1 if one is not finite. The row is overwritten.
 
     top_p is a share of what top_k leaves.
@@ -72,7 +74,7 @@ def _choose(drawing, logits, row, n, chance):
     top = np.float64(logits[row, best])
     for v in range(n):
         logits[row, v] = (np.float64(logits[row, v]) - top) / drawing.temperature
-    exponentials_in_place(logits, row)
+    exponentials_in_place(logits, row, width)
     floor = 0.0
     if drawing.top_k > 0:
         floor = _threshold(logits, row, n, drawing.top_k, 0.0)
@@ -111,26 +113,28 @@ def draw(net: Net, drawing: Drawing, text: np.ndarray, nats: np.ndarray, part: P
     nats (n, S) float64, or without rows, gets the loss of each drawn character at temperature 1. -1 is drawn if a logit is
     not finite.
     """
-    window, kept, known = net.window, drawing.logits, drawing.known
+    sizes, window, kept, known = net.sizes, net.window, drawing.logits, drawing.known
     pack_forward(net, part)
-    row = sliced_row(part, net.sizes.capacity, 0)
+    row = sliced_row(part, sizes.capacity, 0)
     mine, end = own_rows(part, 1)
     for s in range(part.n):
         window.y[row + s] = 0
     barrier(part)
     for t in range(text.shape[0] - known):
         for s in range(part.n):
-            window.x[row + s] = max(0, text[known - 1 + t, part.lo + s])
-            window.reset[row + s] = 1 if _resets(drawing, text, known - 1 + t, part.lo + s, drawing.position + t) else 0
+            stream = part.lo + s
+            reset = 1 if _resets(drawing, text, known - 1 + t, stream, drawing.position + t) else 0
+            read_character(net, part, net.state, row + s, s, max(0, text[known - 1 + t, stream]), reset)
         forward(net, part, net.state, 0, 1, 0)
         logits = predict(net, part, 0, 1)
         for i in range(mine, end):
             s = part.lo + i
             chance = uniform(drawing.seed, drawing.first + t, s)
+            connect(net, part, logits + i, row + i)
             if nats.shape[0] > 0:
                 fill_row(kept, s, window.logits, logits + i)
-            chosen = _choose(drawing, window.logits, logits + i, net.sizes.vocabulary, chance)
+            chosen = _choose(drawing, window.logits, logits + i, sizes.vocabulary, sizes.padded_vocabulary, chance)
             if nats.shape[0] > 0:
-                nats[t, s] = loss_in_place(kept, s, max(0, chosen))
+                nats[t, s] = loss_in_place(kept, s, sizes.padded_vocabulary, max(0, chosen))
             text[known + t, s] = chosen
         meet(part)

@@ -30,8 +30,8 @@ def pack_forward(net: Net, part: Part) -> None:
         if layer > 0:
             below = which - part.slices
             pack(weights.w_ih[layer - 1], part.slice * units, units, p, wide, packed.w_ih, below, first, last)
-    first, last = divide(sizes.padded_vocabulary, PANEL, part.rank, part.ranks)
-    pack_transposed(weights.out, 0, sizes.padded_vocabulary, packed.out, 0, first, last)
+    first, last = divide(sizes.outputs, PANEL, part.rank, part.ranks)
+    pack_transposed(weights.out, 0, sizes.outputs, packed.out, 0, first, last)
 
 
 @inner
@@ -58,7 +58,7 @@ def forward(net: Net, part: Part, state: State, slot, steps, position):
 
 @inner
 def predict(net: Net, part: Part, slot, steps) -> int:
-    """Compute the logits of `steps` slots for this thread's own rows; return the row of the logits where they begin."""
+    """Compute the network's logits of `steps` slots for this thread's own rows; return the row where they begin."""
     sizes, window = net.sizes, net.window
     row = common_row(part, sizes.loss_capacity, slot % sizes.loss_capacity)
     first, last = own_rows(part, steps)
@@ -70,7 +70,7 @@ def predict(net: Net, part: Part, slot, steps) -> int:
         net.work.h_runs,
         net.packed.out,
         0,
-        sizes.padded_vocabulary,
+        sizes.outputs,
         window.logits,
         row + first,
         0,

@@ -1,6 +1,7 @@
 """Gradients of weights, from the errors of a window: this thread's rows, over all steps and streams in order."""
 
 from .buffers import CellSteps, Piece, Sizes, Weights, Window, Workspace
+from .direct import bias_gradient
 from .jit import inner
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
 from .parallel import Part, share
@@ -10,8 +11,8 @@ from .tile import PANEL
 
 @inner
 def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights) -> None:
-    """Add to the gradients of the output layer: this thread's characters."""
-    lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
+    """Add to the gradients of the output layer: this thread's rows."""
+    lo, hi = share(gradients.out.shape[0], part.rank, part.ranks)
     top, runs, scratch = window.passed[sizes.layers - 1], work.loss_runs, part.scratch
     parts = runs.shape[0] // sizes.capacity
     for half in range(2):
@@ -32,6 +33,7 @@ def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work
             for run in range(slot * parts, last):
                 for i in range(runs[run, 0], runs[run, 0] + runs[run, 2]):
                     add_part(gradients.out_b, 0, 0, window.logits, i, 0, sizes.padded_vocabulary)
+                    bias_gradient(window, sizes.padded_vocabulary, i, gradients.direct_b)
 
 
 @inner

@@ -24,6 +24,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
+from .buffers import Evidence
 from .jit import inner, kernel, plain
 from .matmul import Scratch
 from .numba_internals import declared_function, on_stack
@@ -44,6 +45,7 @@ class Part(NamedTuple):
     base: int  # streams whose rows lie before its own, in arrays that hold one slice after the other
     own: np.ndarray  # (pieces, 2) int64: the rows of the flat buffer that it updates
     scratch: Scratch
+    evidence: Evidence
     gate: np.ndarray  # (ranks * GATE,) int64, the same array for all threads, zeros at the start
     bell: int = -1  # pipe that the first thread writes to when more of the gradient is complete; -1: nobody listens
     answer: int = -1  # pipe that it reads from before the gradient is used; a byte for each update

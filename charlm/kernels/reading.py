@@ -1,24 +1,38 @@
-"""Characters of a plan, copied into the window."""
+"""Characters of a plan, copied into the window, and the contexts that they end."""
 
-from .buffers import Plan, Sizes, Window
+from .buffers import Net, Plan, State
+from .contexts import advance, section_of
 from .jit import inner
 from .parallel import Part
 from .rows import sliced_row
 
 
 @inner
-def read_block(sizes: Sizes, part: Part, plan: Plan, window: Window, start: int, at: int, steps: int) -> None:
+def read_character(net: Net, part: Part, state: State, row: int, s: int, character: int, reset: int) -> None:
+    """Let stream part.lo + s read a character at a row of the window."""
+    window, own = net.window, part.base + s
+    window.x[row] = character
+    window.reset[row] = reset
+    advance(state.context, own, character, reset)
+    for k in range(state.context.shape[1]):
+        window.context[row, k] = state.context[own, k]
+
+
+@inner
+def read_block(net: Net, part: Part, plan: Plan, state: State, start: int, at: int, steps: int) -> None:
     """Copy the characters, targets and resets of this thread's streams to step `at` of the ring.
 
     start: the epoch step of the first.
     """
-    capacity = sizes.capacity
+    window, capacity, excludes = net.window, net.sizes.capacity, net.tables.own.shape[1] > 0
     for t in range(steps):
         source, slot = start - plan.first_step + t, (at + t) % capacity
         row = sliced_row(part, capacity, slot)
         for s in range(part.n):
-            window.x[row + s] = plan.ids[source, part.lo + s]
-            window.y[row + s] = plan.ids[source + 1, part.lo + s]
-            window.reset[row + s] = plan.resets[source, part.lo + s]
+            stream = part.lo + s
+            read_character(net, part, state, row + s, s, plan.ids[source, stream], plan.resets[source, stream])
+            window.y[row + s] = plan.ids[source + 1, stream]
+            if excludes:
+                window.section[row + s] = section_of(net.tables, net.sublayer.first + stream, start + t)
         if part.rank == 0:
             window.gradient_scale[slot] = plan.gradient_scale[source]

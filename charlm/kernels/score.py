@@ -3,6 +3,7 @@
 import numpy as np
 
 from .buffers import Net, Plan
+from .direct import connect
 from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
@@ -33,7 +34,7 @@ def score(net: Net, plan: Plan, nats: np.ndarray, correct: np.ndarray, part: Par
     for u in range(plan.start.shape[0]):
         start, steps = plan.start[u], plan.steps[u]
         slot = start % capacity
-        read_block(net.sizes, part, plan, window, start, start, steps)
+        read_block(net, part, plan, net.state, start, start, steps)
         forward(net, part, net.state, slot, steps, 0)
         logits = predict(net, part, slot, steps)
         first, last = own_rows(part, steps)
@@ -43,6 +44,7 @@ def score(net: Net, plan: Plan, nats: np.ndarray, correct: np.ndarray, part: Par
             nats[t, s] = 0.0
             correct[t, s] = 0
             if target >= 0:
+                connect(net, part, logits + i, row + i)
                 correct[t, s] = 1 if _most_likely(window.logits, logits + i, net.sizes.vocabulary) == target else 0
-                nats[t, s] = loss_in_place(window.logits, logits + i, target)
+                nats[t, s] = loss_in_place(window.logits, logits + i, net.sizes.padded_vocabulary, target)
         meet(part)

@@ -4,6 +4,7 @@ import math
 
 from .backward import backward, losses, pack_backward, sum_losses
 from .buffers import Net, OptimizerParams, Piece, Plan, State, UpdateStats, Weights
+from .contexts import count_steps
 from .forward import forward, pack_forward
 from .jit import inner, kernel
 from .parallel import Part, await_sum, barrier
@@ -19,6 +20,9 @@ def _keep_state(sizes, part, state, window, border):
     for row in range(first, first + sizes.layers * part.n):
         fill_row(window.border_h[border], row, state.h, row)
         fill_row(window.border_c[border], row, state.c, row)
+    for row in range(part.base, part.base + part.n):
+        for k in range(state.context.shape[1]):
+            window.border_context[border, row, k] = state.context[row, k]
 
 
 @inner
@@ -46,7 +50,7 @@ def _piece(plan, u, capacity, number, last):
 def _forward(net, part, plan, piece, state):
     """Read a piece's characters and run all layers over them, from and to `state`."""
     at = piece.end - piece.steps
-    read_block(net.sizes, part, plan, net.window, piece.start, at, piece.steps)
+    read_block(net, part, plan, state, piece.start, at, piece.steps)
     barrier(part)
     forward(net, part, state, at % net.sizes.capacity, piece.steps, piece.base + at)
 
@@ -79,9 +83,18 @@ def _gradient(net, part, plan, u, gradients, stats):
     for number in range(last, -1, -1):
         piece = _piece(plan, u, capacity, number, last)
         if number < last:
-            border = State(net.window.border_h[number], net.window.border_c[number])
+            border = State(net.window.border_h[number], net.window.border_c[number], net.window.border_context[number])
             _forward(net, part, plan, piece, border)
         _backward(net, part, plan, u, piece, gradients, stats)
+
+
+@inner
+def _count_block(net, part, plan, u):
+    """Count a block's characters, if the tables learn."""
+    if net.tables.learns:
+        first = plan.start[u] - plan.first_step
+        last = first + plan.steps[u]
+        count_steps(net.tables, part.evidence.context, plan.ids, plan.resets, first, last, plan.start[u], part)
 
 
 @inner
@@ -104,6 +117,7 @@ def _one_update(net, part, plan, u, gradients, rule, stats):
         stats.applied[u] = 1 if applied else 0
     if applied:
         apply(rule, part, plan.learning_rate[u], plan.number[u], norm_now)
+        _count_block(net, part, plan, u)
     barrier(part)
     return applied
 

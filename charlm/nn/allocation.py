@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import ResourceError
 from ..kernels.buffers import Packed, Sizes, State, Sublayer, Window, Workspace
 from .cells.spec import Cell
-from .parameters import aligned_zeros
+from .arrays import aligned_zeros
 from .partition import Partition
 
 
@@ -35,12 +35,14 @@ class Allocator:
 
     def state(self, sizes: Sizes) -> State:
         """Return a state of zeros."""
-        shape = sizes.layers * sizes.streams * self.partition.slices, sizes.units
-        return State(h=aligned_zeros(shape), c=aligned_zeros(shape))
+        x = self.partition.slices
+        shape = sizes.layers * sizes.streams * x, sizes.units
+        context = np.zeros((x * sizes.streams, self.partition.orders), np.uint64)
+        return State(h=aligned_zeros(shape), c=aligned_zeros(shape), context=context)
 
     def window(self, z: Sizes, pieces: int) -> Window:
         """Return an empty window. pieces: how many a block is made in."""
-        x = self.partition.slices
+        x, orders = self.partition.slices, self.partition.orders
         rows = z.capacity * z.streams
         h = aligned_zeros((z.layers, x * rows, z.units))
         border = pieces - 1, z.layers * z.streams * x, z.units
@@ -48,6 +50,8 @@ class Allocator:
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
             reset=np.zeros(x * rows, np.uint8),
+            context=np.zeros((x * rows, orders), np.uint64),
+            section=np.zeros(x * rows, np.int32),
             gradient_scale=np.ones(z.capacity, np.float32),
             z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
@@ -55,10 +59,12 @@ class Allocator:
             h=h,
             passed=h if self._plain else aligned_zeros(h.shape),
             stats=aligned_zeros((z.layers if self.sublayer.layer_norm else 0, rows, 2)),
-            logits=aligned_zeros((z.loss_capacity * z.streams, z.padded_vocabulary)),
+            logits=aligned_zeros((z.loss_capacity * z.streams, z.outputs)),
+            bucket=np.zeros((z.loss_capacity * z.streams, 2 * orders), np.int16),
             loss=np.zeros(rows),
             border_h=aligned_zeros(border),
             border_c=aligned_zeros(border),
+            border_context=np.zeros((pieces - 1, x * z.streams, orders), np.uint64),
         )
 
     def packed(self, z: Sizes) -> Packed:
@@ -68,10 +74,10 @@ class Allocator:
         return Packed(
             w_ih=aligned_zeros(((z.layers - 1) * x, z.padded * z.gates * z.units)),
             w_hh=aligned_zeros((z.layers * x, z.padded * z.gates * z.units)),
-            out=aligned_zeros((1, z.padded * z.padded_vocabulary)),
+            out=aligned_zeros((1, z.padded * z.outputs)),
             w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * z.units)),
             w_hh_t=aligned_zeros((back * x, z.gates * z.padded * z.units)),
-            out_t=aligned_zeros((x, z.vocabulary * z.units if back else 0)),
+            out_t=aligned_zeros((x, self.partition.out_rows * z.units if back else 0)),
         )
 
     def work(self, z: Sizes) -> Workspace:
@@ -91,7 +97,7 @@ class Allocator:
             dc=aligned_zeros(state),
             h_runs=self.partition.unit_runs(z, 1),
             dz_runs=self.partition.unit_runs(z, z.gates),
-            logit_runs=np.array([(0, 0, z.vocabulary)], np.int64),
+            logit_runs=np.array([(0, 0, self.partition.out_rows)], np.int64),
             time_runs=self.partition.time_runs(z, z.capacity),
             loss_runs=self.partition.time_runs(z, z.loss_capacity),
         )

@@ -21,8 +21,9 @@ from ..registry import CELLS
 from ..tbptt.resets import Resets
 from ..tree import StateDict, take_array
 from .allocation import Allocator, Pieces, held, total_bytes
+from .arrays import aligned_zeros, padded
 from .cells.spec import compiled
-from .parameters import Parameters, aligned_zeros, padded
+from .parameters import Parameters
 from .partition import Partition, run_together
 
 _NOT_FINITE = "the model's probabilities are not finite: its parameters are too large to compute with"
@@ -35,7 +36,8 @@ class Training:
     window: steps that errors reach back. older_losses: whether losses older than the block count again (truncation
     "window"). dropout_seed: None for no dropout. memory: bytes for the window and the work on it, 0 for no limit; a block
     that needs more is made in pieces, see kernels/train.py. first_stream: the number of the first stream, where other ranks
-    have those before it.
+    have those before it. excludes, counts: what the tables beside the network leave out, and whether they learn: see
+    ContextTables.for_kernels.
     """
 
     window: int
@@ -43,6 +45,8 @@ class Training:
     dropout_seed: int | None = None
     memory: int = 0
     first_stream: int = 0
+    excludes: bool = False
+    counts: bool = False
 
 
 class Network:
@@ -58,6 +62,7 @@ class Network:
         self._cell = CELLS[config.cell]
         self._partition = Partition(parameters, padded(config.hidden), streams, threads, block, self._trains)
         self.sizes = self._initial_sizes(block, training)
+        self._tables = parameters.tables.for_kernels(self._trains and training.excludes, self._trains and training.counts)
         self._pieces = Pieces(1, self.sizes.capacity)
         self.sublayer = _sublayer(config, training)
         self._allocator = allocator = Allocator(self._cell, self._partition, self.sublayer, self._trains)
@@ -79,6 +84,7 @@ class Network:
             units=padded(config.hidden) // self._partition.slices,
             vocabulary=self.parameters.vocabulary,
             padded_vocabulary=padded(self.parameters.vocabulary),
+            outputs=self.parameters.weights.out_b.shape[1],
             layers=config.layers,
             gates=len(self._cell.gates),
             capacity=capacity,
@@ -125,6 +131,10 @@ class Network:
             applied=np.zeros(updates, np.uint8),
             lags=np.zeros((updates, layers, 2, self.sizes.padded // PAD, self.streams, lags)),
         )
+        if self._tables.learns:
+            before = self._partition.collect(self.state.context, 1, 0)[0]
+            for part in self._partition.parts:
+                part.evidence.context[...] = before
         self._run(train, plan, self.gradients.weights, rule, stats, exchange=exchange)
         return stats
 
@@ -157,7 +167,7 @@ class Network:
             top_k=how.top_k,
             top_p=float(how.top_p),
             seed=how.seed,
-            logits=aligned_zeros((self.streams, self.sizes.padded_vocabulary)),
+            logits=aligned_zeros((self.streams, self.sizes.outputs)),
         )
         self._run(draw, drawing, text, nats)
         if (text[len(known) :] < 0).any():
@@ -181,6 +191,7 @@ class Network:
             cell=compiled(self._cell, self.parameters.config.activation),
             sizes=self.sizes,
             sublayer=self.sublayer,
+            tables=self._tables,
             weights=self.parameters.weights,
             packed=self._packed,
             window=self.window,
@@ -218,13 +229,18 @@ class Network:
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
         """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect."""
         z, w = self.sizes, self.window
-        found = [(f"state_{name}", array, z.layers, 1) for name, array in self.state._asdict().items()]
+        found = [("state_h", self.state.h, z.layers, 1), ("state_c", self.state.c, z.layers, 1)]
+        if self.state.context.size:
+            found.append(("state_context", self.state.context, 1, 0))
         if window:
             groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
             if self.sublayer.layer_norm:
                 found.append(("window_stats", w.stats, z.capacity, 0))
+            if self.state.context.size:
+                found.append(("window_context", w.context, z.capacity, 0))
+                found.append(("window_section", w.section[:, None], z.capacity, 0))
         return found
 
     def gate_values(self) -> np.ndarray:

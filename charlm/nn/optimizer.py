@@ -7,7 +7,8 @@ from ..kernels.buffers import OptimizerParams
 from ..registry import OPTIMIZERS
 from ..tree import StateDict, take_array
 from .optimizers.spec import OptimizerSpec, compiled
-from .parameters import Parameters, aligned_zeros
+from .arrays import aligned_zeros
+from .parameters import Parameters
 
 
 class Optimizer:

@@ -8,53 +8,47 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..kernels.buffers import Weights
+from ..kernels.direct import RATE
 from ..kernels.elementary import cos_turns, log
 from ..kernels.parallel import share
-from ..kernels.simd import PAD
+from ..kernels.table_sizes import BUCKETS, KINDS, SIZES
 from ..registry import CELLS
 from ..tree import StateDict, take_array
+from .arrays import aligned_zeros, padded
 from .shapes import pytorch_shapes
+from .tables import ContextTables
 
-_ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
+_FIRST_GATE = 0.5  # of the tables' gates at the start; if all were 1, the tables would predict by themselves
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
-
-
-def padded(n: int) -> int:
-    """Round n up to a multiple of PAD."""
-    return -(-n // PAD) * PAD
-
-
-def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """Return C-contiguous zeros that begin at a multiple of 64 bytes (np.zeros promises 16), with 64 more behind them."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    raw = np.zeros(size + 2 * _ALIGNMENT, np.uint8)
-    start = -raw.ctypes.data % _ALIGNMENT
-    return raw[start : start + size].view(dtype).reshape(shape)
 
 
 class Parameters:
     """The weights of one network, or anything of the same shape such as their gradient.
 
     flat: (R, P) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
-    matrices: how many rows at the front of flat belong to matrices, which weight decay applies to.
+    matrices: how many rows at the front of flat belong to matrices, which weight decay applies to. tables: counts beside
+    the network.
     """
 
-    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+    def __init__(self, config: ModelConfig, vocabulary: int, tables: ContextTables | None = None) -> None:
+        """tables: beside the network; without counts by default."""
         self.config = config
+        self.tables = ContextTables(config) if tables is None else tables
         self.vocabulary = vocabulary
         self.gates = len(CELLS[config.cell].gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
-        norms = layers if config.layer_norm else 0
+        norms, gates = layers if config.layer_norm else 0, 2 * config.direct_order
         shapes = {
             "embed": (vocabulary, wide),
             "w_ih": (layers - 1, p, wide),
             "w_hh": (layers, p, wide),
-            "out": (vocabulary, p),
+            "out": (padded(vocabulary) + gates if gates else vocabulary, p),
             "b_ih": (layers, wide),
             "b_hh": (layers, wide),
             "gain": (norms, p),
             "shift": (norms, p),
-            "out_b": (1, padded(vocabulary)),
+            "direct_b": (1, padded(config.direct_order * BUCKETS)),
+            "out_b": (1, padded(vocabulary) + padded(gates)),
         }
         sizes = [math.prod(shape) for shape in shapes.values()]
         ends = np.cumsum(sizes).tolist()
@@ -71,7 +65,7 @@ class Parameters:
         """
         found, at, p = [], 0, self.flat.shape[1]
         for name, view in zip(Weights._fields, self.weights, strict=True):
-            if name in ("gain", "shift", "out_b"):
+            if name in ("gain", "shift", "direct_b", "out_b"):
                 break
             for _ in range(view.shape[0] if view.ndim == 3 or name.startswith("b_") else 1):
                 size = view[0].size if view.ndim == 3 or name.startswith("b_") else view.size
@@ -96,11 +90,11 @@ class Parameters:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send only the numbers to another process, which makes the views anew."""
-        return _revived, (self.config, self.vocabulary, self.flat)
+        return _revived, (self.config, self.vocabulary, self.flat, self.tables)
 
     def like(self) -> "Parameters":
         """Return zeros of the same shape, for a gradient."""
-        return Parameters(self.config, self.vocabulary)
+        return Parameters(self.config, self.vocabulary, self.tables)
 
     @property
     def count(self) -> int:
@@ -122,8 +116,11 @@ class Parameters:
             if self.config.layer_norm:
                 yield f"norm.weight_l{layer}", w.gain[layer, :h]
                 yield f"norm.bias_l{layer}", w.shift[layer, :h]
-        yield "out.weight", w.out[:, :h]
+        yield "out.weight", w.out[:v, :h]
         yield "out.bias", w.out_b[0, :v]
+        if self.config.direct_order:
+            yield "direct.weight", w.out[padded(v) :, :h]
+            yield "direct.bias", w.direct_b[0, : self.config.direct_order * BUCKETS]
 
     def state_dict(self) -> StateDict:
         """Return copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""
@@ -135,7 +132,8 @@ class Parameters:
         for name, view in self.named_views():
             found = take_array(state, name, shapes[name])
             view[...] = found.T.reshape(view.shape) if name.startswith("rnn.weight") else found.reshape(view.shape)
-        self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+        self.weights.out_b[0, self.vocabulary : padded(self.vocabulary)] = _NO_PROBABILITY
+        self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE
 
     def initialise(self, seed: int) -> None:
         """Draw initial values: uniform in +-1/sqrt(H) as PyTorch does, standard normal / 2 for characters.
@@ -147,7 +145,7 @@ class Parameters:
         for name, view in self.named_views():
             if name == "rnn.weight_ih_l0":
                 view[...] = 0.5 * _normal(random, view.shape)
-            elif "weight" in name:
+            elif name.endswith("weight") and not name.startswith("direct") or "weight_" in name:
                 view[...] = 2 * bound * (random.random(view.shape) - 0.5)
             else:
                 view[...] = 0.0
@@ -157,7 +155,8 @@ class Parameters:
             p, bias = padded(self.config.hidden), self.config.forget_bias
             kept = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.keep_gate, : self.config.hidden]
             kept[...] = cell.keep_bias if bias is None else bias
-        self.weights.out_b[0, self.vocabulary :] = _NO_PROBABILITY
+        self.weights.out_b[0, self.vocabulary : padded(self.vocabulary)] = _NO_PROBABILITY
+        self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE
 
 
 def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -166,8 +165,8 @@ def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.sqrt(-2.0 * log(1.0 - radius)) * cos_turns(turns)
 
 
-def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray) -> Parameters:
-    parameters = Parameters(config, vocabulary)
+def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: ContextTables) -> Parameters:
+    parameters = Parameters(config, vocabulary, tables)
     parameters.flat[...] = flat
     return parameters
 

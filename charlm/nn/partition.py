@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..distributed.ranks import Exchange
-from ..kernels.buffers import Sizes
+from ..kernels.buffers import Evidence, Sizes
 from ..kernels.matmul import CHUNK, Scratch
 from ..kernels.parallel import GATE, Part, rehearse, share
 from ..kernels.simd import PAD
 from ..kernels.tile import PANEL
-from .parameters import Parameters, aligned_zeros
-from .parameters import padded as roundup
+from .arrays import aligned_zeros
+from .arrays import padded as roundup
+from .parameters import Parameters
 
 _LEAST_STREAMS = 2  # streams that are worth a thread of their own
 
@@ -52,7 +53,8 @@ class Partition:
 
     def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
         gates, layers = parameters.gates, parameters.config.layers
-        self.streams = streams
+        self.streams, self.orders = streams, parameters.config.direct_order
+        self.out_rows = parameters.weights.out.shape[0]
         cost = StepCost(
             streams=streams,
             weights=gates * padded**2 * (2 * layers - 1),
@@ -63,12 +65,13 @@ class Partition:
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
-            own, scratch = parameters.rows_of(rank, ranks), _scratch(padded, parameters.vocabulary, trains)
+            own = parameters.rows_of(rank, ranks)
+            scratch = _scratch(padded, self.out_rows, trains), _evidence(streams, self.orders, parameters.vocabulary)
             if self.slices > 1:
-                self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, scratch, gate))
+                self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, *scratch, gate))
             else:
                 lo, hi = share(streams, rank, ranks)
-                self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, scratch, gate))
+                self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, *scratch, gate))
 
     def _blocks(self) -> list[tuple[int, int]]:
         """Return (first stream, streams) of each block of rows."""
@@ -130,15 +133,42 @@ class Partition:
         )
 
 
-def _scratch(padded: int, vocabulary: int, trains: bool) -> Scratch:
+def _scratch(padded: int, outputs: int, trains: bool) -> Scratch:
     rows = CHUNK if trains else 0
     return Scratch(
-        left=aligned_zeros((1, rows * max(padded, roundup(vocabulary)))),
+        left=aligned_zeros((1, rows * max(padded, roundup(outputs)))),
         below=aligned_zeros((1, rows * padded)),
         right=aligned_zeros((1, rows * PANEL)),
         characters=np.zeros(rows, np.int32),
         run=np.zeros((1, 3), np.int64),
     )
+
+
+def _evidence(streams: int, orders: int, vocabulary: int) -> Evidence:
+    v = vocabulary if orders else 0
+    return Evidence(
+        context=np.zeros((streams, orders), np.uint64),
+        characters=np.zeros((2, v), np.int32),
+        counts=np.zeros((2, v), np.int32),
+        own=np.zeros(v, np.int32),
+        chance=np.ones(v),
+        found=np.zeros(orders * v, np.int32),
+        value=np.zeros(orders * v, np.float32),
+        first=np.zeros(orders + 1, np.int64),
+        last=np.zeros(orders, np.int32),
+        bucket=np.zeros(2 * orders, np.int16),
+    )
+
+
+def _idle_part(rank: int, ranks: int, gate: np.ndarray, evidence: Evidence) -> Part:
+    """Return the part of a thread that computes nothing of a network."""
+    return Part(rank, ranks, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), evidence, gate)
+
+
+def counting_parts(streams: int, orders: int, threads: int) -> list[Part]:
+    """Return parts of threads that count a text in so many streams for tables."""
+    gate = np.zeros(threads * GATE, np.int64)
+    return [_idle_part(rank, threads, gate, _evidence(streams, orders, 0)) for rank in range(threads)]
 
 
 def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
@@ -155,7 +185,7 @@ def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
 def meeting_seconds() -> float:
     """Measure the time in which two threads meet: 0.1 microseconds if processors share a cache, else more."""
     gate = np.zeros(2 * GATE, np.int64)
-    parts = [Part(rank, 2, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), gate) for rank in range(2)]
+    parts = [_idle_part(rank, 2, gate, _evidence(0, 0, 0)) for rank in range(2)]
     meetings, best = 2000, np.inf
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):

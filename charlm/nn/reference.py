@@ -11,11 +11,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..config.model import ModelConfig
+from ..kernels.direct import DISCOUNT, RATE
 from ..registry import CELLS
 
 Arrays = dict[str, np.ndarray]
 _STEP = 1e-30
 _NORM_EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the tables know at each step: see kernels/direct.py.
+
+    value: (T, S, K, V), x_k(v). bucket: (T, S, 2 K) int, places of the gates' biases in direct.bias; -1 for a gate that has
+    no part. last: (T, S, K) int, the character that came last after the order's context.
+    """
+
+    value: np.ndarray
+    bucket: np.ndarray
+    last: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,7 @@ class Sequence:
     resets: np.ndarray
     dropout_seed: int = 0
     first_position: int = 0
+    evidence: Evidence | None = None
 
 
 def _times(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -85,6 +100,26 @@ def log_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return np.where(targets < 0, 0, np.log(np.exp(shifted).sum(-1)) - chosen[..., 0])
 
 
+def order_evidence(counts: np.ndarray, chances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return x_k (V,) and p_k (V,) by absolute discounting, from counts (V,) after a context and p_{k-1} (V,)."""
+    total, distinct = counts.sum(), (counts > 0).sum()
+    if total == 0:
+        return np.zeros(len(counts)), chances
+    backed_off = DISCOUNT * distinct / total * chances
+    sharper = np.maximum(counts - DISCOUNT, 0) / total + backed_off
+    return np.log(sharper / backed_off), sharper
+
+
+def direct_logits(p: Arrays, passed: np.ndarray, evidence: Evidence, t: int) -> np.ndarray:
+    """Return what the tables add to the logits of step t, (..., S, V): evidence by order, times its gate."""
+    value, bucket, last = evidence.value[t], evidence.bucket[t], evidence.last[t]
+    orders, vocabulary = value.shape[-2:]
+    biases = np.where(bucket >= 0, p["direct.bias"][..., bucket], 0)
+    gates = np.where(bucket >= 0, RATE * (_times(passed, p["direct.weight"]) + biases), 0)
+    came_last = last[..., None] == np.arange(vocabulary)
+    return (gates[..., :orders, None] * value + gates[..., orders:, None] * came_last).sum(-2)
+
+
 def losses(
     config: ModelConfig,
     p: Arrays,
@@ -119,7 +154,10 @@ def losses(
             if layer + 1 < config.layers:
                 passed = hold(passed)
         assert passed is not None
-        out.append(log_loss(_times(passed, p["out.weight"]) + _row(p["out.bias"]), sequence.y[t]))
+        logits = _times(passed, p["out.weight"]) + _row(p["out.bias"])
+        if sequence.evidence is not None:
+            logits = logits + direct_logits(p, passed, sequence.evidence, t)
+        out.append(log_loss(logits, sequence.y[t]))
     return out
 
 

@@ -3,6 +3,7 @@
 import math
 
 from ..config.model import ModelConfig
+from ..kernels.table_sizes import BUCKETS
 from ..registry import CELLS
 
 
@@ -16,7 +17,11 @@ def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int,
         shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
         if config.layer_norm:
             shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
-    return shapes | {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
+    shapes |= {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
+    orders = config.direct_order
+    if orders:
+        shapes |= {"direct.weight": (2 * orders, h), "direct.bias": (orders * BUCKETS,)}
+    return shapes
 
 
 def parameter_bytes(config: ModelConfig, vocabulary: int) -> int:

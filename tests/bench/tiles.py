@@ -40,7 +40,7 @@ def measure(rows: int, vectors: int, count: bool) -> dict[str, Any]:
     from charlm.analysis.speed import peak
     from charlm.kernels.jit import kernel
     from charlm.kernels.matmul import pack, product
-    from charlm.nn.parameters import aligned_zeros
+    from charlm.nn.arrays import aligned_zeros
 
     @kernel
     def multiply(a, runs, b, packed, c, times):  # type: ignore[no-untyped-def]

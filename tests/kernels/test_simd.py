@@ -9,7 +9,7 @@ from charlm.kernels import fastmath, matmul, peak
 from charlm.kernels.jit import kernel
 from charlm.kernels.matmul import Scratch
 from charlm.kernels.simd import LANES, PAD, keep, largest, load, load_block, store, total
-from charlm.nn.parameters import aligned_zeros, padded
+from charlm.nn.arrays import aligned_zeros, padded
 
 
 @kernel

@@ -13,6 +13,7 @@ from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.kernels.buffers import Plan
 from charlm.nn import partition
+from charlm.nn.counting import count_text
 from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
@@ -21,6 +22,8 @@ from charlm.tbptt.method import TruncationMethod, make_method
 from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.resets import Resets
 from charlm.tbptt.streams import Streams
+
+from .counts import evidence_of
 
 LINE_END = 1  # the id that stands for a newline in these problems
 
@@ -39,6 +42,7 @@ class Problem:
     slices: int = 1  # parts that threads divide the units into, where that is asked for
     memory: int = 0  # bytes
     seed: int = 7
+    counted: str = ""  # by the tables: "text", all of it beforehand; "blocks", each after its update
 
     def text(self) -> np.ndarray:
         """Random ids (length,)."""
@@ -59,7 +63,8 @@ class Problem:
         with pytest.MonkeyPatch.context() as patch:
             if self.slices > 1:
                 patch.setattr(partition, "_divide", lambda *arguments: divided)
-            training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory)
+            by_tables = {"excludes": self.counted == "text", "counts": self.counted == "blocks"}
+            training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory, **by_tables)
             return Network(parameters, self.streams, cut.block, training, self.threads)
 
     def parameters(self) -> Parameters:
@@ -69,6 +74,8 @@ class Problem:
         random = np.random.default_rng(self.seed + 1)
         for _, view in p.named_views():
             view += 0.3 * random.standard_normal(view.shape)
+        if self.counted == "text":
+            count_text(p.tables, self.text(), Streams(self.length, self.streams), self.resets(), self.threads)
         return p
 
 
@@ -107,7 +114,19 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
     streams = Streams(problem.length, problem.streams)
     ids = streams.read(problem.text(), 0, last)
     resets = problem.resets().read(streams, problem.text(), 0, last)
-    return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0)
+    evidence = None
+    if problem.model.direct_order:
+        evidence = evidence_of(ids, resets, problem.model.direct_order, problem.vocabulary, **_counting(problem))
+    return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0, evidence)
+
+
+def _counting(problem: Problem) -> dict[str, int | None]:
+    """When the twin counts: after blocks of so many steps; or beforehand, with the sections that are left out."""
+    if problem.counted == "blocks":
+        return {"block": problem.truncation.k1}
+    per_stream = -(-32 // problem.streams)
+    steps = Streams(problem.length, problem.streams).steps
+    return {"per_stream": per_stream, "stretch": -(-steps // per_stream)}
 
 
 def exact(parameters: Parameters) -> Arrays:
@@ -121,7 +140,8 @@ def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
     older = min(problem.cut().older_losses, first)
     weight = 1 / (problem.streams * (cut.k1 + older))
     begin = max(0, last - min(cut.k2, last - first if cut.memory else last))
-    block = TruncationConfig(cut.k1) if problem.reset.policy == "block" else TruncationConfig()  # all that a loss depends on
+    by_blocks = problem.reset.policy == "block" or problem.counted == "blocks"
+    block = TruncationConfig(cut.k1) if by_blocks else TruncationConfig()  # all that a loss depends on
     by_step = gradients_of_losses(replace(problem, truncation=block, threads=1, slices=1, memory=0), begin)
     return {name: weight * a[..., first - older : last].sum(-1) for name, a in by_step.items()}
 

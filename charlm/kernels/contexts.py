@@ -1,0 +1,161 @@
+"""Counts of what followed each context of the last 1 .. K characters: hashes, and the table that they are looked up in.
+
+A table is REGIONS open-addressing hash tables of 64-bit entries. An entry counts one character after one context:
+
+    tag of the context (22 bits) | character (18) | run (4) | count (20);  0 is an empty place
+
+run is how many times in a row the character came, if it came last after this context; else 0. The entries of a context
+begin at the start of a cache line that its hash names and go on to the first empty place; other contexts' entries may lie
+between them. A region takes no new entries once three quarters of it are full, so an empty place is never far.
+
+All entries of a context lie in one region, and regions are dealt out to threads, so counts do not depend on their number.
+"""
+
+import numpy as np
+
+from .buffers import Tables
+from .jit import inner, kernel
+from .parallel import Part
+from .table_sizes import LINE, MOST_CHARACTERS
+
+_MOST = (1 << 20) - 1  # a count's largest value
+_LONGEST_RUN = 15
+_TAG = (1 << 22) - 1
+_SALT, _STEP, _SECTION = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7
+_RUN_AT, _CHARACTER_AT, _TAG_AT = 20, 24, 42
+
+
+@inner
+def _mixed(bits):
+    """Return the finaliser of splitmix64."""
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+@inner
+def advance(context: np.ndarray, row: int, character: int, reset: int) -> None:
+    """Read a character: context[row, k] becomes the hash of the last k + 1 characters.
+
+    After a reset nothing is known of what came before. A sequence's beginning is part of the contexts that reach it.
+    """
+    if reset:
+        for k in range(context.shape[1]):
+            context[row, k] = np.uint64(0)
+    added = np.uint64(character + 1) * np.uint64(_STEP)
+    for k in range(context.shape[1] - 1, -1, -1):
+        before = context[row, k - 1] if k > 0 else np.uint64(0)
+        context[row, k] = _mixed((before + np.uint64(k + 1) * np.uint64(_SALT)) ^ added)
+
+
+@inner
+def of_section(context, section):
+    """Return the hash under which a section's own counts of a context are kept. Its region is the context's."""
+    return _mixed(context ^ (np.uint64(section + 1) * np.uint64(_SECTION)))
+
+
+@inner
+def region_of(context):
+    """Return the region in which all counts of a context are kept."""
+    return np.int64(context >> np.uint64(60))
+
+
+@inner
+def home(table: np.ndarray, key) -> int:
+    """Return the place in a region at which the entries of a context begin."""
+    lines = np.uint64(table.shape[1] // LINE)
+    return np.int64((((key >> np.uint64(28)) & np.uint64(0xFFFFFFFF)) * lines) >> np.uint64(32)) * LINE
+
+
+@inner
+def followers(table: np.ndarray, region: int, key, characters: np.ndarray, counts: np.ndarray, row: int) -> tuple[int, int]:
+    """Find what followed a context: characters and their counts, in a row of the arrays.
+
+    Return how many there are, and the run of the one that came last, which is the first of them; 0 if that is not known.
+    """
+    tag, n, last = key & np.uint64(_TAG), 0, 0
+    place = home(table, key)
+    entry = table[region, place]
+    while entry != np.uint64(0):
+        if entry >> np.uint64(_TAG_AT) == tag and n < characters.shape[1]:
+            characters[row, n] = np.int32((entry >> np.uint64(_CHARACTER_AT)) & np.uint64(MOST_CHARACTERS - 1))
+            counts[row, n] = np.int32(entry & np.uint64(_MOST))
+            run = np.int64((entry >> np.uint64(_RUN_AT)) & np.uint64(_LONGEST_RUN))
+            if run > 0:
+                last = run
+                characters[row, 0], characters[row, n] = characters[row, n], characters[row, 0]
+                counts[row, 0], counts[row, n] = counts[row, n], counts[row, 0]
+            n += 1
+        place += 1
+        if place == table.shape[1]:
+            place = 0
+        entry = table[region, place]
+    return n, last
+
+
+@inner
+def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -> bool:
+    """Count a character after a context. Return whether there was room."""
+    tag, place = key & np.uint64(_TAG), home(table, key)
+    found, entry = -1, table[region, place]
+    while entry != np.uint64(0):
+        if entry >> np.uint64(_TAG_AT) == tag:
+            if np.int64((entry >> np.uint64(_CHARACTER_AT)) & np.uint64(MOST_CHARACTERS - 1)) == character:
+                found = place
+            else:
+                table[region, place] = entry & ~np.uint64(_LONGEST_RUN << _RUN_AT)
+        place += 1
+        if place == table.shape[1]:
+            place = 0
+        entry = table[region, place]
+    if found >= 0:
+        entry = table[region, found]
+        run = min(np.int64((entry >> np.uint64(_RUN_AT)) & np.uint64(_LONGEST_RUN)) + 1, _LONGEST_RUN)
+        count = min(np.int64(entry & np.uint64(_MOST)) + 1, _MOST)
+    elif used[region] * 4 < table.shape[1] * 3:
+        used[region] += 1
+        found, run, count = place, 1, 1
+    else:
+        return False
+    who = (tag << np.uint64(18)) | np.uint64(character)
+    table[region, found] = (who << np.uint64(_CHARACTER_AT)) | np.uint64((run << _RUN_AT) | count)
+    return True
+
+
+@inner
+def _add_everywhere(tables, context, row, character, section, part):
+    """Count a character after each of a row's contexts; in this thread's regions."""
+    for k in range(context.shape[1]):
+        key = context[row, k]
+        region = region_of(key)
+        if region % part.ranks == part.rank:
+            # Never in `counts` alone: what a section cannot leave out would predict itself.
+            room = tables.own.shape[1] == 0 or add(tables.own, tables.own_used, region, of_section(key, section), character)
+            if room:
+                add(tables.counts, tables.used, region, key, character)
+
+
+@inner
+def section_of(tables: Tables, stream: int, step: int) -> int:
+    """Return the section of the training text that a step of a stream lies in."""
+    return stream * tables.per_stream + step // max(1, tables.stretch)
+
+
+@inner
+def count_steps(tables: Tables, context: np.ndarray, ids: np.ndarray, resets: np.ndarray, first, last, step, part) -> None:
+    """Count rows [first, last) of ids (n + 1, S), in this thread's regions. step: the epoch step of row `first`.
+
+    context (S, K): the hashes before, and after it has returned those of the last row.
+    """
+    for t in range(first, last):
+        for s in range(ids.shape[1]):
+            advance(context, s, ids[t, s], resets[t, s])
+            target = ids[t + 1, s]
+            if target >= 0:
+                _add_everywhere(tables, context, s, target, section_of(tables, s, step + t - first), part)
+
+
+@kernel
+def count(tables: Tables, ids: np.ndarray, resets: np.ndarray, step: int, part: Part) -> None:
+    """Count the characters of a stretch of all streams, as `count_steps`, going on from the thread's own hashes."""
+    count_steps(tables, part.evidence.context, ids, resets, 0, resets.shape[0], step, part)

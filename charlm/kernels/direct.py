@@ -1,0 +1,153 @@
+"""Direct connections: what followed the last 1 .. K characters before, added to the network's logits.
+
+For each order k the counts c of the characters that followed the context, C in all and u distinct ones, make the chances
+of the orders below sharper (absolute discounting: Ney, Essen & Kneser 1994):
+
+    p_k(v) = max(c(v) - D, 0) / C + D u / C p_{k-1}(v),   p_0(v) = 1 / V
+
+What order k adds is x_k(v) = log(p_k(v) / (D u / C p_{k-1}(v))) = log(1 + (c(v) - D) / (D u p_{k-1}(v))): nothing for a
+character that has not followed, so only those that have are touched. If each x_k counted 1, the tables' logits would be
+log p_K. What it counts is the gate a_k, an output of the network with a bias for each bucket of C and u; a second gate
+b_k, with a bias for each bucket of runs, counts for the one character that came last after the context:
+
+    logit(v) = network(v) + sum over k of a_k x_k(v) + b_k [v came last]
+    a_k = RATE (W_k h + bias_k[C, u]),   b_k likewise
+
+RATE makes gates learn more slowly than logits do, by any optimizer that takes steps of a given size. Connections from
+contexts to the output: Mikolov et al. 2011. Learnt weights for models' logarithms: Mahoney 2005.
+
+The counts of the section of the training text that a character lies in are left out (Tables), so that the gates learn to
+trust the tables as far as they can be trusted on a text that has not been counted.
+"""
+
+import numpy as np
+
+from .buffers import Net, Window
+from .contexts import followers, of_section, region_of
+from .elementary import log
+from .jit import inner
+from .parallel import Part
+from .table_sizes import KINDS, RUNS, SIZES
+
+DISCOUNT = 0.75  # D
+RATE = 0.3
+
+
+@inner
+def _size(total: int) -> int:
+    """Return the bucket of C: its binary digits but one, at most SIZES - 1."""
+    digits = 0
+    while total > 1 and digits < SIZES - 1:
+        total >>= 1
+        digits += 1
+    return digits
+
+
+@inner
+def _counted(net: Net, part: Part, row: int, k: int) -> tuple[int, int, int]:
+    """Look up the context of an order, the section's own counts left out.
+
+    Return u, C, and the run of the first of the characters found; 0 if none is known to have come last.
+    """
+    tables, evidence, section = net.tables, part.evidence, net.window.section[row]
+    characters, counts, own = evidence.characters, evidence.counts, evidence.own
+    key = net.window.context[row, k]
+    region, mine = region_of(key), 0
+    n, run = followers(tables.counts, region, key, characters, counts, 0)
+    if tables.own.shape[1] > 0:
+        run = 0  # it may have come last in the section itself
+        mine, _ = followers(tables.own, region, of_section(key, section), characters, counts, 1)
+    for j in range(mine):
+        own[characters[1, j]] = counts[1, j]
+    distinct, total = 0, 0
+    for j in range(n):
+        count = counts[0, j] - own[characters[0, j]]
+        if count > 0:
+            characters[0, distinct], counts[0, distinct] = characters[0, j], count
+            distinct += 1
+            total += count
+    for j in range(mine):
+        own[characters[1, j]] = 0
+    return distinct, total, run
+
+
+@inner
+def _gather(net: Net, part: Part, row: int) -> int:
+    """Fill part.evidence for a row of the window. Return how many orders have counts: the longest known context."""
+    evidence, orders = part.evidence, net.window.context.shape[1]
+    characters, counts, chance = evidence.characters, evidence.counts, evidence.chance
+    n, known, base = 0, 0, 1.0 / net.sizes.vocabulary
+    while known < orders:
+        k = known
+        distinct, total, run = _counted(net, part, row, k)
+        if distinct == 0:
+            break
+        kind = 0 if distinct == 1 else 1 if distinct <= 3 else 2
+        evidence.bucket[k] = _size(total) * KINDS + kind
+        evidence.bucket[orders + k] = 2 * run + (1 if distinct == 1 else 0) if run > 0 else -1
+        evidence.last[k] = characters[0, 0]
+        share = DISCOUNT * distinct * base
+        for j in range(distinct):
+            v = characters[0, j]
+            ratio = 1.0 + (counts[0, j] - DISCOUNT) / (share * chance[v])
+            chance[v] *= ratio
+            evidence.found[n], evidence.value[n] = v, np.float32(log(ratio))
+            n += 1
+        base = share / total
+        known += 1
+        evidence.first[known] = n
+    for j in range(n):
+        chance[evidence.found[j]] = 1.0
+    for k in range(known, orders):
+        evidence.bucket[k] = evidence.bucket[orders + k] = -1
+    return known
+
+
+@inner
+def bias_of(orders: int, gate: int, bucket: int) -> int:
+    """Return the place of a gate's bias in direct_b: SIZES KINDS of each order's first gate, then RUNS of each second."""
+    if gate < orders:
+        return gate * SIZES * KINDS + bucket
+    return orders * SIZES * KINDS + (gate - orders) * RUNS + bucket
+
+
+@inner
+def connect(net: Net, part: Part, logits: int, row: int) -> int:
+    """Add to a row of logits what the tables say about a row of the window. Return how many orders have counts."""
+    z, evidence, orders = net.window.logits, part.evidence, net.window.context.shape[1]
+    known, gates, biases = _gather(net, part, row), net.sizes.padded_vocabulary, net.weights.direct_b
+    for k in range(known):
+        bias = biases[0, bias_of(orders, k, evidence.bucket[k])]
+        gate = np.float32(RATE) * (z[logits, gates + k] + bias)
+        for j in range(evidence.first[k], evidence.first[k + 1]):
+            z[logits, evidence.found[j]] += gate * evidence.value[j]
+        if evidence.bucket[orders + k] >= 0:
+            bias = biases[0, bias_of(orders, orders + k, evidence.bucket[orders + k])]
+            z[logits, evidence.last[k]] += np.float32(RATE) * (z[logits, gates + orders + k] + bias)
+    return known
+
+
+@inner
+def connect_back(net: Net, part: Part, logits: int, known: int) -> None:
+    """Put the errors of the gates beside a row's errors, after `connect` of the same row. known: what it returned."""
+    z, evidence, bucket = net.window.logits, part.evidence, net.window.bucket
+    orders, gates = net.window.context.shape[1], net.sizes.padded_vocabulary
+    for k in range(orders):
+        bucket[logits, k], bucket[logits, orders + k] = evidence.bucket[k], evidence.bucket[orders + k]
+    for k in range(known):
+        error = np.float32(0.0)
+        for j in range(evidence.first[k], evidence.first[k + 1]):
+            error += z[logits, evidence.found[j]] * evidence.value[j]
+        z[logits, gates + k] = np.float32(RATE) * error
+        if evidence.bucket[orders + k] >= 0:
+            z[logits, gates + orders + k] = np.float32(RATE) * z[logits, evidence.last[k]]
+
+
+@inner
+def bias_gradient(window: Window, gates: int, row: int, gradient: np.ndarray) -> None:
+    """Add the gates' errors in a row to the gradients of their biases. gates: the column where they begin."""
+    orders = window.context.shape[1]
+    for gate in range(2 * orders):
+        bucket = window.bucket[row, gate]
+        if bucket >= 0:
+            gradient[0, bias_of(orders, gate, bucket)] += window.logits[row, gates + gate]

@@ -1,0 +1,10 @@
+"""Numbers that decide the shapes of the tables. Imports nothing, so that shapes can be known without Numba."""
+
+REGIONS = 16  # parts of a table; all entries of a context lie in one
+LINE = 8  # entries of a cache line
+ENTRY_BYTES = 8
+MOST_CHARACTERS = 1 << 18  # that an entry can name
+
+# Buckets of a gate's bias: by the context's count, by the number of characters that followed it, by runs. See direct.py.
+SIZES, KINDS, RUNS = 11, 3, 32
+BUCKETS = SIZES * KINDS + RUNS  # biases of the two gates of an order

@@ -1,0 +1,73 @@
+"""The tables beside a network: counts of what followed each context of the last 1 .. K characters.
+
+The kernels count and look up (kernels/contexts.py), and weigh what was found (kernels/direct.py).
+"""
+
+from copy import copy
+
+import numpy as np
+
+from ..config.model import ModelConfig
+from ..kernels.buffers import Tables
+from ..kernels.table_sizes import ENTRY_BYTES, LINE, REGIONS
+from ..tbptt.streams import Streams
+from ..tree import StateDict, take_array
+from .arrays import aligned_zeros
+
+_SECTIONS = 32  # that a text is divided into, at least
+_OWN = 2  # entries of counts by section, for each entry of the counts; a context comes in several sections
+
+
+class ContextTables:
+    """Counts of a text: none at first.
+
+    counts: (REGIONS, n) uint64, as kernels/contexts.py lays them out. Those of sections, which training leaves out of what
+    predicts them, are there if the text was counted as a whole.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        self.orders = config.direct_order
+        self._megabytes = config.direct_size if self.orders else 0
+        self.counts = _empty(self._megabytes)
+        self._own, self._per_stream, self._stretch = _empty(0), 1, 1
+        self._used, self._own_used = np.zeros(REGIONS, np.int64), np.zeros(REGIONS, np.int64)
+
+    def for_kernels(self, excludes: bool = False, learns: bool = False) -> Tables:
+        """Return the tables for a network. excludes: leave out what the section itself counts. learns: count every block."""
+        own = self._own if excludes else _empty(0)
+        used = self._used, self._own_used
+        return Tables(self.counts, used[0], own, used[1], self._per_stream, self._stretch, int(learns))
+
+    def prepare(self, streams: Streams) -> None:
+        """Begin to count a text that lies in these streams, section by section."""
+        self.counts = _empty(self._megabytes)
+        self._own = _empty(_OWN * self._megabytes)
+        self._used[...], self._own_used[...] = 0, 0
+        self._per_stream = -(-_SECTIONS // streams.count)
+        self._stretch = -(-streams.steps // self._per_stream)
+
+    def copy(self) -> "ContextTables":
+        """Return tables that can go on counting by themselves, without the counts of sections."""
+        own = copy(self)
+        own.counts, own._own = self.counts.copy(), _empty(0)
+        own._used, own._own_used = self._used.copy(), np.zeros(REGIONS, np.int64)
+        return own
+
+    @property
+    def bytes(self) -> int:
+        """The memory that they take."""
+        return self.counts.nbytes + self._own.nbytes
+
+    def state_dict(self) -> StateDict:
+        """Return the counts."""
+        return {"counts": self.counts}
+
+    def load_state_dict(self, state: StateDict) -> None:
+        """Take over what `state_dict` returned. Raises LeafError."""
+        self.counts[...] = take_array(state, "counts", self.counts.shape, np.uint64)
+        self._used[...] = (self.counts != 0).sum(1)
+
+
+def _empty(megabytes: int) -> np.ndarray:
+    lines = megabytes * 10**6 // (ENTRY_BYTES * LINE * REGIONS)
+    return aligned_zeros((REGIONS, lines * LINE), np.uint64)
