@@ -52,6 +52,11 @@ class Settings(TypedDict, total=False):
     residual: bool
     # Normalise activations between layers and before the output layer.
     layer_norm: bool
+    # Add to the logits what followed the last 1 to N characters before: direct connections. 0: none. Default: 0.
+    direct_order: int
+    # Memory for the tables of --direct-order. Training takes three times as much. Default: by the corpus's size, at
+    # most 64.
+    direct_size: int | None
     # Initial bias of the gate that keeps the state: f of lstm, z of gru. The state decays to a third in about e^B
     # steps. Default: 1 for lstm, 0 for gru.
     forget_bias: float | None

@@ -48,8 +48,12 @@ class ModelConfig(Declared, group=NETWORK):
         bounds=(0, 32),
         help="Add to the logits what followed the last 1 to N characters before: direct connections. 0: none.",
     )
-    direct_size: int = setting(
-        16, bounds=(1, 65_536), unit="MB", help="Memory for the counts of --direct-order."
+    direct_size: int | None = setting(
+        None,
+        bounds=(1, 65_536),
+        unit="MB",
+        default_text="by the corpus's size, at most 64",
+        help="Memory for the tables of --direct-order. Training takes three times as much.",
     )
     forget_bias: float | None = setting(
         None,

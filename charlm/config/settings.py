@@ -73,7 +73,7 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"setting {name}: no setting has that name{perhaps(name, known)}")
 
 
-_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm")  # all of a model but its parameters
+_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm", "direct_order")  # all of a model but its parameters
 
 
 def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:

@@ -42,10 +42,17 @@ class DynamicEvaluator:
     def __init__(self, trained: Parameters, resets: Resets, config: DynamicConfig, threads: int = 1) -> None:
         self._parameters = trained.like()
         self._parameters.flat[...] = trained.flat
+        self._parameters.tables = trained.tables.copy()
         self._resets, self._config = resets, config
-        self._net = Network(self._parameters, 1, config.k1, Training(max(config.k1, config.k2)), threads)
+        self._net = self._network(threads, counts=False)
         squares = self._mean_squares(_sampled_text(Context(trained, resets, np.zeros(1), threads)))
+        self._net = self._network(threads, counts=True)
         self._optimizer = self._optimizer_params(trained, squares)
+
+    def _network(self, threads: int, counts: bool) -> Network:
+        """Return a network that learns. counts: whether its tables learn too."""
+        c = self._config
+        return Network(self._parameters, 1, c.k1, Training(max(c.k1, c.k2), counts=counts), threads)
 
     def losses(self, ids: Ids, on_done: Callable[[int], None] = lambda n: None) -> Iterator[float]:
         """Yield the loss in nats of each block of k1 characters, taken before the model learns from the block.

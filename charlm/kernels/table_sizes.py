@@ -3,6 +3,7 @@
 REGIONS = 16  # parts of a table; all entries of a context lie in one
 LINE = 8  # entries of a cache line
 ENTRY_BYTES = 8
+OWN_TABLES = 2  # size of the counts by section, in units of the counts': a context comes in several sections
 MOST_CHARACTERS = 1 << 18  # that an entry can name
 
 # Buckets of a gate's bias: by the context's count, by the number of characters that followed it, by runs. See direct.py.

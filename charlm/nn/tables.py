@@ -9,13 +9,12 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..kernels.buffers import Tables
-from ..kernels.table_sizes import ENTRY_BYTES, LINE, REGIONS
+from ..kernels.table_sizes import ENTRY_BYTES, LINE, OWN_TABLES, REGIONS
 from ..tbptt.streams import Streams
-from ..tree import StateDict, take_array
+from ..tree import LeafError, StateDict, take_array
 from .arrays import aligned_zeros
 
 _SECTIONS = 32  # that a text is divided into, at least
-_OWN = 2  # entries of counts by section, for each entry of the counts; a context comes in several sections
 
 
 class ContextTables:
@@ -27,7 +26,7 @@ class ContextTables:
 
     def __init__(self, config: ModelConfig) -> None:
         self.orders = config.direct_order
-        self._megabytes = config.direct_size if self.orders else 0
+        self._megabytes = (config.direct_size or 1) if self.orders else 0
         self.counts = _empty(self._megabytes)
         self._own, self._per_stream, self._stretch = _empty(0), 1, 1
         self._used, self._own_used = np.zeros(REGIONS, np.int64), np.zeros(REGIONS, np.int64)
@@ -41,7 +40,7 @@ class ContextTables:
     def prepare(self, streams: Streams) -> None:
         """Begin to count a text that lies in these streams, section by section."""
         self.counts = _empty(self._megabytes)
-        self._own = _empty(_OWN * self._megabytes)
+        self._own = _empty(OWN_TABLES * self._megabytes)
         self._used[...], self._own_used[...] = 0, 0
         self._per_stream = -(-_SECTIONS // streams.count)
         self._stretch = -(-streams.steps // self._per_stream)
@@ -53,19 +52,31 @@ class ContextTables:
         own._used, own._own_used = self._used.copy(), np.zeros(REGIONS, np.int64)
         return own
 
+    def restore(self, other: "ContextTables") -> None:
+        """Take over the counts of tables of the same size."""
+        self.counts[...], self._used[...] = other.counts, other._used
+
     @property
     def bytes(self) -> int:
         """The memory that they take."""
         return self.counts.nbytes + self._own.nbytes
 
     def state_dict(self) -> StateDict:
-        """Return the counts."""
-        return {"counts": self.counts}
+        """Return the entries (n,) uint64 in order, and a bit (.,) uint8 for each place, set where there is one."""
+        occupied = self.counts != 0
+        return {"entries": self.counts[occupied], "occupied": np.packbits(occupied)}
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take over what `state_dict` returned. Raises LeafError."""
-        self.counts[...] = take_array(state, "counts", self.counts.shape, np.uint64)
-        self._used[...] = (self.counts != 0).sum(1)
+        bits = take_array(state, "occupied", (self.counts.size // 8,), np.uint8)
+        occupied = np.unpackbits(bits).astype(bool).reshape(self.counts.shape)
+        used = occupied.sum(1)
+        if (used * 4 > self.counts.shape[1] * 3 + 3).any():
+            raise LeafError("occupied", "at most three quarters of the bits of a region", f"{int(used.max()):,} bits")
+        entries = take_array(state, "entries", (int(used.sum()),), np.uint64)
+        self.counts[...] = 0
+        self.counts[occupied] = entries
+        self._used[...] = used
 
 
 def _empty(megabytes: int) -> np.ndarray:

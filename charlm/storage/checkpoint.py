@@ -1,7 +1,7 @@
 """Checkpoints: .npz files that are complete or not there, never a pickle.
 
-A checkpoint is a tree of named leaves. Arrays are entries of the archive: param/... under PyTorch's names and layouts, and
-in last.npz state/..., a path for each leaf. All else is in the entry "meta", a JSON string:
+A checkpoint is a tree of named leaves. Arrays are entries of the archive: param/... under PyTorch's names and layouts,
+tables/... if there are tables, and in last.npz state/..., a path for each leaf. All else is in the entry "meta", a JSON string:
 
     format       the version of this layout; migration.py reads earlier ones
     config, vocabulary, progress
@@ -26,7 +26,7 @@ import numpy as np
 from ..config.model import ModelConfig
 from ..config.run import RunConfig
 from ..corpus.vocabulary import Vocabulary
-from ..errors import CharlmError, CheckpointError
+from ..errors import CharlmError, CheckpointError, ConfigurationError
 from ..files import parse_json, write_atomically
 from ..nn.shapes import pytorch_shapes
 from ..tree import LeafError, StateDict, join, split, take_array
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ..nn.parameters import Parameters
 
 _COUNTS = ("updates", "epochs", "seconds", "chars_per_second")  # of progress, which an imported model has none of
-_PARAM, _STATE = "param/", "state/"
+_PARAM, _TABLES, _STATE = "param/", "tables/", "state/"
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def save(
     """Write a checkpoint. state: the tree that exact continuation needs, if it is to be kept. Raises CheckpointError."""
     values, found = split(state or {})
     arrays = {f"{_PARAM}{name}": array for name, array in parameters.state_dict().items()}
+    if config.model.direct_order:
+        arrays |= {f"{_TABLES}{name}": array for name, array in parameters.tables.state_dict().items()}
     arrays |= {f"{_STATE}{name}": array for name, array in found.items()}
     meta = {
         "format": FORMAT,
@@ -115,6 +117,9 @@ def load(path: Path) -> Checkpoint:
     meta, arrays = _read(path)
     config, vocabulary, progress = understood(path, meta)
     parameters = parameters_of(path, config.model, len(vocabulary), _below(_PARAM, arrays))
+    if config.model.direct_order:
+        with naming(path, _TABLES):
+            parameters.tables.load_state_dict(_below(_TABLES, arrays))
     return Checkpoint(path, config, vocabulary, parameters, progress, _state(path, meta, arrays))
 
 
@@ -212,6 +217,15 @@ def require_sound(path: Path, model: ModelConfig, vocabulary: int, named: dict[s
     with naming(path):
         for name, shape in pytorch_shapes(model, vocabulary).items():
             take_array(named, name, shape)
+
+
+def refuse_tables(saved: Checkpoint) -> None:
+    """Raise ConfigurationError for a model with tables, which other programs' formats have no place for."""
+    if saved.config.model.direct_order:
+        raise ConfigurationError(
+            f"{saved.path}: its tables of --direct-order {saved.config.model.direct_order} belong to the model, and other "
+            "programs have none; train with --direct-order 0 to export"
+        )
 
 
 def load_run(name: str | None) -> Checkpoint:

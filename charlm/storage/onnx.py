@@ -70,6 +70,7 @@ def _onnx_model(saved: Checkpoint) -> Any:
 
     config, size = saved.config.model, len(saved.vocabulary)
     arrays, graph = saved.parameters.state_dict(), _Graph()
+    refuse_tables(saved)
     operator = _operator(config)
     states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
     graph.constant("depth", np.array(size, np.int64))

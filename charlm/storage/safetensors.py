@@ -25,6 +25,7 @@ def save_safetensors(saved: Checkpoint, path: Path) -> None:
     """
     from safetensors.numpy import save
 
+    refuse_tables(saved)
     if CELLS[saved.config.model.cell].pytorch is None:
         raise ConfigurationError(f"--cell {saved.config.model.cell}: PyTorch has no such cell, so there are no names for it")
 
@@ -94,7 +95,7 @@ def _recognise(
     if gates not in known:
         raise CheckpointError(f"{path}: weight_hh_l0 {by_part['rnn.weight_hh_l0'].shape} fits no rnn, lstm or gru")
     depth = sum(name.startswith("rnn.weight_hh") for name in by_part)
-    model = ModelConfig(known[gates], activation, hidden, depth, dropout=0.0)
+    model = ModelConfig(known[gates], activation, hidden, depth, dropout=0.0, direct_order=0)
     for layer in range(depth):  # bias=False
         for bias in ("bias_ih", "bias_hh"):
             by_part.setdefault(f"rnn.{bias}_l{layer}", np.zeros(gates * hidden, np.float32))

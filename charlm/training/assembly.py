@@ -9,6 +9,7 @@ from ..config.run import RunConfig
 from ..corpus.corpus import Corpus
 from ..corpus.encoded_text import EncodedText
 from ..distributed.ranks import Ranks
+from ..nn.counting import count_text
 from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters
@@ -21,6 +22,7 @@ from ..tbptt.streams import Streams
 from .carried import Carried
 from .checkpointer import Checkpointer
 from .consensus import Consensus
+from .defaults import table_bytes
 from .diagnostics import Diagnostics
 from .held_out import HeldOut
 from .listener import Listener
@@ -51,12 +53,14 @@ def new_trainer(
     CorpusError for a text that is too short, and ResourceError for a run that does not fit into memory.
     """
     ranks = ranks or Ranks()
-    require_memory(ranks.sharers * 2 * parameter_bytes(config.model, len(corpus.vocabulary)))
+    require_memory(ranks.sharers * (2 * parameter_bytes(config.model, len(corpus.vocabulary)) + table_bytes(config)))
     text = _training_text(config, corpus, ranks)
     text.truncation.require_text(len(corpus.train))
     if parameters is None:
         parameters = Parameters(config.model, len(corpus.vocabulary))
         parameters.initialise(config.seed)
+    if config.model.direct_order and not config.once:
+        count_text(parameters.tables, corpus.train, Streams(len(corpus.train), config.streams), text.resets, threads)
     run = _new_run(config, corpus, directory, text, _network(config, parameters, text, threads), ranks)
     lags = text.truncation.lags
     decay = GradientDecay(parameters, lags, threads=threads) if lags else None
@@ -77,7 +81,7 @@ def _training_text(config: RunConfig, corpus: Corpus, ranks: Ranks) -> TrainingT
 
 
 def _network(config: RunConfig, parameters: Parameters, text: TrainingText, threads: int) -> Network:
-    cut = text.truncation
+    cut, once = text.truncation, config.once
     return Network(
         parameters,
         text.streams.own,
@@ -88,6 +92,8 @@ def _network(config: RunConfig, parameters: Parameters, text: TrainingText, thre
             dropout_seed=config.seed,
             memory=config.truncation.memory * 10**6,
             first_stream=text.streams.first,
+            excludes=not once,
+            counts=once,
         ),
         threads,
     )

@@ -1,11 +1,19 @@
 """Defaults that follow from the size of the corpus and the number of ranks."""
 
+import math
+
+from ..config.run import RunConfig
 from ..errors import ConfigurationError
+from ..kernels.table_sizes import OWN_TABLES
 
 # Dropout by the size of the training part, as measured (charlm guide defaults). A small text is read many times and
 # overfitted; of a large one, little is read twice within minutes.
 _SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
 _LARGE_CORPUS = 10_000_000
+
+# Room for tables, by order and character of the training part, as measured on texts of some megabytes: a context is counted
+# with each character that followed it, and the higher the order, the fewer of them come again.
+_TABLE_BYTES, _MOST_TABLES = 3, 64  # bytes, MB
 
 
 def fit_streams(wanted: int, asked: bool, targets: int, k1: int, ranks: int = 1) -> int:
@@ -35,3 +43,14 @@ def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
     if asked or _SMALL_CORPUS <= characters <= _LARGE_CORPUS:
         return wanted
     return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0
+
+
+def fit_tables(orders: int, characters: int) -> int:
+    """Return the size of tables of so many orders, in MB, that has room for what a training part of this size holds."""
+    return min(_MOST_TABLES, max(1, math.ceil(_TABLE_BYTES * orders * characters / 1e6)))
+
+
+def table_bytes(config: RunConfig) -> int:
+    """Return the memory of a run's tables in training. Those that are counted beforehand are counted by section too."""
+    copies = 1 if config.once else 1 + OWN_TABLES
+    return copies * (config.model.direct_size or 0) * 10**6

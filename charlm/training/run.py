@@ -126,6 +126,7 @@ class Run:
         if not saved.state:
             raise CheckpointError(f"{saved.path}: cannot be resumed: it holds a model alone; only last.npz can be resumed")
         self.parameters.flat[...] = saved.parameters.flat
+        self.parameters.tables.restore(saved.parameters.tables)
         try:
             load_state(self.parts, saved.state)
         except LeafError as error:

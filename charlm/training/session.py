@@ -21,13 +21,14 @@ from ..events import Event, Note
 from ..files import Lock
 from ..inference.model import Model
 from ..kernels.jit import DIGEST
+from ..kernels.table_sizes import OWN_TABLES
 from ..nn.parameters import Parameters
 from ..storage.checkpoint import Checkpoint, load, load_run
 from ..storage.run_directory import LAST, default_run, holds_a_run, lock_directory, take_directory
 from ..system import thread_count
 from ..version import __version__
 from .assembly import new_trainer
-from .defaults import fit_dropout, fit_streams, require_even
+from .defaults import fit_dropout, fit_streams, fit_tables, require_even
 from .trainer import Trainer
 from .transfer import adopt
 
@@ -219,4 +220,22 @@ def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable
     if dropout != config.model.dropout:
         size = "large" if dropout < config.model.dropout else "small"
         say(f"dropout: {dropout:g} instead of {config.model.dropout:g}, since the corpus is {size}")
-    return replace(config, streams=streams, model=replace(config.model, dropout=dropout))
+    model = replace(config.model, dropout=dropout, **_tables(config, settings, corpus, say, ranks))
+    return replace(config, streams=streams, model=model)
+
+
+def _tables(
+    config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
+) -> dict[str, int | None]:
+    """Return the orders and the size of the tables beside the network."""
+    orders, size = config.model.direct_order, config.model.direct_size
+    if orders and config.once and ranks.size > 1:
+        if "direct_order" in settings:
+            raise ConfigurationError("--once with --direct-order: its tables learn in one process only; leave out mpiexec")
+        orders = 0
+    if orders == 0:
+        return {"direct_order": 0, "direct_size": None}
+    size = size or fit_tables(orders, len(corpus.train))
+    more = "" if config.once else f", and {OWN_TABLES * size} MB more in training"
+    say(f"tables: {size} MB for what followed the last 1 to {orders} characters{more}")
+    return {"direct_order": orders, "direct_size": size}
