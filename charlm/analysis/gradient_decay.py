@@ -73,4 +73,5 @@ class GradientDecay:
             weight=1.0 * each,
             learning_rate=0.0 * each,
             number=each,
+            connects=np.ones(2, np.uint8),
         )

@@ -6,7 +6,7 @@ from typing import TypedDict
 class Settings(TypedDict, total=False):
     """Settings of a run, by the names of `charlm train`'s options. The default applies to those that are left out."""
 
-    # Steps per update. artbp takes --mean-length instead. Default: 64; 20 with --once.
+    # Steps per update. artbp takes --mean-length instead. Default: 64; 32 with --once.
     k1: int | None
     # Steps that errors go back from the end of an update's block. adaptive starts with this k2; artbp takes none.
     # Default: k1.
@@ -35,15 +35,15 @@ class Settings(TypedDict, total=False):
     reset_every: int | None
     # Reset the state after each occurrence of TEXT instead.
     reset_after: str | None
-    # Parts of the corpus that are read side by side. Default: 32, fewer for a small corpus; 4 with --once.
+    # Parts of the corpus that are read side by side. Default: 32, fewer for a small corpus; 1 with --once.
     streams: int
     # Kind of cell. Default: lstm.
     cell: str
     # Activation of rnn cells. Default: tanh.
     activation: str
-    # Hidden units per layer. Default: 256.
+    # Hidden units per layer. Default: 256; 128 with --once.
     hidden: int
-    # Number of layers. Default: 2.
+    # Number of layers. Default: 2; 1 with --once.
     layers: int
     # Share of units dropped between layers and before the output layer. Default: 0.1; 0.4 below 500,000 characters, 0
     # above 10 million or with --once.
@@ -52,10 +52,11 @@ class Settings(TypedDict, total=False):
     residual: bool
     # Normalise activations between layers and before the output layer.
     layer_norm: bool
-    # Add to the logits what followed the last 1 to N characters before: direct connections. 0: none. Default: 0.
+    # Count what followed the last 1 to N characters, and add that to the network's logits (direct connections). 0: no
+    # tables. Default: 8; 16 with --once.
     direct_order: int
-    # Memory for the tables of --direct-order. Training takes three times as much. Default: by the corpus's size, at
-    # most 64.
+    # Memory for the counts of --direct-order. Training takes three times as much. Default: by the size of the corpus,
+    # at most 128.
     direct_size: int | None
     # Initial bias of the gate that keeps the state: f of lstm, z of gru. The state decays to a third in about e^B
     # steps. Default: 1 for lstm, 0 for gru.
@@ -64,7 +65,7 @@ class Settings(TypedDict, total=False):
     seed: int
     # Optimizer. Default: adamw.
     optimizer: str
-    # Learning rate. Default: 0.006.
+    # Learning rate. Default: 0.006; 0.004 with --once.
     lr: float
     # Momentum of rmsprop and sgd. Default: 0.
     momentum: float
@@ -85,6 +86,9 @@ class Settings(TypedDict, total=False):
     updates: int | None
     # Train for X minutes, counted from the start of the run. Compiling, validating and saving do not count. Default: 3.
     minutes: float | None
+    # The network learns alone until the last X epochs of the run, when the tables of --direct-order join it. Default:
+    # 3.
+    direct_epochs: float
     # Stop after N validations without improvement. Default: 0, never.
     patience: int
     # Validate every N updates. Default: 0, which validates up to 20 times and takes about a twentieth of the time.

@@ -32,8 +32,8 @@ class ModelConfig(Declared, group=NETWORK):
 
     cell: str = setting("lstm", choices=CELLS, help="Kind of cell.")
     activation: str = setting("tanh", choices=activations, help=_activation_help)
-    hidden: int = setting(256, bounds=(1, 65_536), help="Hidden units per layer.")
-    layers: int = setting(2, bounds=(1, 1_000), help="Number of layers.")
+    hidden: int = setting(256, bounds=(1, 65_536), default_text="256; 128 with --once", help="Hidden units per layer.")
+    layers: int = setting(2, bounds=(1, 1_000), default_text="2; 1 with --once", help="Number of layers.")
     dropout: float = setting(
         0.1,
         bounds=(0, 1),
@@ -46,14 +46,16 @@ class ModelConfig(Declared, group=NETWORK):
     direct_order: int = setting(
         0,
         bounds=(0, 32),
-        help="Add to the logits what followed the last 1 to N characters before: direct connections. 0: none.",
+        default_text="8; 16 with --once",
+        help="Count what followed the last 1 to N characters, and add that to the network's logits (direct connections). "
+        "0: no tables.",
     )
     direct_size: int | None = setting(
         None,
         bounds=(1, 65_536),
         unit="MB",
-        default_text="by the corpus's size, at most 64",
-        help="Memory for the tables of --direct-order. Training takes three times as much.",
+        default_text="by the size of the corpus, at most 128",
+        help="Memory for the counts of --direct-order. Training takes three times as much.",
     )
     forget_bias: float | None = setting(
         None,

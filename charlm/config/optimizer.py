@@ -28,7 +28,9 @@ class OptimizerConfig(Declared, group=OPTIMIZER):
     """The rule that turns gradients into updates."""
 
     rule: str = setting("adamw", name="optimizer", choices=OPTIMIZERS, help="Optimizer.")
-    learning_rate: float = setting(6e-3, name="lr", bounds=(0, 1_000), help="Learning rate.")
+    learning_rate: float = setting(
+        6e-3, name="lr", bounds=(0, 1_000), default_text="0.006; 0.004 with --once", help="Learning rate."
+    )
     momentum: float = setting(0.0, bounds=(0, 1), excluded=(1,), help=_momentum_help)
     nesterov: bool = setting(False, help=_nesterov_help)
     beta1: float = setting(0.9, bounds=(0, 1), excluded=(1,), internal=True, help="Decay of the mean of gradients.")

@@ -32,7 +32,7 @@ class RunConfig(Declared, group=LENGTH):
         32,
         bounds=(1, MOST_STREAMS),
         group=TRUNCATION,
-        default_text="32, fewer for a small corpus; 4 with --once",
+        default_text="32, fewer for a small corpus; 1 with --once",
         help="Parts of the corpus that are read side by side.",
     )
     seed: int = setting(0, bounds=(0, LARGEST_SEED), group=NETWORK, help="Seed of initial parameters, dropout and cuts.")

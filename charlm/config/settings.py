@@ -10,9 +10,21 @@ from .model import ModelConfig
 from .run import RunConfig
 from .schedule import ENDS
 
-# Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. Few streams and short blocks
-# were best on tinyshakespeare: see guide/evaluation.md.
-_ONCE = {"epochs": 1, "streams": 4, "dropout": 0.0, "weight_decay": 0.0, "val_fraction": 0.0}
+# Orders of the tables beside a network that is trained; a network by itself has none.
+_ORDERS = 8
+# Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. See guide/tables.md for what
+# was tried.
+_ONCE = {
+    "epochs": 1,
+    "streams": 1,
+    "hidden": 128,
+    "layers": 1,
+    "direct_order": 16,
+    "lr": 4e-3,
+    "dropout": 0.0,
+    "weight_decay": 0.0,
+    "val_fraction": 0.0,
+}
 
 
 def known_settings() -> dict[str, Declaration]:
@@ -38,7 +50,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     Raises ConfigurationError.
     """
     _refuse_unknown(settings)
-    asked = _with_once(settings)
+    asked = _with_defaults(settings)
     if asked.get("once") and any(asked.get(name) != _ONCE.get(name) for name in ENDS):
         raise ConfigurationError("--once reads the corpus a single time: leave out --epochs, --updates and --minutes")
     return RunConfig.from_settings(asked, corpus=corpus)
@@ -49,14 +61,14 @@ def settings_of(config: RunConfig) -> Settings:
     return cast(Settings, config.to_settings())
 
 
-def _with_once(settings: Settings) -> dict[str, Any]:
-    """Return the settings with the defaults of --once, if that is given."""
-    return {**(_ONCE if settings.get("once") else {}), **settings}
+def _with_defaults(settings: Settings) -> dict[str, Any]:
+    """Return the settings with the defaults of a run, which are others with --once."""
+    return {"direct_order": _ORDERS, **(_ONCE if settings.get("once") else {}), **settings}
 
 
 def refuse_vain(settings: Settings) -> None:
     """Raise ConfigurationError for settings that have no effect because of another one."""
-    asked = _with_once(settings)
+    asked = _with_defaults(settings)
     if asked.get("val_file") is not None and settings.get("val_fraction"):
         raise ConfigurationError("--val is a text of its own and --val-fraction a share of the corpus: give one of them")
     held_out = asked.get("val_file") is not None or asked.get("val_fraction", RunConfig.val_fraction) != 0
@@ -73,7 +85,15 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"setting {name}: no setting has that name{perhaps(name, known)}")
 
 
-_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm", "direct_order")  # all of a model but its parameters
+_SHAPE = (
+    "cell",
+    "activation",
+    "hidden",
+    "layers",
+    "residual",
+    "layer_norm",
+    "direct_order",
+)  # all of a model but its parameters
 
 
 def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:

@@ -10,7 +10,7 @@ from .declare import Declaration, Declared, declarations, setting
 from .groups import TRUNCATION
 
 _K1 = 64
-_ONCE_K1 = 20  # of a run that reads its corpus a single time
+_ONCE_K1 = 32  # of a run that reads its corpus a single time
 
 
 @dataclass(frozen=True)

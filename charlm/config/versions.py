@@ -5,9 +5,9 @@ from typing import Any
 
 from ..errors import ConfigurationError
 
-VERSION = 3
+VERSION = 2
 
-# Version 2 knew no tables beside the network. Version 1 kept the settings of all truncation methods side by side, with zeros for the methods that were not used, and a
+# Version 1 kept the settings of all truncation methods side by side, with zeros for the methods that were not used, and a
 # zero for the period of resets if there was none.
 _SETTINGS_IN_1 = {
     "artbp": ("mean_length", "tail", "max_length"),
@@ -19,11 +19,9 @@ def current(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON of a configuration in today's form, without its version. Raises ConfigurationError for a later one."""
     found = {name: value for name, value in data.items() if name != "version"}
     version = data.get("version", 1)
-    if version not in range(1, VERSION + 1):
+    if version not in (1, VERSION):
         raise ConfigurationError(f"version {version} of the settings; this charlm reads versions up to {VERSION}")
-    for convert in _STEPS[version - 1 :]:
-        found = convert(found)
-    return found
+    return found if version == VERSION else _from_1(found)
 
 
 def _from_1(data: dict[str, Any]) -> dict[str, Any]:
@@ -35,11 +33,3 @@ def _from_1(data: dict[str, Any]) -> dict[str, Any]:
         "truncation": {**cut, "settings": own.get(cut.get("kind", "newest"), {})},
         "reset": {**reset, "every": reset["every"] or None},
     }
-
-
-def _from_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Say that there are no tables: version 2 did not know them."""
-    return {**data, "model": {**data["model"], "direct_order": 0, "direct_size": None}}
-
-
-_STEPS = (_from_1, _from_2)

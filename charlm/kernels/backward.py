@@ -7,7 +7,7 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 import numpy as np
 
 from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
-from .direct import connect, connect_back
+from .direct import AHEAD, connect, connect_back, fetch_ahead
 from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner
@@ -34,10 +34,10 @@ def pack_backward(net: Net, part: Part) -> None:
 
 
 @inner
-def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
+def losses(net: Net, part: Part, piece: Piece, weight: float, connects: int) -> None:
     """Compute the losses that the piece injects, into window.loss, and their errors down to work.error; own rows only.
 
-    Older steps of the window have no error of their own.
+    Older steps of the window have no error of their own. connects: see Plan.
     """
     sizes, packed, window, work = net.sizes, net.packed, net.window, net.work
     for run in range(2):
@@ -51,8 +51,11 @@ def losses(net: Net, part: Part, piece: Piece, weight: float) -> None:
         first, last = own_rows(part, length)
         row, sliced = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
         for i in range(first, last):
-            known = connect(net, part, logits + i, sliced + i)
-            target = window.y[sliced + i]
+            known, target = 0, window.y[sliced + i]
+            if connects:
+                if i + AHEAD < last:
+                    fetch_ahead(net, sliced + i + AHEAD)
+                known = connect(net, part, logits + i, sliced + i)
             window.loss[row + i] = loss_and_error_in_place(
                 window.logits, logits + i, sizes.padded_vocabulary, target, weight
             )

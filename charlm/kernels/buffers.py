@@ -131,7 +131,7 @@ class Sublayer(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """A thread's memory for what the tables say about one character: see direct.py."""
+    """A thread's memory for the evidence about one character: see direct.py."""
 
     context: np.ndarray  # (S, K) uint64   of all streams, where the thread counts
     characters: np.ndarray  # (2, V) int32  what followed one context: anywhere, and in the section itself
@@ -139,7 +139,7 @@ class Evidence(NamedTuple):
     own: np.ndarray  # (V,) int32           counts in the section by character; zeros
     chance: np.ndarray  # (V,) float64      by the orders so far, but for a factor; ones
     found: np.ndarray  # (K V,) int32       characters with evidence, order by order
-    value: np.ndarray  # (K V,) float32     the evidence for each
+    value: np.ndarray  # (1, K V padded) float32  the evidence for each
     first: np.ndarray  # (K + 1,) int64     where an order's characters begin
     last: np.ndarray  # (K,) int32          the one that came last after the order's context; -1: not known
     bucket: np.ndarray  # (2 K,) int16      of the gates' biases; -1: no part
@@ -224,6 +224,7 @@ class Plan(NamedTuple):
     weight: np.ndarray  # (U,) float64  what each of those losses counts
     learning_rate: np.ndarray  # (U,) float64
     number: np.ndarray  # (U,) int64  the update's number, from 1
+    connects: np.ndarray  # (U,) uint8  1: the tables take part; 0: the network learns alone
 
 
 class OptimizerParams(NamedTuple):

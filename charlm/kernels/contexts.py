@@ -16,13 +16,13 @@ import numpy as np
 from .buffers import Tables
 from .jit import inner, kernel
 from .parallel import Part
-from .table_sizes import LINE, MOST_CHARACTERS
+from .table_sizes import CHARACTER_AT, CHARACTER_BITS, LINE
 
 _MOST = (1 << 20) - 1  # a count's largest value
 _LONGEST_RUN = 15
 _TAG = (1 << 22) - 1
 _SALT, _STEP, _SECTION = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7
-_RUN_AT, _CHARACTER_AT, _TAG_AT = 20, 24, 42
+_RUN_AT, _TAG_AT = 20, 42
 
 
 @inner
@@ -61,10 +61,16 @@ def region_of(context):
 
 
 @inner
-def home(table: np.ndarray, key) -> int:
+def home(table, key):
     """Return the place in a region at which the entries of a context begin."""
     lines = np.uint64(table.shape[1] // LINE)
     return np.int64((((key >> np.uint64(28)) & np.uint64(0xFFFFFFFF)) * lines) >> np.uint64(32)) * LINE
+
+
+@inner
+def _field(entry, at, bits):
+    """Return a whole number that an entry holds from bit `at` on."""
+    return np.int64((entry >> np.uint64(at)) & np.uint64((1 << bits) - 1))
 
 
 @inner
@@ -78,9 +84,9 @@ def followers(table: np.ndarray, region: int, key, characters: np.ndarray, count
     entry = table[region, place]
     while entry != np.uint64(0):
         if entry >> np.uint64(_TAG_AT) == tag and n < characters.shape[1]:
-            characters[row, n] = np.int32((entry >> np.uint64(_CHARACTER_AT)) & np.uint64(MOST_CHARACTERS - 1))
-            counts[row, n] = np.int32(entry & np.uint64(_MOST))
-            run = np.int64((entry >> np.uint64(_RUN_AT)) & np.uint64(_LONGEST_RUN))
+            characters[row, n] = _field(entry, CHARACTER_AT, CHARACTER_BITS)
+            counts[row, n] = _field(entry, 0, 20)
+            run = _field(entry, _RUN_AT, 4)
             if run > 0:
                 last = run
                 characters[row, 0], characters[row, n] = characters[row, n], characters[row, 0]
@@ -100,7 +106,7 @@ def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -
     found, entry = -1, table[region, place]
     while entry != np.uint64(0):
         if entry >> np.uint64(_TAG_AT) == tag:
-            if np.int64((entry >> np.uint64(_CHARACTER_AT)) & np.uint64(MOST_CHARACTERS - 1)) == character:
+            if _field(entry, CHARACTER_AT, CHARACTER_BITS) == character:
                 found = place
             else:
                 table[region, place] = entry & ~np.uint64(_LONGEST_RUN << _RUN_AT)
@@ -110,15 +116,15 @@ def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -
         entry = table[region, place]
     if found >= 0:
         entry = table[region, found]
-        run = min(np.int64((entry >> np.uint64(_RUN_AT)) & np.uint64(_LONGEST_RUN)) + 1, _LONGEST_RUN)
-        count = min(np.int64(entry & np.uint64(_MOST)) + 1, _MOST)
+        run = min(_field(entry, _RUN_AT, 4) + 1, _LONGEST_RUN)
+        count = min(_field(entry, 0, 20) + 1, _MOST)
     elif used[region] * 4 < table.shape[1] * 3:
         used[region] += 1
         found, run, count = place, 1, 1
     else:
         return False
-    who = (tag << np.uint64(18)) | np.uint64(character)
-    table[region, found] = (who << np.uint64(_CHARACTER_AT)) | np.uint64((run << _RUN_AT) | count)
+    who = (tag << np.uint64(CHARACTER_BITS)) | np.uint64(character)
+    table[region, found] = (who << np.uint64(CHARACTER_AT)) | np.uint64((run << _RUN_AT) | count)
     return True
 
 

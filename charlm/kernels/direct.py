@@ -23,14 +23,16 @@ trust the tables as far as they can be trusted on a text that has not been count
 import numpy as np
 
 from .buffers import Net, Window
-from .contexts import followers, of_section, region_of
-from .elementary import log
+from .contexts import followers, home, of_section, region_of
+from .fastmath import log
 from .jit import inner
 from .parallel import Part
+from .simd import LANES, load, prefetch, store
 from .table_sizes import KINDS, RUNS, SIZES
 
 DISCOUNT = 0.75  # D
 RATE = 0.3
+AHEAD = 6  # rows of the window that are fetched from memory before they are needed
 
 
 @inner
@@ -72,6 +74,18 @@ def _counted(net: Net, part: Part, row: int, k: int) -> tuple[int, int, int]:
 
 
 @inner
+def fetch_ahead(net: Net, row: int) -> None:
+    """Begin to fetch what `connect` will look up for a row of the window."""
+    tables, context = net.tables, net.window.context
+    for k in range(context.shape[1]):
+        key = context[row, k]
+        region = region_of(key)
+        prefetch(tables.counts, region, home(tables.counts, key))
+        if tables.own.shape[1] > 0:
+            prefetch(tables.own, region, home(tables.own, of_section(key, net.window.section[row])))
+
+
+@inner
 def _gather(net: Net, part: Part, row: int) -> int:
     """Fill part.evidence for a row of the window. Return how many orders have counts: the longest known context."""
     evidence, orders = part.evidence, net.window.context.shape[1]
@@ -91,15 +105,15 @@ def _gather(net: Net, part: Part, row: int) -> int:
             v = characters[0, j]
             ratio = 1.0 + (counts[0, j] - DISCOUNT) / (share * chance[v])
             chance[v] *= ratio
-            evidence.found[n], evidence.value[n] = v, np.float32(log(ratio))
+            evidence.found[n], evidence.value[0, n] = v, np.float32(ratio)
             n += 1
         base = share / total
         known += 1
         evidence.first[known] = n
     for j in range(n):
         chance[evidence.found[j]] = 1.0
-    for k in range(known, orders):
-        evidence.bucket[k] = evidence.bucket[orders + k] = -1
+    for j in range(0, n, LANES):
+        store(evidence.value, 0, j, log(load(evidence.value, 0, j)))
     return known
 
 
@@ -120,7 +134,7 @@ def connect(net: Net, part: Part, logits: int, row: int) -> int:
         bias = biases[0, bias_of(orders, k, evidence.bucket[k])]
         gate = np.float32(RATE) * (z[logits, gates + k] + bias)
         for j in range(evidence.first[k], evidence.first[k + 1]):
-            z[logits, evidence.found[j]] += gate * evidence.value[j]
+            z[logits, evidence.found[j]] += gate * evidence.value[0, j]
         if evidence.bucket[orders + k] >= 0:
             bias = biases[0, bias_of(orders, orders + k, evidence.bucket[orders + k])]
             z[logits, evidence.last[k]] += np.float32(RATE) * (z[logits, gates + orders + k] + bias)
@@ -133,11 +147,12 @@ def connect_back(net: Net, part: Part, logits: int, known: int) -> None:
     z, evidence, bucket = net.window.logits, part.evidence, net.window.bucket
     orders, gates = net.window.context.shape[1], net.sizes.padded_vocabulary
     for k in range(orders):
-        bucket[logits, k], bucket[logits, orders + k] = evidence.bucket[k], evidence.bucket[orders + k]
+        bucket[logits, k] = evidence.bucket[k] if k < known else -1
+        bucket[logits, orders + k] = evidence.bucket[orders + k] if k < known else -1
     for k in range(known):
         error = np.float32(0.0)
         for j in range(evidence.first[k], evidence.first[k + 1]):
-            error += z[logits, evidence.found[j]] * evidence.value[j]
+            error += z[logits, evidence.found[j]] * evidence.value[0, j]
         z[logits, gates + k] = np.float32(RATE) * error
         if evidence.bucket[orders + k] >= 0:
             z[logits, gates + orders + k] = np.float32(RATE) * z[logits, evidence.last[k]]

@@ -11,7 +11,7 @@ from .simd import LANES, PAD, larger, largest, load, load_block, splat, splat_bl
 
 @inner
 def exponentials_in_place(logits: np.ndarray, row: int, width: int) -> tuple[float, float]:
-    """Replace logits[row, :width] by exp(logit - largest); return the largest logit and the exponentials' sum, in float64."""
+    """Replace logits[row, :width] by exp(logit - largest). Return the largest logit and the sum, in float64."""
     peak = load_block(logits, row, 0)
     for j in range(PAD, width, PAD):
         peak = larger(load_block(logits, row, j), peak)

@@ -58,7 +58,7 @@ def _forward(net, part, plan, piece, state):
 @inner
 def _backward(net, part, plan, u, piece, gradients, stats):
     """Add the gradients of a piece that the window holds."""
-    losses(net, part, piece, plan.weight[u])
+    losses(net, part, piece, plan.weight[u], plan.connects[u])
     backward(net, part, piece, gradients, stats.lags[u])
     if part.rank == 0:
         slot = (piece.end - piece.steps) % net.sizes.capacity

@@ -7,8 +7,8 @@ import numpy as np
 
 from ..errors import ResourceError
 from ..kernels.buffers import Packed, Sizes, State, Sublayer, Window, Workspace
-from .cells.spec import Cell
 from .arrays import aligned_zeros
+from .cells.spec import Cell
 from .partition import Partition
 
 
@@ -107,7 +107,7 @@ class Allocator:
         one, two = (self.activation_bytes(z, steps) for steps in (1, 2))
         count = np.arange(1, block + 1)
         steps = -(-block // count)
-        border = 2 * 4 * z.layers * z.streams * self.partition.slices * z.units
+        border = z.streams * self.partition.slices * (2 * 4 * z.layers * z.units + 8 * self.partition.orders)
         needed = one + (steps - 1) * (two - one) + (count - 1) * border
         fits = np.flatnonzero(needed <= memory)
         if len(fits) == 0:

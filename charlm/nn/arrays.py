@@ -1,12 +1,14 @@
 """Arrays as kernels need them: rows padded, memory aligned."""
 
 import math
+import mmap
 
 import numpy as np
 
 from ..kernels.simd import PAD
 
 _ALIGNMENT = 64  # bytes; vectors that straddle cache lines cost up to half the speed
+_LARGE = 1 << 22  # bytes
 
 
 def padded(n: int) -> int:
@@ -20,3 +22,13 @@ def aligned_zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarra
     raw = np.zeros(size + 2 * _ALIGNMENT, np.uint8)
     start = -raw.ctypes.data % _ALIGNMENT
     return raw[start : start + size].view(dtype).reshape(shape)
+
+
+def large_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Return zeros for an array that is read at random, in large pages if the system has them: few fit into its caches."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < _LARGE or not hasattr(mmap, "MADV_HUGEPAGE"):
+        return aligned_zeros(shape, dtype)
+    memory = mmap.mmap(-1, size)
+    memory.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(memory, dtype).reshape(shape)

@@ -18,6 +18,7 @@ from ..kernels.score import score
 from ..kernels.simd import PAD
 from ..kernels.train import train
 from ..registry import CELLS
+from ..tbptt.plan import reading_plan
 from ..tbptt.resets import Resets
 from ..tree import StateDict, take_array
 from .allocation import Allocator, Pieces, held, total_bytes
@@ -62,7 +63,8 @@ class Network:
         self._cell = CELLS[config.cell]
         self._partition = Partition(parameters, padded(config.hidden), streams, threads, block, self._trains)
         self.sizes = self._initial_sizes(block, training)
-        self._tables = parameters.tables.for_kernels(self._trains and training.excludes, self._trains and training.counts)
+        known = training or Training(0)
+        self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
         self._pieces = Pieces(1, self.sizes.capacity)
         self.sublayer = _sublayer(config, training)
         self._allocator = allocator = Allocator(self._cell, self._partition, self.sublayer, self._trains)
@@ -144,7 +146,7 @@ class Network:
         Returns losses in nats (n, S) float64 and whether the target was the most likely (n, S) uint8.
         """
         nats, correct = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
-        self._run(score, _reading_plan(characters, resets, self.sizes.capacity), nats, correct)
+        self._run(score, reading_plan(characters, resets, self.sizes.capacity), nats, correct)
         return nats, correct
 
     def draw(
@@ -266,27 +268,6 @@ class Network:
         """Return the memory of everything that this network holds."""
         arrays = (*self.window, *self._work, *self._packed, *self.state)
         return total_bytes(*arrays, self.parameters.flat, self.gradients.flat)
-
-
-def _reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Plan:
-    """Return a plan that only says what is read, in blocks of `block` steps."""
-    starts = np.arange(0, len(resets), block)
-    unused = np.zeros(len(starts))
-    return Plan(
-        ids=characters,
-        resets=resets,
-        gradient_scale=np.ones(len(resets), np.float32),
-        first_step=0,
-        epoch_base=0,
-        origin=starts,
-        start=starts,
-        steps=np.minimum(block, len(resets) - starts),
-        reach=starts,
-        losses=starts,
-        weight=unused,
-        learning_rate=unused,
-        number=starts,
-    )
 
 
 def _sublayer(config: ModelConfig, training: Training | None) -> Sublayer:

@@ -6,8 +6,8 @@ from ..config.optimizer import OptimizerConfig
 from ..kernels.buffers import OptimizerParams
 from ..registry import OPTIMIZERS
 from ..tree import StateDict, take_array
-from .optimizers.spec import OptimizerSpec, compiled
 from .arrays import aligned_zeros
+from .optimizers.spec import OptimizerSpec, compiled
 from .parameters import Parameters
 
 

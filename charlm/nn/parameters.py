@@ -18,7 +18,7 @@ from .arrays import aligned_zeros, padded
 from .shapes import pytorch_shapes
 from .tables import ContextTables
 
-_FIRST_GATE = 0.5  # of the tables' gates at the start; if all were 1, the tables would predict by themselves
+_FIRST_GATE = 0.5  # of the tables' gates when they join; if all were 1, the tables would predict by themselves
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
 
 
@@ -33,7 +33,7 @@ class Parameters:
     def __init__(self, config: ModelConfig, vocabulary: int, tables: ContextTables | None = None) -> None:
         """tables: beside the network; without counts by default."""
         self.config = config
-        self.tables = ContextTables(config) if tables is None else tables
+        self.tables = ContextTables(config, vocabulary) if tables is None else tables
         self.vocabulary = vocabulary
         self.gates = len(CELLS[config.cell].gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
@@ -88,6 +88,15 @@ class Parameters:
         found[-1].append(self.flat[self.matrices :])
         return [[array.reshape(-1) for array in arrays] for arrays in found]
 
+    @property
+    def connected(self) -> bool:
+        """Return whether the tables' gates have been opened."""
+        return bool(self.weights.direct_b.any())
+
+    def connect(self) -> None:
+        """Open the gates of the tables, which are 0 at first, so that the network begins to learn with the tables."""
+        self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Send only the numbers to another process, which makes the views anew."""
         return _revived, (self.config, self.vocabulary, self.flat, self.tables)
@@ -133,7 +142,6 @@ class Parameters:
             found = take_array(state, name, shapes[name])
             view[...] = found.T.reshape(view.shape) if name.startswith("rnn.weight") else found.reshape(view.shape)
         self.weights.out_b[0, self.vocabulary : padded(self.vocabulary)] = _NO_PROBABILITY
-        self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE
 
     def initialise(self, seed: int) -> None:
         """Draw initial values: uniform in +-1/sqrt(H) as PyTorch does, standard normal / 2 for characters.
@@ -156,7 +164,6 @@ class Parameters:
             kept = self.weights.b_ih.reshape(-1, self.gates, p)[:, cell.keep_gate, : self.config.hidden]
             kept[...] = cell.keep_bias if bias is None else bias
         self.weights.out_b[0, self.vocabulary : padded(self.vocabulary)] = _NO_PROBABILITY
-        self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE
 
 
 def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

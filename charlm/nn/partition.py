@@ -153,7 +153,7 @@ def _evidence(streams: int, orders: int, vocabulary: int) -> Evidence:
         own=np.zeros(v, np.int32),
         chance=np.ones(v),
         found=np.zeros(orders * v, np.int32),
-        value=np.zeros(orders * v, np.float32),
+        value=np.ones((1, roundup(orders * v)), np.float32),
         first=np.zeros(orders + 1, np.int64),
         last=np.zeros(orders, np.int32),
         bucket=np.zeros(2 * orders, np.int16),

@@ -21,7 +21,7 @@ _NORM_EPSILON = 1e-5
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the tables know at each step: see kernels/direct.py.
+    """Evidence of the tables at each step: see kernels/direct.py.
 
     value: (T, S, K, V), x_k(v). bucket: (T, S, 2 K) int, places of the gates' biases in direct.bias; -1 for a gate that has
     no part. last: (T, S, K) int, the character that came last after the order's context.

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..kernels.buffers import Tables
-from ..kernels.table_sizes import ENTRY_BYTES, LINE, OWN_TABLES, REGIONS
+from ..kernels.table_sizes import OWN_TABLES, REGIONS, places
 from ..tbptt.streams import Streams
-from ..tree import LeafError, StateDict, take_array
-from .arrays import aligned_zeros
+from ..tree import StateDict
+from .arrays import large_zeros
+from .table_state import packed, unpacked
 
 _SECTIONS = 32  # that a text is divided into, at least
 
@@ -24,8 +25,9 @@ class ContextTables:
     predicts them, are there if the text was counted as a whole.
     """
 
-    def __init__(self, config: ModelConfig) -> None:
-        self.orders = config.direct_order
+    def __init__(self, config: ModelConfig, vocabulary: int) -> None:
+        """vocabulary: V; no character beyond it is counted."""
+        self.orders, self._vocabulary = config.direct_order, vocabulary
         self._megabytes = (config.direct_size or 1) if self.orders else 0
         self.counts = _empty(self._megabytes)
         self._own, self._per_stream, self._stretch = _empty(0), 1, 1
@@ -62,23 +64,16 @@ class ContextTables:
         return self.counts.nbytes + self._own.nbytes
 
     def state_dict(self) -> StateDict:
-        """Return the entries (n,) uint64 in order, and a bit (.,) uint8 for each place, set where there is one."""
-        occupied = self.counts != 0
-        return {"entries": self.counts[occupied], "occupied": np.packbits(occupied)}
+        """Return the entries and their places: see table_state.py."""
+        return packed(self.counts)
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take over what `state_dict` returned. Raises LeafError."""
-        bits = take_array(state, "occupied", (self.counts.size // 8,), np.uint8)
-        occupied = np.unpackbits(bits).astype(bool).reshape(self.counts.shape)
-        used = occupied.sum(1)
-        if (used * 4 > self.counts.shape[1] * 3 + 3).any():
-            raise LeafError("occupied", "at most three quarters of the bits of a region", f"{int(used.max()):,} bits")
-        entries = take_array(state, "entries", (int(used.sum()),), np.uint64)
+        occupied, entries = unpacked(state, self._megabytes, self._vocabulary)
         self.counts[...] = 0
         self.counts[occupied] = entries
-        self._used[...] = used
+        self._used[...] = occupied.sum(1)
 
 
 def _empty(megabytes: int) -> np.ndarray:
-    lines = megabytes * 10**6 // (ENTRY_BYTES * LINE * REGIONS)
-    return aligned_zeros((REGIONS, lines * LINE), np.uint64)
+    return large_zeros((REGIONS, places(megabytes)), np.uint64)

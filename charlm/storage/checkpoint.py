@@ -1,7 +1,8 @@
 """Checkpoints: .npz files that are complete or not there, never a pickle.
 
 A checkpoint is a tree of named leaves. Arrays are entries of the archive: param/... under PyTorch's names and layouts,
-tables/... if there are tables, and in last.npz state/..., a path for each leaf. All else is in the entry "meta", a JSON string:
+tables/... if there are tables, and in last.npz state/..., a path for each leaf. All else is in the entry "meta", a JSON
+string:
 
     format       the version of this layout; migration.py reads earlier ones
     config, vocabulary, progress
@@ -29,6 +30,7 @@ from ..corpus.vocabulary import Vocabulary
 from ..errors import CharlmError, CheckpointError, ConfigurationError
 from ..files import parse_json, write_atomically
 from ..nn.shapes import pytorch_shapes
+from ..nn.table_state import unpacked
 from ..tree import LeafError, StateDict, join, split, take_array
 from .migration import FORMAT, readable, upgrade
 from .npz import read_archive, write_array
@@ -108,6 +110,7 @@ def load_meta(path: Path) -> Meta:
     config, vocabulary, progress = understood(path, meta)
     parameters = _below(_PARAM, arrays)
     require_sound(path, config.model, len(vocabulary), parameters)
+    _require_sound_tables(path, config.model, len(vocabulary), arrays)
     _state(path, meta, arrays)
     return Meta(meta["format"], config, vocabulary, progress, sum(array.size for array in parameters.values()))
 
@@ -116,10 +119,10 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises CheckpointError naming the file and what is wrong with it."""
     meta, arrays = _read(path)
     config, vocabulary, progress = understood(path, meta)
+    _require_sound_tables(path, config.model, len(vocabulary), arrays)
     parameters = parameters_of(path, config.model, len(vocabulary), _below(_PARAM, arrays))
     if config.model.direct_order:
-        with naming(path, _TABLES):
-            parameters.tables.load_state_dict(_below(_TABLES, arrays))
+        parameters.tables.load_state_dict(_below(_TABLES, arrays))
     return Checkpoint(path, config, vocabulary, parameters, progress, _state(path, meta, arrays))
 
 
@@ -226,6 +229,13 @@ def refuse_tables(saved: Checkpoint) -> None:
             f"{saved.path}: its tables of --direct-order {saved.config.model.direct_order} belong to the model, and other "
             "programs have none; train with --direct-order 0 to export"
         )
+
+
+def _require_sound_tables(path: Path, model: ModelConfig, vocabulary: int, arrays: dict[str, np.ndarray]) -> None:
+    """Raise CheckpointError unless the arrays hold tables that kernels can read, if the network has tables."""
+    if model.direct_order:
+        with naming(path, _TABLES):
+            unpacked(_below(_TABLES, arrays), model.direct_size or 1, vocabulary)
 
 
 def load_run(name: str | None) -> Checkpoint:

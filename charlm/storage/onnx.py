@@ -11,7 +11,7 @@ from ..errors import ConfigurationError
 from ..files import write_atomically
 from ..nn.cells.spec import OnnxOperator
 from ..registry import CELLS
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, refuse_tables
 
 _OPSET = 17
 _NORM_EPSILON = 1e-5

@@ -13,7 +13,7 @@ from ..corpus.vocabulary import Vocabulary
 from ..errors import CheckpointError, ConfigurationError, CorpusError
 from ..files import parse_json, write_atomically
 from ..registry import CELLS
-from .checkpoint import Checkpoint, parameters_of, understood
+from .checkpoint import Checkpoint, parameters_of, refuse_tables, understood
 
 _META = "charlm"  # the key of our own meta data
 

@@ -60,8 +60,33 @@ def make_plan(
         epoch_base=at.epoch_base,
         learning_rate=learning_rates[:n],
         number=at.updates + 1 + np.arange(n),
+        connects=np.ones(n, np.uint8),
         **cuts._asdict(),
     )
     if last == streams.steps:
         return plan, Position(at.updates + n, at.epoch + 1, 0, at.epoch_base + last)
     return plan, Position(at.updates + n, at.epoch, last, at.epoch_base)
+
+
+def reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Plan:
+    """Return a plan that only says what is read, in blocks of `block` steps: see Network.score."""
+    from ..kernels.buffers import Plan
+
+    starts = np.arange(0, len(resets), block)
+    unused = np.zeros(len(starts))
+    return Plan(
+        ids=characters,
+        resets=resets,
+        gradient_scale=np.ones(len(resets), np.float32),
+        first_step=0,
+        epoch_base=0,
+        origin=starts,
+        start=starts,
+        steps=np.minimum(block, len(resets) - starts),
+        reach=starts,
+        losses=starts,
+        weight=unused,
+        learning_rate=unused,
+        number=starts,
+        connects=np.ones(len(starts), np.uint8),
+    )

@@ -13,7 +13,7 @@ _LARGE_CORPUS = 10_000_000
 
 # Room for tables, by order and character of the training part, as measured on texts of some megabytes: a context is counted
 # with each character that followed it, and the higher the order, the fewer of them come again.
-_TABLE_BYTES, _MOST_TABLES = 3, 64  # bytes, MB
+_TABLE_BYTES, _MOST_TABLES = 8, 128  # bytes, MB
 
 
 def fit_streams(wanted: int, asked: bool, targets: int, k1: int, ranks: int = 1) -> int:

@@ -117,6 +117,40 @@ class Run:
         """Return whether the schedule asks for no more updates than were made."""
         return bool(self.share() >= 1.0)
 
+    # --- the tables beside the network -------------------------------------------------------------------------------
+
+    @property
+    def joining(self) -> float:
+        """Return the share of the run after which the tables join the network: its last --direct-epochs begin.
+
+        1 without tables, and while it is not known how long the run will be.
+        """
+        if not self.config.model.direct_order:
+            return 1.0
+        last, chars = self.config.schedule.direct_epochs * self.text.streams.length, self.chars
+        return max(0.0, 1.0 - last / chars) if chars > 0 else 1.0
+
+    @property
+    def joins_at(self) -> int | None:
+        """Return the update before which the tables join; None if time decides."""
+        total = self.total_updates
+        return None if total is None else math.ceil(self.joining * total)
+
+    @property
+    def tables_join(self) -> bool:
+        """Return whether it is time for the tables to join."""
+        joins_at, joining = self.joins_at, self.joining
+        if joining == 1.0:
+            return False
+        return self.state.updates >= joins_at if joins_at is not None else bool(self.share() >= joining)
+
+    def phase(self, share: np.ndarray) -> np.ndarray:
+        """Return the shares of the present phase, alone or with the tables, that are done at these shares of the run."""
+        joining = self.joining
+        if self.parameters.connected and joining < 1:
+            return np.maximum(0.0, (share - joining) / (1 - joining))
+        return share / joining if joining > 0 else share
+
     # --- its state ---------------------------------------------------------------------------------------------------
 
     def load(self, saved: Checkpoint) -> None:

@@ -21,7 +21,7 @@ from ..events import Event, Note
 from ..files import Lock
 from ..inference.model import Model
 from ..kernels.jit import DIGEST
-from ..kernels.table_sizes import OWN_TABLES
+from ..kernels.table_sizes import OWN_TABLES, TABLE_CHARACTERS
 from ..nn.parameters import Parameters
 from ..storage.checkpoint import Checkpoint, load, load_run
 from ..storage.run_directory import LAST, default_run, holds_a_run, lock_directory, take_directory
@@ -212,7 +212,8 @@ def _suited(
 def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks) -> RunConfig:
     """Return the configuration with defaults that follow from the corpus's size and the number of ranks."""
     n, k1, asked = len(corpus.train), config.truncation.k1, "streams" in settings
-    streams, alone = (fit_streams(config.streams, asked, n - 1, k1, size) for size in (ranks.size, 1))
+    wanted = config.streams if asked or not config.once else max(config.streams, ranks.size)
+    streams, alone = (fit_streams(wanted, asked, n - 1, k1, size) for size in (ranks.size, 1))
     if streams < config.streams:
         why = "since the corpus is small" if streams == alone else f"so that {ranks.size} ranks have equally many"
         say(f"streams: {streams} instead of {config.streams}, {why}")
@@ -220,22 +221,25 @@ def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable
     if dropout != config.model.dropout:
         size = "large" if dropout < config.model.dropout else "small"
         say(f"dropout: {dropout:g} instead of {config.model.dropout:g}, since the corpus is {size}")
-    model = replace(config.model, dropout=dropout, **_tables(config, settings, corpus, say, ranks))
+    orders, megabytes = _tables(config, settings, corpus, say, ranks)
+    model = replace(config.model, dropout=dropout, direct_order=orders, direct_size=megabytes)
     return replace(config, streams=streams, model=model)
 
 
 def _tables(
     config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
-) -> dict[str, int | None]:
-    """Return the orders and the size of the tables beside the network."""
+) -> tuple[int, int | None]:
+    """Return the orders of the tables beside the network, and their size in MB."""
     orders, size = config.model.direct_order, config.model.direct_size
     if orders and config.once and ranks.size > 1:
         if "direct_order" in settings:
             raise ConfigurationError("--once with --direct-order: its tables learn in one process only; leave out mpiexec")
         orders = 0
+    if orders and len(corpus.vocabulary) > TABLE_CHARACTERS:
+        raise ConfigurationError(f"{len(corpus.vocabulary):,} characters are too many for tables: give --direct-order 0")
     if orders == 0:
-        return {"direct_order": 0, "direct_size": None}
+        return 0, None
     size = size or fit_tables(orders, len(corpus.train))
     more = "" if config.once else f", and {OWN_TABLES * size} MB more in training"
     say(f"tables: {size} MB for what followed the last 1 to {orders} characters{more}")
-    return {"direct_order": orders, "direct_size": size}
+    return orders, size

@@ -88,16 +88,20 @@ class Trainer:
             return 1
         seconds = _PLAN_SECONDS if self.run.ranks.size == 1 else _PLAN_SECONDS_OF_RANKS
         n = int(seconds / state.seconds_per_update) if state.seconds_per_update > 0 else 2
-        stops = [self.run.total_updates, *(each.next_stop(state.updates) for each in self.listeners)]
+        joins_at = self.run.joins_at
+        joining = None if joins_at is None or joins_at <= state.updates else joins_at
+        stops = [self.run.total_updates, joining, *(each.next_stop(state.updates) for each in self.listeners)]
         return max(1, min([n, *(stop - state.updates for stop in stops if stop is not None)]))
 
     def _plan(self, updates: int) -> tuple[Plan, Position]:
         """Plan at most so many updates. Return the plan and the place after it."""
         run, state = self.run, self.run.state
-        rates = run.schedule.rates(state.updates, updates, run.share(np.arange(updates)))
-        planned = run.text.plan(state.at, updates, rates)
+        if run.tables_join and not run.parameters.connected:
+            run.parameters.connect()
+        rates = run.schedule.rates(state.updates, updates, run.phase(run.share(np.arange(updates))))
+        plan, after = run.text.plan(state.at, updates, rates)
         run.corpus.release()
-        return planned
+        return plan._replace(connects=plan.connects * run.parameters.connected), after
 
     def _run_kernel(self, plan: Plan) -> tuple[UpdateStats, float]:
         """Make the plan's updates. Return the kernel's reports and the time that it took, in seconds."""

@@ -47,6 +47,7 @@ def charlm(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path) 
     if row.mode != "train":
         return program("tests.bench.ours", row, corpus, seconds, threads)
     network: dict[str, Option] = {"cell": row.cell, "hidden": row.hidden, "layers": row.layers, "dropout": 0}
+    network["direct_order"] = 0  # peers have no tables
     cut: dict[str, Option] = {"streams": row.streams, "k1": row.k1, "k2": row.k2, "threads": row.threads or threads}
     as_peers: dict[str, Option] = {"optimizer": "adam", "lr": 2e-3, "clip": 5, "schedule": "constant", "val_fraction": 0}
     length: dict[str, Option] = {"minutes": seconds / 60, "quiet": True}

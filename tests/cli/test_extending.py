@@ -215,10 +215,12 @@ class TestAllThreeTogether:
 # --- the cell against the complex step --------------------------------------------------------------------------------
 
 
-def problem(**more: int) -> Problem:
+def problem(threads: int = 1, slices: int = 1) -> Problem:
     """Return a problem with the cell and all that lies between layers."""
     model = ModelConfig("mgu", hidden=19, layers=2, dropout=0.3, residual=True, layer_norm=True)
-    return Problem(model, TruncationConfig(2, 5, "window"), ResetConfig("line"), streams=2, length=25, **more)
+    return Problem(
+        model, TruncationConfig(2, 5, "window"), ResetConfig("line"), streams=2, length=25, threads=threads, slices=slices
+    )
 
 
 @pytest.mark.usefixtures("registered")

@@ -22,7 +22,7 @@ from charlm.training import metrics_log
 DIGESTS = Path(__file__).with_name("digests.json")
 TEXT = "".join(f"Line {i}: the quick brown fox; {i * i} lazy dogs, {i % 7}?\n" for i in range(120))
 OTHER = "A lazy line: 49 dogs.\nthe fox, 7\n"
-USUAL = ("--updates", 30, "--eval-every", 10)
+USUAL = ("--updates", 30, "--eval-every", 10, "--direct-order", 0)
 # Names and options of the runs. Sizes that no vector divides, streams that no block divides, every rule and every cell.
 RUNS: dict[str, tuple[Any, ...]] = {
     "lstm": (
@@ -50,7 +50,15 @@ RUNS: dict[str, tuple[Any, ...]] = {
         *("--cell", "lstm", "--hidden", 128, "--layers", 2, "--layer-norm", "--dropout", 0.2, "--k1", 10, "--k2", 15),
         *("--streams", 1, "--optimizer", "adam", "--threads", 2, *USUAL),
     ),
-    "once": ("--cell", "lstm", "--hidden", 32, "--layers", 1, "--once", "--k1", 5, "--streams", 2, "--threads", 2),
+    "once": (
+        *("--cell", "lstm", "--hidden", 32, "--layers", 1, "--once", "--k1", 5, "--streams", 2, "--lr", 6e-3),
+        *("--threads", 2, "--direct-order", 0),
+    ),
+    "tables": (
+        *("--cell", "lstm", "--hidden", 40, "--layers", 2, "--dropout", 0.3, "--k1", 8, "--k2", 20, "--streams", 5),
+        *("--reset", "line", "--threads", 2, *USUAL, "--direct-order", 6),
+    ),
+    "tables once": ("--cell", "gru", "--hidden", 32, "--once", "--k1", 5, "--direct-order", 12, "--threads", 3),
 }
 _OF_MACHINE = ("seconds", "chars_per_second", "window_bytes")  # what a clock, or the division among threads, decides
 

@@ -13,6 +13,12 @@ from charlm.nn.arrays import aligned_zeros, padded
 
 
 @kernel
+def apply_log(x, out):  # type: ignore[no-untyped-def]
+    for j in range(0, x.shape[1], LANES):
+        store(out, 0, j, fastmath.log(load(x, 0, j)))
+
+
+@kernel
 def apply_exp(x, out):  # type: ignore[no-untyped-def]
     for j in range(0, x.shape[1], LANES):
         store(out, 0, j, fastmath.exp(load(x, 0, j)))
@@ -84,6 +90,8 @@ def _values(low: float, high: float) -> np.ndarray:
     ("compiled", "exact", "low", "high", "bound", "relative"),
     [
         (apply_exp, np.exp, -86.9, 87.9, 2e-7, True),
+        (apply_log, np.log, 1.0, 2.0, 5e-7, True),
+        (apply_log, np.log, 1.0, 1e30, 5e-7, True),
         (apply_sigmoid, lambda x: 1 / (1 + np.exp(-x)), -100, 100, 1e-7, False),
         (apply_tanh, np.tanh, -50, 50, 5e-7, True),
         (apply_tanh, np.tanh, -1e-3, 1e-3, 5e-7, True),

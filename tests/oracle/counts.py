@@ -44,13 +44,13 @@ def evidence_of(
     resets: np.ndarray,
     orders: int,
     vocabulary: int,
-    block: int | None = None,
+    block: int = 0,
     per_stream: int = 1,
     stretch: int = 1,
 ) -> Evidence:
     """What tables of these orders know at each step of ids (T + 1, S).
 
-    block: they count blocks of so many steps, each after it was predicted. None: they have counted all of it beforehand, and
+    block: they count blocks of so many steps, each after it was predicted. 0: they have counted all of it beforehand, and
     the counts of the section that a step lies in are left out: stream s is sections of `stretch` steps.
     """
     steps, streams = resets.shape
@@ -67,11 +67,11 @@ def evidence_of(
                         everywhere.add(context, int(ids[t + 1, s]))
                         sections[s * per_stream + t // stretch].add(context, int(ids[t + 1, s]))
 
-    if block is None:
+    if block == 0:
         count(0, steps)
     for t in range(steps):
         for s in range(streams):
-            own = sections[s * per_stream + t // stretch] if block is None else Counts()
+            own = sections[s * per_stream + t // stretch] if block == 0 else Counts()
             chances = np.full(vocabulary, 1 / vocabulary)
             for k, context in enumerate(contexts[t][s]):
                 counts = np.zeros(vocabulary)
@@ -83,9 +83,9 @@ def evidence_of(
                 distinct = int((counts > 0).sum())
                 size = min(int(counts.sum()).bit_length() - 1, SIZES - 1)
                 bucket[t, s, k] = (k * SIZES + size) * KINDS + (0 if distinct == 1 else 1 if distinct <= 3 else 2)
-                if block is not None:
+                if block:
                     last[t, s, k], run = everywhere.run[context]
                     bucket[t, s, orders + k] = orders * SIZES * KINDS + k * RUNS + 2 * run + (distinct == 1)
-        if block is not None and ((t + 1) % block == 0 or t + 1 == steps):
+        if block and ((t + 1) % block == 0 or t + 1 == steps):
             count(t + 1 - (t % block + 1), t + 1)
     return Evidence(value, bucket, last)

@@ -120,7 +120,7 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
     return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0, evidence)
 
 
-def _counting(problem: Problem) -> dict[str, int | None]:
+def _counting(problem: Problem) -> dict[str, int]:
     """When the twin counts: after blocks of so many steps; or beforehand, with the sections that are left out."""
     if problem.counted == "blocks":
         return {"block": problem.truncation.k1}

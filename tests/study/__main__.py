@@ -47,6 +47,8 @@ def train(folder: Path, job: Job, run: Path) -> dict:
         "1",
         "--dropout",
         "0",
+        "--direct-order",
+        "0",
         *(() if "--optimizer" in job.options else ("--optimizer", "adam")),
         *job.options,
         "--seed",

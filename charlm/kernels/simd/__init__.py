@@ -11,10 +11,10 @@ PAD numbers, which are one vector of 16, two of 8 or four of 4: always PAD parti
 """
 
 from ..jit import LANES
-from .arithmetic import above, fma, larger, nearest, power_of_two, smaller, sqrt
+from .arithmetic import above, exponent, fma, larger, mantissa, nearest, power_of_two, smaller, sqrt
 from .folds import largest, total
 from .masks import keep
-from .memory import ROW, load, load_block, splat, splat_block, store, transpose
+from .memory import ROW, load, load_block, prefetch, splat, splat_block, store, transpose
 from .vector import PAD
 
 __all__ = [
@@ -22,14 +22,17 @@ __all__ = [
     "PAD",
     "ROW",
     "above",
+    "exponent",
     "fma",
     "keep",
     "larger",
     "largest",
     "load",
     "load_block",
+    "mantissa",
     "nearest",
     "power_of_two",
+    "prefetch",
     "smaller",
     "splat",
     "splat_block",

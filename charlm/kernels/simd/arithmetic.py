@@ -79,6 +79,16 @@ def power_of_two(value: Any) -> Any:
     return ((value.astype(np.int32) + 127) << 23).view(np.float32)
 
 
+def exponent(value: Any) -> Any:
+    """Return n of value = 2**n m with 1 <= m < 2, lane by lane, for normal numbers above 0."""
+    return ((value.view(np.int32) >> 23) - 127).astype(np.float32)
+
+
+def mantissa(value: Any) -> Any:
+    """Return m of value = 2**n m with 1 <= m < 2, lane by lane, for normal numbers above 0."""
+    return ((value.view(np.int32) & 0x7FFFFF) | 0x3F800000).view(np.float32)
+
+
 def above(value: Any, bound: Any) -> Any:
     """Return 1 where value > bound, else 0 (a NaN gives 0), lane by lane."""
     return (value > bound).astype(np.float32)
@@ -117,6 +127,20 @@ def _emit_power_of_two(builder: Any, value: Any) -> Any:
     whole = builder.bitcast(builder.fadd(value, filled(value.type, _NEAREST)), bits)
     exponent = builder.add(builder.shl(whole, filled(bits, 23)), filled(bits, 127 << 23))
     return builder.bitcast(exponent, value.type)
+
+
+@_emitted(exponent, 1)
+def _emit_exponent(builder: Any, value: Any) -> Any:
+    bits = bits_of(value)
+    biased = builder.lshr(builder.bitcast(value, bits), filled(bits, 23))
+    return builder.sitofp(builder.sub(biased, filled(bits, 127)), value.type)
+
+
+@_emitted(mantissa, 1)
+def _emit_mantissa(builder: Any, value: Any) -> Any:
+    bits = bits_of(value)
+    fraction = builder.and_(builder.bitcast(value, bits), filled(bits, 0x7FFFFF))
+    return builder.bitcast(builder.or_(fraction, filled(bits, 0x3F800000)), value.type)
 
 
 @_emitted(above, 2)

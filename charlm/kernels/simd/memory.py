@@ -9,8 +9,10 @@ from numba import types
 from numba.extending import lower_builtin, lower_cast, type_callable
 
 from ..jit import LANES
+from ..numba_internals import declared_function, item_pointer
 from .vector import INT, PAD, VectorType, block, lanes, pointer, spread
 
+BYTES = ir.IntType(8).as_pointer()
 ROW = types.CPointer(types.float32)  # a row that a step is handed: see steps.py
 
 
@@ -123,6 +125,25 @@ def _lower_splat(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 @lower_cast(types.Number, VectorType)
 def _cast_to_lanes(context: Any, builder: Any, fromty: Any, toty: Any, value: Any) -> Any:
     return spread(builder, context.cast(builder, value, fromty, types.float32), context.get_value_type(toty))
+
+
+def prefetch(array: np.ndarray, row: int, column: int) -> None:
+    """Begin to fetch the cache line of array[row, column], which is read soon."""
+
+
+@type_callable(prefetch)
+def _type_prefetch(context: Any) -> Callable:
+    return lambda array, row, column: types.void
+
+
+@lower_builtin(prefetch, types.Array, types.Integer, types.Integer)
+def _lower_prefetch(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    indices = _indices(context, builder, sig.args[1:], args[1:])
+    address = builder.bitcast(item_pointer(context, builder, sig.args[0], args[0], indices), BYTES)
+    kind = ir.FunctionType(ir.VoidType(), [BYTES, INT, INT, INT])
+    function = declared_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(function, [address, *(ir.Constant(INT, flag) for flag in (0, 3, 1))])  # a read, of data, kept in all caches
+    return context.get_dummy_value()
 
 
 def transpose(source: np.ndarray, row: int, column: int, target: np.ndarray, target_row: int, at: int, stride: int) -> None:
