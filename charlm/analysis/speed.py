@@ -142,6 +142,7 @@ class Job:
             epoch_base=0,
             learning_rate=np.full(n, 1e-3),
             number=self._updates + np.arange(n),
+            connects=np.zeros(n, np.uint8),
             **Newest(TruncationConfig(row.k1, row.k2), streams).cuts(Position(), n)._asdict(),
         )
 

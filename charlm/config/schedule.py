@@ -41,7 +41,7 @@ class ScheduleConfig(Declared, group=LENGTH):
         help="Train for X minutes, counted from the start of the run. Compiling, validating and saving do not count.",
     )
     direct_epochs: float = setting(
-        3.0,
+        2.0,
         bounds=(0, 1_000_000),
         help="The network learns alone until the last X epochs of the run, when the tables of --direct-order join it.",
     )

@@ -91,7 +91,15 @@ def trained_by_charlm(cell: str, layers: int, streams: int, folder: Path) -> tup
         if isinstance(event, charlm.Validation):
             losses.append(event.train_nats)
 
-    shape = {"cell": cell, "layers": layers, "hidden": HIDDEN, "dropout": 0.0, "streams": streams, "k1": K1}
+    shape = {
+        "cell": cell,
+        "layers": layers,
+        "hidden": HIDDEN,
+        "dropout": 0.0,
+        "direct_order": 0,
+        "streams": streams,
+        "k1": K1,
+    }
     rest = {
         "optimizer": "adam",
         "lr": RATE,

@@ -48,7 +48,10 @@ def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> C
     return call
 
 
-SMALL = ("--hidden", 24, "--layers", 1, "--dropout", 0, "--k1", 8, "--streams", 6, "--save-every", 0)
+SMALL = (
+    *("--hidden", 24, "--layers", 1, "--dropout", 0, "--direct-order", 0),  # test_tables.py has the tables
+    *("--k1", 8, "--streams", 6, "--save-every", 0),
+)
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_dynamic_evaluation_stands_beside_static(run: Run, trained: Path) -> Non
 
 def test_a_corpus_is_coded_by_reading_it_once(run: Run, corpus: Path) -> None:
     """The code's length is the sum of what every update paid before it learnt, plus the first character and the alphabet."""
-    options = ("--hidden", 24, "--layers", 1, "--once", "--json", "--force")
+    options = ("--hidden", 24, "--direct-order", 0, "--once", "--json", "--force")
     result = run("train", "corpus.txt", *options)
     assert result.code == 0, result.err
     found = json.loads(result.out)

@@ -39,7 +39,7 @@ from ..oracle.test_gradients import TOLERANCE
 from .conftest import Result
 
 Run = Callable[..., Result]
-SMALL = ("--hidden", 12, "--layers", 1, "--streams", 2, "--k1", 6, "--updates", 9, "--val-fraction", 0)
+SMALL = ("--hidden", 12, "--layers", 1, "--direct-order", 0, "--streams", 2, "--k1", 6, "--updates", 9, "--val-fraction", 0)
 
 
 # --- a cell ---------------------------------------------------------------------------------------------------------

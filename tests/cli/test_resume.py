@@ -45,6 +45,8 @@ SETTINGS = {
     "artbp": ("--truncation", "artbp", "--mean-length", 6, "--tail", 4),
     "adaptive": ("--truncation", "adaptive", "--max-k2", 24, "--bias-tolerance", 0.3),
     "in pieces": ("--k1", 40, "--memory", 1, "--hidden", 40, "--layers", 2, "--dropout", 0.2),
+    "tables join late": ("--direct-epochs", 1, "--direct-order", 5, "--dropout", 0.2),
+    "tables of one order": ("--direct-order", 1, "--truncation", "window", "--k2", 21, "--reset-every", 9),
     "adamw, after": ("--optimizer", "adamw", "--weight-decay", 0.1, "--reset-after", "fox", "--warmup", 30),
 }
 

@@ -23,7 +23,9 @@ import pytest
 from ..waiting import HANGS
 from .conftest import TEXT
 
-TRAIN = "charlm train corpus.txt --hidden 16 --layers 1 --dropout 0 --k1 8 --streams 6 --updates 60 --lr 1e-2"
+TRAIN = (
+    "charlm train corpus.txt --direct-order 0 --hidden 16 --layers 1 --dropout 0 --k1 8 --streams 6 --updates 60 --lr 1e-2"
+)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,9 @@ Run = Callable[..., Result]
 
 
 def train(run: Run, *more: object) -> Result:
-    result = run("train", "corpus.txt", "--streams", 6, "--k1", 8, "--dropout", 0, "--updates", 30, *more)
+    result = run(
+        "train", "corpus.txt", "--streams", 6, "--k1", 8, "--dropout", 0, "--direct-order", 0, "--updates", 30, *more
+    )
     assert result.code == 0, result.err
     return result
 

@@ -35,7 +35,7 @@ def version_1(**truncation: Any) -> dict[str, Any]:
 
 def test_version_1_is_read() -> None:
     found = RunConfig.from_json(version_1())
-    asked: Any = {"truncation": "artbp", "mean_length": 20.0, "hidden": 32, "dropout": 0.4, "updates": 50}
+    asked: Any = {"truncation": "artbp", "mean_length": 20.0, "hidden": 32, "dropout": 0.4, "direct_order": 0, "updates": 50}
     assert found == configuration(asked, ("corpus.txt",))
 
 

@@ -23,7 +23,7 @@ from charlm.training.validator import Validator
 from ..cli.conftest import SMALL, TEXT, Result, run  # noqa: F401  a fixture
 
 Run = Callable[..., Result]
-SETTINGS: Settings = {"hidden": 16, "layers": 1, "dropout": 0.0, "k1": 8, "streams": 6}
+SETTINGS: Settings = {"hidden": 16, "layers": 1, "dropout": 0.0, "direct_order": 0, "k1": 8, "streams": 6}
 
 
 def validator(trainer: Trainer) -> Validator:
