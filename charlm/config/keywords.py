@@ -87,7 +87,7 @@ class Settings(TypedDict, total=False):
     # Train for X minutes, counted from the start of the run. Compiling, validating and saving do not count. Default: 3.
     minutes: float | None
     # The network learns alone until the last X epochs of the run, when the tables of --direct-order join it. Default:
-    # 3.
+    # 2.
     direct_epochs: float
     # Stop after N validations without improvement. Default: 0, never.
     patience: int

@@ -88,11 +88,6 @@ class Parameters:
         found[-1].append(self.flat[self.matrices :])
         return [[array.reshape(-1) for array in arrays] for arrays in found]
 
-    @property
-    def connected(self) -> bool:
-        """Return whether the tables' gates have been opened."""
-        return bool(self.weights.direct_b.any())
-
     def connect(self) -> None:
         """Open the gates of the tables, which are 0 at first, so that the network begins to learn with the tables."""
         self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE

@@ -137,17 +137,32 @@ class Run:
         return None if total is None else math.ceil(self.joining * total)
 
     @property
-    def tables_join(self) -> bool:
-        """Return whether it is time for the tables to join."""
-        joins_at, joining = self.joins_at, self.joining
-        if joining == 1.0:
-            return False
-        return self.state.updates >= joins_at if joins_at is not None else bool(self.share() >= joining)
+    def only_measures(self) -> bool:
+        """Return whether updates only measure how fast they are: until then it is not known if the tables join at once."""
+        return self.config.model.direct_order > 0 and self.config.schedule.minutes is not None and self.chars == 0
+
+    def join_tables(self) -> None:
+        """Let the tables join if it is time: open their gates, and begin anew with the optimizer's averages.
+
+        The gradients that they leave are smaller by far than those of the network alone.
+        """
+        joins_at, joining, state = self.joins_at, self.joining, self.state
+        if state.joined >= 0 or joining == 1.0:
+            return
+        if state.updates >= joins_at if joins_at is not None else self.share() >= joining:
+            self.parameters.connect()
+            self.optimizer.slots[...] = 0
+            state.joined = state.updates
+
+    def with_tables(self, plan: Plan) -> Plan:
+        """Return the plan with or without the tables, as they have joined or not."""
+        joined = self.state.joined
+        return plan._replace(number=plan.number - max(0, joined), connects=np.full(len(plan.start), joined >= 0, np.uint8))
 
     def phase(self, share: np.ndarray) -> np.ndarray:
         """Return the shares of the present phase, alone or with the tables, that are done at these shares of the run."""
         joining = self.joining
-        if self.parameters.connected and joining < 1:
+        if self.state.joined >= 0 and joining < 1:
             return np.maximum(0.0, (share - joining) / (1 - joining))
         return share / joining if joining > 0 else share
 

@@ -15,7 +15,8 @@ class TrainerState:
     epoch_steps: steps of an epoch. seconds, timed_chars: of training alone. chars, nats: of all updates, each loss measured
     before its update. val_nats: loss of the last validation; best_val_nats: of the best. validated_at: the update of the
     last one; validations: how many were due by then if time decides; worse: how many in a row were no better. sampled:
-    characters that each reads, 0 until that is decided. rollbacks: returns from divergence. seconds_per_update: of the
+    characters that each reads, 0 until that is decided. rollbacks: returns from divergence. joined: the update before
+    which the tables joined; -1: they have not. seconds_per_update: of the
     newest updates of this process, 0 until they are timed; not saved.
     """
 
@@ -32,6 +33,7 @@ class TrainerState:
     validated_at: int = -1
     rollbacks: int = 0
     sampled: int = 0
+    joined: int = -1
     seconds_per_update: float = 0.0
 
     @property
@@ -78,6 +80,7 @@ class TrainerState:
             "validated_at": self.validated_at,
             "rollbacks": self.rollbacks,
             "sampled": self.sampled,
+            "joined": self.joined,
         }
 
     def load_state_dict(self, state: StateDict) -> None:
@@ -95,6 +98,7 @@ class TrainerState:
         self.validations, self.worse = take_count(state, "validations"), take_count(state, "worse")
         self.validated_at = take_count(state, "validated_at", least=-1)
         self.rollbacks, self.sampled = take_count(state, "rollbacks"), take_count(state, "sampled")
+        self.joined = take_count({"joined": -1, **state}, "joined", least=-1)  # runs without tables may lack it
 
 
 def finite_or_none(number: float) -> float | None:

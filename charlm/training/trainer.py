@@ -96,12 +96,13 @@ class Trainer:
     def _plan(self, updates: int) -> tuple[Plan, Position]:
         """Plan at most so many updates. Return the plan and the place after it."""
         run, state = self.run, self.run.state
-        if run.tables_join and not run.parameters.connected:
-            run.parameters.connect()
+        run.join_tables()
         rates = run.schedule.rates(state.updates, updates, run.phase(run.share(np.arange(updates))))
+        if run.only_measures:
+            rates[:] = 0.0
         plan, after = run.text.plan(state.at, updates, rates)
         run.corpus.release()
-        return plan._replace(connects=plan.connects * run.parameters.connected), after
+        return run.with_tables(plan), after
 
     def _run_kernel(self, plan: Plan) -> tuple[UpdateStats, float]:
         """Make the plan's updates. Return the kernel's reports and the time that it took, in seconds."""
