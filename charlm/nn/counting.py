@@ -12,7 +12,10 @@ _CALL = 1 << 16  # characters counted in one call; few, since Ctrl-C waits for i
 
 
 def count_text(tables: ContextTables, ids: Ids, streams: Streams, resets: Resets, threads: int) -> None:
-    """Count a whole training text, as it lies in all of its streams. The counts do not depend on `threads`."""
+    """Count a training text, as it lies in all of its streams, until the tables are full.
+
+    The counts do not depend on `threads`.
+    """
     tables.prepare(streams)
     kernel_tables, parts = tables.for_kernels(excludes=True), counting_parts(streams.count, tables.orders, threads)
     steps = max(1, _CALL // streams.count)
@@ -21,3 +24,5 @@ def count_text(tables: ContextTables, ids: Ids, streams: Streams, resets: Resets
             last = min(streams.steps, first + steps)
             text = streams.read(ids, first, last), resets.read(streams, ids, first, last)
             run_together(count, (kernel_tables, *text, first), parts, pool)
+            if tables.full:
+                return

@@ -54,6 +54,12 @@ class ContextTables:
         own._used, own._own_used = self._used.copy(), np.zeros(REGIONS, np.int64)
         return own
 
+    @property
+    def full(self) -> bool:
+        """Return whether a region takes no new entries, so that what follows would be counted in part."""
+        regions = ((self._used, self.counts), (self._own_used, self._own))
+        return any(bool((used * 4 >= table.shape[1] * 3).any()) for used, table in regions)
+
     def restore(self, other: "ContextTables") -> None:
         """Take over the counts of tables of the same size."""
         self.counts[...], self._used[...] = other.counts, other._used

@@ -99,7 +99,8 @@ def test_full_tables_take_nothing_new() -> None:
     """A quarter of each region stays empty, and a section never counts less than it adds to all counts."""
     tables = counted(60_000, 3, 2, vocabulary=60)
     used = (tables.counts != 0).sum(1)
-    assert used.max() == tables.counts.shape[1] * 3 // 4
+    assert tables.full
+    assert used.max() <= -(-tables.counts.shape[1] * 3 // 4)
     own = tables.for_kernels(excludes=True).own
     number = np.uint64((1 << 20) - 1)
     assert int((own & number).sum()) >= int((tables.counts & number).sum())
