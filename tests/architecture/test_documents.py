@@ -174,14 +174,14 @@ def test_sweep_by_optuna(folder: Path, warm: Path) -> None:
 
 def test_the_library_does_what_the_readme_shows(folder: Path) -> None:
     (script,) = blocks("README", "python")
-    shown = run_python(script.replace("minutes=1", "updates=20, hidden=16"), folder)
+    shown = run_python(script.replace("minutes=1", "updates=20, hidden=16, direct_order=0"), folder)
     assert "Validation(updates=" in shown
     assert "\nIt was " in shown
 
 
 def test_the_library_does_what_the_guide_shows(folder: Path) -> None:
     (script,) = blocks("python", "python")
-    shown = run_python(script.replace("minutes=1", "updates=20, hidden=16"), folder)
+    shown = run_python(script.replace("minutes=1", "updates=20, hidden=16, direct_order=0"), folder)
     assert "Validation(updates=" in shown
     assert shown.count("It was a day like any other") == 200
 

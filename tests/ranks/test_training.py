@@ -120,3 +120,23 @@ def test_divergence_of_one_is_found_by_all(mpi: Mpi, folder: Path, every: int) -
     assert line.startswith("Error: training diverged: the gradient of update 25 is not finite, after 2 returns to the last")
     assert load(Path("runs/x/last.npz")).progress["updates"] == 20
     assert np.isfinite(parameters("runs/x")).all()
+
+
+def test_every_rank_counts_the_whole_text(mpi: Mpi, folder: Path) -> None:
+    """Tables, sections and updates are those of one process."""
+    more = ("--direct-order", 5, "--updates", 20)
+    for ranks in (1, 2):
+        assert mpi(*TRAIN, *more, "--run", f"runs/{ranks}", ranks=ranks).returncode == 0
+    one, two = (load(Path(f"runs/{ranks}/last.npz")).parameters for ranks in (1, 2))
+    assert np.array_equal(one.tables.counts, two.tables.counts)
+    assert one.weights.direct_b.any()
+    np.testing.assert_allclose(one.flat, two.flat, atol=1e-4)
+
+
+def test_tables_that_learn_need_one_process(mpi: Mpi, folder: Path) -> None:
+    done = mpi("charlm", "train", "corpus.txt", "--once", "--direct-order", 4, "--hidden", 8)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "its tables learn in one process only" in done.stderr
+    assert mpi("charlm", "train", "corpus.txt", "--once", "--hidden", 8, "--run", "runs/once", "-q").returncode == 0
+    config = load(Path("runs/once/last.npz")).config
+    assert (config.model.direct_order, config.streams) == (0, 2)
