@@ -65,6 +65,11 @@ class ModelConfig(Declared, group=NETWORK):
         help=_forget_bias_help,
     )
 
+    @property
+    def table_megabytes(self) -> int:
+        """The size of the tables beside the network, 0 without them; the least where none was chosen."""
+        return (self.direct_size or 1) if self.direct_order else 0
+
     def __post_init__(self) -> None:
         super().__post_init__()
         cell = CELLS[self.cell]

@@ -12,8 +12,7 @@ from .schedule import ENDS
 
 # Orders of the tables beside a network that is trained; a network by itself has none.
 _ORDERS = 8
-# Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. See guide/tables.md for what
-# was tried.
+# Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. See guide/evaluation.md.
 _ONCE = {
     "epochs": 1,
     "streams": 1,
@@ -85,15 +84,8 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"setting {name}: no setting has that name{perhaps(name, known)}")
 
 
-_SHAPE = (
-    "cell",
-    "activation",
-    "hidden",
-    "layers",
-    "residual",
-    "layer_norm",
-    "direct_order",
-)  # all of a model but its parameters
+# All of a model but its parameters.
+_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm", "direct_order")
 
 
 def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:

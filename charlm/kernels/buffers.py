@@ -141,7 +141,7 @@ class Evidence(NamedTuple):
     found: np.ndarray  # (K V,) int32       characters with evidence, order by order
     value: np.ndarray  # (1, K V padded) float32  the evidence for each
     first: np.ndarray  # (K + 1,) int64     where an order's characters begin
-    last: np.ndarray  # (K,) int32          the one that came last after the order's context; -1: not known
+    last: np.ndarray  # (K,) int32          the one that came last after the order's context, if its bucket says so
     bucket: np.ndarray  # (2 K,) int16      of the gates' biases; -1: no part
 
 

@@ -14,9 +14,10 @@ All entries of a context lie in one region, and regions are dealt out to threads
 import numpy as np
 
 from .buffers import Tables
-from .jit import inner, kernel
+from .jit import inner, kernel, plain
 from .parallel import Part
-from .table_sizes import CHARACTER_AT, CHARACTER_BITS, LINE
+from .splitmix import mixed
+from .table_sizes import CHARACTER_AT, CHARACTER_BITS, LINE, room
 
 _MOST = (1 << 20) - 1  # a count's largest value
 _LONGEST_RUN = 15
@@ -24,13 +25,7 @@ _TAG = (1 << 22) - 1
 _SALT, _STEP, _SECTION = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7
 _RUN_AT, _TAG_AT = 20, 42
 
-
-@inner
-def _mixed(bits):
-    """Return the finaliser of splitmix64."""
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return bits ^ (bits >> np.uint64(31))
+plain(room)  # for kernels too
 
 
 @inner
@@ -45,13 +40,13 @@ def advance(context: np.ndarray, row: int, character: int, reset: int) -> None:
     added = np.uint64(character + 1) * np.uint64(_STEP)
     for k in range(context.shape[1] - 1, -1, -1):
         before = context[row, k - 1] if k > 0 else np.uint64(0)
-        context[row, k] = _mixed((before + np.uint64(k + 1) * np.uint64(_SALT)) ^ added)
+        context[row, k] = mixed((before + np.uint64(k + 1) * np.uint64(_SALT)) ^ added)
 
 
 @inner
 def of_section(context, section):
     """Return the hash under which a section's own counts of a context are kept. Its region is the context's."""
-    return _mixed(context ^ (np.uint64(section + 1) * np.uint64(_SECTION)))
+    return mixed(context ^ (np.uint64(section + 1) * np.uint64(_SECTION)))
 
 
 @inner
@@ -118,7 +113,7 @@ def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -
         entry = table[region, found]
         run = min(_field(entry, _RUN_AT, 4) + 1, _LONGEST_RUN)
         count = min(_field(entry, 0, 20) + 1, _MOST)
-    elif used[region] * 4 < table.shape[1] * 3:
+    elif used[region] < room(table.shape[1]):
         used[region] += 1
         found, run, count = place, 1, 1
     else:

@@ -13,6 +13,7 @@ from .jit import inner
 from .parallel import Part, own_rows, share
 from .rows import common_row
 from .simd import LANES, PAD, fma, keep, load, load_block, splat_block, store, total
+from .splitmix import mixed
 
 _EPSILON = 1e-5  # PyTorch's default for layer norm
 _ALL = 1 << 32
@@ -24,9 +25,7 @@ def row_key(seed, layer, step, stream):
     """Return the 32-bit key of one row's dropout mask: splitmix64's finaliser over seed, layer, step and stream."""
     bits = np.uint64(seed) + np.uint64(step) * np.uint64(0x9E3779B97F4A7C15)
     bits += np.uint64(stream) * np.uint64(0xD1B54A32D192ED03) + np.uint64(layer) * np.uint64(0x8CB92BA72F3D8DD7)
-    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return (bits ^ (bits >> np.uint64(31))) & _MASK
+    return mixed(bits) & _MASK
 
 
 @inner

@@ -16,3 +16,8 @@ BUCKETS = SIZES * KINDS + RUNS  # biases of the two gates of an order
 def places(megabytes: int) -> int:
     """Return the number of entries that a region of a table of this size has room for."""
     return megabytes * 10**6 // (ENTRY_BYTES * LINE * REGIONS) * LINE
+
+
+def room(places: int) -> int:
+    """Return the number of entries that a region with so many places takes: three quarters keep look-ups short."""
+    return places // 4 * 3

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..kernels.table_sizes import CHARACTER_AT, REGIONS, TABLE_CHARACTERS, places
+from ..kernels.table_sizes import CHARACTER_AT, REGIONS, TABLE_CHARACTERS, places, room
 from ..tree import LeafError, StateDict, take_array
 
 
@@ -21,7 +21,7 @@ def unpacked(state: StateDict, megabytes: int, vocabulary: int) -> tuple[np.ndar
     bits = take_array(state, "occupied", (REGIONS * n // 8,), np.uint8)
     occupied = np.unpackbits(bits).astype(bool).reshape(REGIONS, n)
     used = occupied.sum(1)
-    if (used * 4 > n * 3 + 3).any():
+    if (used > room(n)).any():
         raise LeafError("occupied", "at most three quarters of a region's places", f"{int(used.max()):,} of {n:,}")
     entries = take_array(state, "entries", (int(used.sum()),), np.uint64)
     characters = (entries >> np.uint64(CHARACTER_AT)) & np.uint64(TABLE_CHARACTERS - 1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..kernels.buffers import Tables
-from ..kernels.table_sizes import OWN_TABLES, REGIONS, places
+from ..kernels.table_sizes import OWN_TABLES, REGIONS, places, room
 from ..tbptt.streams import Streams
 from ..tree import StateDict
 from .arrays import large_zeros
@@ -28,7 +28,7 @@ class ContextTables:
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
         """vocabulary: V; no character beyond it is counted."""
         self.orders, self._vocabulary = config.direct_order, vocabulary
-        self._megabytes = (config.direct_size or 1) if self.orders else 0
+        self._megabytes = config.table_megabytes
         self.counts = _empty(self._megabytes)
         self._own, self._per_stream, self._stretch = _empty(0), 1, 1
         self._used, self._own_used = np.zeros(REGIONS, np.int64), np.zeros(REGIONS, np.int64)
@@ -58,7 +58,7 @@ class ContextTables:
     def full(self) -> bool:
         """Return whether a region takes no new entries, so that what follows would be counted in part."""
         regions = ((self._used, self.counts), (self._own_used, self._own))
-        return any(bool((used * 4 >= table.shape[1] * 3).any()) for used, table in regions)
+        return any(bool((used >= room(table.shape[1])).any()) for used, table in regions)
 
     def restore(self, other: "ContextTables") -> None:
         """Take over the counts of tables of the same size."""
@@ -75,7 +75,10 @@ class ContextTables:
 
     def load_state_dict(self, state: StateDict) -> None:
         """Take over what `state_dict` returned. Raises LeafError."""
-        occupied, entries = unpacked(state, self._megabytes, self._vocabulary)
+        self.fill(*unpacked(state, self._megabytes, self._vocabulary))
+
+    def fill(self, occupied: np.ndarray, entries: np.ndarray) -> None:
+        """Take over what `unpacked` returned for tables of this size."""
         self.counts[...] = 0
         self.counts[occupied] = entries
         self._used[...] = occupied.sum(1)

@@ -110,7 +110,7 @@ def load_meta(path: Path) -> Meta:
     config, vocabulary, progress = understood(path, meta)
     parameters = _below(_PARAM, arrays)
     require_sound(path, config.model, len(vocabulary), parameters)
-    _require_sound_tables(path, config.model, len(vocabulary), arrays)
+    _tables(path, config.model, len(vocabulary), arrays)
     _state(path, meta, arrays)
     return Meta(meta["format"], config, vocabulary, progress, sum(array.size for array in parameters.values()))
 
@@ -119,10 +119,10 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises CheckpointError naming the file and what is wrong with it."""
     meta, arrays = _read(path)
     config, vocabulary, progress = understood(path, meta)
-    _require_sound_tables(path, config.model, len(vocabulary), arrays)
+    tables = _tables(path, config.model, len(vocabulary), arrays)
     parameters = parameters_of(path, config.model, len(vocabulary), _below(_PARAM, arrays))
-    if config.model.direct_order:
-        parameters.tables.load_state_dict(_below(_TABLES, arrays))
+    if tables is not None:
+        parameters.tables.fill(*tables)
     return Checkpoint(path, config, vocabulary, parameters, progress, _state(path, meta, arrays))
 
 
@@ -231,11 +231,14 @@ def refuse_tables(saved: Checkpoint) -> None:
         )
 
 
-def _require_sound_tables(path: Path, model: ModelConfig, vocabulary: int, arrays: dict[str, np.ndarray]) -> None:
-    """Raise CheckpointError unless the arrays hold tables that kernels can read, if the network has tables."""
-    if model.direct_order:
-        with naming(path, _TABLES):
-            unpacked(_below(_TABLES, arrays), model.direct_size or 1, vocabulary)
+def _tables(
+    path: Path, model: ModelConfig, vocabulary: int, arrays: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the tables beside the network as `unpacked` does; None if it has none. Raises CheckpointError."""
+    if not model.direct_order:
+        return None
+    with naming(path, _TABLES):
+        return unpacked(_below(_TABLES, arrays), model.table_megabytes, vocabulary)
 
 
 def load_run(name: str | None) -> Checkpoint:

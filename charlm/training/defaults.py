@@ -53,4 +53,4 @@ def fit_tables(orders: int, characters: int) -> int:
 def table_bytes(config: RunConfig) -> int:
     """Return the memory of a run's tables in training. Those that are counted beforehand are counted by section too."""
     copies = 1 if config.once else 1 + OWN_TABLES
-    return copies * (config.model.direct_size or 0) * 10**6
+    return copies * config.model.table_megabytes * 10**6
