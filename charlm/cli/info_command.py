@@ -64,7 +64,8 @@ def _contents(model: ModelConfig) -> str:
     extras = [name for name, has in (("residual", model.residual), ("layer norm", model.layer_norm)) if has]
     extras += [f"dropout {model.dropout:g}"] if model.dropout else []
     extras += [f"forget bias {model.forget_bias:g}"] if model.forget_bias is not None else []
-    extras += [f"tables of order 1 to {model.direct_order}"] if model.direct_order else []
+    lengths = model.direct_lengths
+    extras += [f"tables of contexts of {lengths[0]} to {lengths[-1]} characters"] if lengths else []
     has_choice = len(CELLS[model.cell].activations) > 1
     cell = f"{model.cell} ({model.activation})" if has_choice else model.cell
     layers = "1 layer" if model.layers == 1 else f"{model.layers} layers"

@@ -52,9 +52,12 @@ class Settings(TypedDict, total=False):
     residual: bool
     # Normalise activations between layers and before the output layer.
     layer_norm: bool
-    # Count what followed the last 1 to N characters, and add that to the network's logits (direct connections). 0: no
-    # tables. Default: 8; 16 with --once.
+    # Count what followed contexts of up to N characters, and add that to the network's logits (direct connections). 0:
+    # no tables. Default: 8; 32 with --once.
     direct_order: int
+    # Shortest context that is counted; up to the longest those of 1, 2, 3, 4, 5, 6, 8, 12, 20, 32 characters are.
+    # Default: 2; 1 with --once.
+    direct_shortest: int
     # Memory for the counts of --direct-order. Training takes three times as much. Default: by the size of the corpus,
     # at most 128.
     direct_size: int | None

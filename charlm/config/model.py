@@ -7,6 +7,9 @@ from .checks import require
 from .declare import Declared, setting
 from .groups import NETWORK
 
+# Lengths of contexts. Each that is counted costs time, and a length between two others would tell little that is new.
+_LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 20, 32)
+
 
 def activations() -> tuple[str, ...]:
     """Return the activations that some cell can have."""
@@ -46,9 +49,15 @@ class ModelConfig(Declared, group=NETWORK):
     direct_order: int = setting(
         0,
         bounds=(0, 32),
-        default_text="8; 16 with --once",
-        help="Count what followed the last 1 to N characters, and add that to the network's logits (direct connections). "
-        "0: no tables.",
+        default_text="8; 32 with --once",
+        help="Count what followed contexts of up to N characters, and add that to the network's logits (direct "
+        "connections). 0: no tables.",
+    )
+    direct_shortest: int = setting(
+        2,
+        bounds=(1, 32),
+        default_text="2; 1 with --once",
+        help=f"Shortest context that is counted; up to the longest those of {', '.join(map(str, _LENGTHS))} characters are.",
     )
     direct_size: int | None = setting(
         None,
@@ -64,6 +73,13 @@ class ModelConfig(Declared, group=NETWORK):
         default_text=_forget_bias_default,
         help=_forget_bias_help,
     )
+
+    @property
+    def direct_lengths(self) -> tuple[int, ...]:
+        """The lengths of the contexts that are counted, in ascending order; none without tables."""
+        if self.direct_order == 0:
+            return ()
+        return (*(n for n in _LENGTHS if self.direct_shortest <= n < self.direct_order), self.direct_order)
 
     @property
     def table_megabytes(self) -> int:

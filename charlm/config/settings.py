@@ -18,7 +18,8 @@ _ONCE = {
     "streams": 1,
     "hidden": 128,
     "layers": 1,
-    "direct_order": 16,
+    "direct_order": 32,
+    "direct_shortest": 1,
     "lr": 4e-3,
     "dropout": 0.0,
     "weight_decay": 0.0,
@@ -85,7 +86,7 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
 
 
 # All of a model but its parameters.
-_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm", "direct_order")
+_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "layer_norm", "direct_order", "direct_shortest")
 
 
 def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:

@@ -2,9 +2,9 @@
 
 S streams, T steps, H hidden units, P = H padded to a multiple of PAD, V vocabulary, VP = V padded likewise, L layers,
 G gates per unit, E rows of P that a cell stores beside its gates, C steps that the window's ring holds, a step's slot
-being step % C. X slices that the units are divided into, U = P / X units in each. K orders of the tables, 0 without
-tables. All arrays are C-contiguous and aligned to 64 bytes; what lies in the padding is zero and stays zero (in out_b:
--1e30, so that a padded logit has no probability).
+being step % C. X slices that the units are divided into, U = P / X units in each. K lengths of contexts in the tables, 0
+without tables, N the longest. All arrays are C-contiguous and aligned to 64 bytes; what lies in the padding is zero and
+stays zero (in out_b: -1e30, so that a padded logit has no probability).
 
 An array with a row for each step and stream holds them as its threads do (see parallel.py): the rows of the first
 thread's streams [0, n) by time, row = slot * n + stream, then those of the next; one slice after the other.
@@ -71,8 +71,8 @@ class Window(NamedTuple):
     x: np.ndarray  # (X C S,) int32    characters read
     y: np.ndarray  # (X C S,) int32    targets; -1 where a stream has ended
     reset: np.ndarray  # (X C S,) uint8    1 where the state was set to zero before this step
-    context: np.ndarray  # (X C S, K) uint64  hashes of the last 1 .. K characters, the one read included
-    section: np.ndarray  # (X C S,) int32  of the training text, where counts are left out: see Tables
+    context: np.ndarray  # (X C S, K) uint64  hashes of the contexts that end with the character read
+    section: np.ndarray  # (X C S,) uint64  key of the section of the training text whose counts are left out: see Tables
     gradient_scale: np.ndarray  # (C,) float32       factor on errors that pass from this step to the one before it
     z: np.ndarray  # (L, X C S, G U)      gates
     extra: np.ndarray  # (L, X C S, E U)
@@ -85,7 +85,7 @@ class Window(NamedTuple):
     loss: np.ndarray  # (C S,) float64    loss of the step's target
     border_h: np.ndarray  # (B, X L S, U)  states at the borders of a block's pieces, B + 1 of which are the longest block
     border_c: np.ndarray  # (B, X L S, U)
-    border_context: np.ndarray  # (B, X S, K) uint64
+    border_context: np.ndarray  # (B, X S, N) uint64
 
 
 class State(NamedTuple):
@@ -93,7 +93,7 @@ class State(NamedTuple):
 
     h: np.ndarray  # (X L S, U)  a thread's streams, layer by layer; one slice after the other
     c: np.ndarray  # (X L S, U)
-    context: np.ndarray  # (X S, K) uint64, of what was read before
+    context: np.ndarray  # (X S, N) uint64  hashes of the last 1 .. N characters read before
 
 
 class Workspace(NamedTuple):
@@ -133,25 +133,28 @@ class Sublayer(NamedTuple):
 class Evidence(NamedTuple):
     """A thread's memory for the evidence about one character: see direct.py."""
 
-    context: np.ndarray  # (S, K) uint64   of all streams, where the thread counts
+    context: np.ndarray  # (S, N) uint64   of all streams, where the thread counts
     characters: np.ndarray  # (2, V) int32  what followed one context: anywhere, and in the section itself
     counts: np.ndarray  # (2, V) int32      how often
     own: np.ndarray  # (V,) int32           counts in the section by character; zeros
-    chance: np.ndarray  # (V,) float64      by the orders so far, but for a factor; ones
-    found: np.ndarray  # (K V,) int32       characters with evidence, order by order
-    value: np.ndarray  # (1, K V padded) float32  the evidence for each
-    first: np.ndarray  # (K + 1,) int64     where an order's characters begin
-    last: np.ndarray  # (K,) int32          the one that came last after the order's context, if its bucket says so
+    chance: np.ndarray  # (V,) float64      by the contexts so far, but for a factor; ones
+    excess: np.ndarray  # (1, V + PAD) float32     c - D of each character that followed one context
+    backed_off: np.ndarray  # (1, V + PAD) float32  D u p_{k-1} of each
+    found: np.ndarray  # (K V,) int32       characters with evidence, context by context
+    value: np.ndarray  # (1, K V + PAD) float32  the evidence for each
+    first: np.ndarray  # (K + 1,) int64     where a context's characters begin
+    last: np.ndarray  # (K,) int32          the one that came last after the context, if its bucket says so
     bucket: np.ndarray  # (2 K,) int16      of the gates' biases; -1: no part
 
 
 class Tables(NamedTuple):
-    """Counts of what followed each context of 1 .. K characters: see contexts.py. Without tables K = 0.
+    """Counts of what followed each context: see contexts.py. Without tables K = 0.
 
     Where a text is trained on that has been counted, the counts of the section that a character lies in are left out of what
     predicts it. A stream is `per_stream` sections of `stretch` steps.
     """
 
+    lengths: np.ndarray  # (K,) int64  of the contexts that are counted, ascending; the last is N
     counts: np.ndarray  # (REGIONS, n) uint64
     used: np.ndarray  # (REGIONS,) int64  entries in each region
     own: np.ndarray  # (REGIONS, m) uint64  counts by context and section; m = 0: nothing is left out

@@ -1,4 +1,4 @@
-"""Counts of what followed each context of the last 1 .. K characters: hashes, and the table that they are looked up in.
+"""Counts of what followed each context, some last characters: hashes, and the table that they are looked up in.
 
 A table is REGIONS open-addressing hash tables of 64-bit entries. An entry counts one character after one context:
 
@@ -16,8 +16,9 @@ import numpy as np
 from .buffers import Tables
 from .jit import inner, kernel, plain
 from .parallel import Part
+from .simd import LINE, lowest, same
 from .splitmix import mixed
-from .table_sizes import CHARACTER_AT, CHARACTER_BITS, LINE, room
+from .table_sizes import CHARACTER_AT, CHARACTER_BITS, room
 
 _MOST = (1 << 20) - 1  # a count's largest value
 _LONGEST_RUN = 15
@@ -44,9 +45,16 @@ def advance(context: np.ndarray, row: int, character: int, reset: int) -> None:
 
 
 @inner
-def of_section(context, section):
+def section_key(tables: Tables, stream: int, step: int):
+    """Return the key of the section of the training text that a step of a stream lies in: see `of_section`."""
+    section = stream * tables.per_stream + step // max(1, tables.stretch)
+    return mixed(np.uint64(section + 1) * np.uint64(_SECTION))
+
+
+@inner
+def of_section(context, key):
     """Return the hash under which a section's own counts of a context are kept. Its region is the context's."""
-    return mixed(context ^ (np.uint64(section + 1) * np.uint64(_SECTION)))
+    return context ^ key
 
 
 @inner
@@ -69,53 +77,61 @@ def _field(entry, at, bits):
 
 
 @inner
+def _next_line(table, place):
+    """Return where the line after that of `place` begins; the first comes after the last."""
+    place += LINE
+    return place if place < table.shape[1] else 0
+
+
+@inner
 def followers(table: np.ndarray, region: int, key, characters: np.ndarray, counts: np.ndarray, row: int) -> tuple[int, int]:
     """Find what followed a context: characters and their counts, in a row of the arrays.
 
     Return how many there are, and the run of the one that came last, which is the first of them; 0 if that is not known.
     """
-    tag, n, last = key & np.uint64(_TAG), 0, 0
+    tag, n, last, run, vacant = key & np.uint64(_TAG), 0, 0, 0, np.uint64(0)
     place = home(table, key)
-    entry = table[region, place]
-    while entry != np.uint64(0):
-        if entry >> np.uint64(_TAG_AT) == tag and n < characters.shape[1]:
+    while vacant == 0:
+        vacant = same(table, region, place, 0, 0)
+        mine = same(table, region, place, _TAG_AT, tag) & ~vacant
+        while mine != 0 and n < characters.shape[1]:
+            entry = table[region, place + lowest(mine)]
             characters[row, n] = _field(entry, CHARACTER_AT, CHARACTER_BITS)
             counts[row, n] = _field(entry, 0, 20)
-            run = _field(entry, _RUN_AT, 4)
-            if run > 0:
-                last = run
-                characters[row, 0], characters[row, n] = characters[row, n], characters[row, 0]
-                counts[row, 0], counts[row, n] = counts[row, n], counts[row, 0]
+            if _field(entry, _RUN_AT, 4) > 0:
+                last, run = n, _field(entry, _RUN_AT, 4)
             n += 1
-        place += 1
-        if place == table.shape[1]:
-            place = 0
-        entry = table[region, place]
-    return n, last
+            mine &= mine - np.uint64(1)
+        place = _next_line(table, place)
+    if run > 0:
+        characters[row, 0], characters[row, last] = characters[row, last], characters[row, 0]
+        counts[row, 0], counts[row, last] = counts[row, last], counts[row, 0]
+    return n, run
 
 
 @inner
 def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -> bool:
     """Count a character after a context. Return whether there was room."""
-    tag, place = key & np.uint64(_TAG), home(table, key)
-    found, entry = -1, table[region, place]
-    while entry != np.uint64(0):
-        if entry >> np.uint64(_TAG_AT) == tag:
+    tag, found, empty, place, vacant = key & np.uint64(_TAG), -1, 0, home(table, key), np.uint64(0)
+    while vacant == 0:
+        vacant = same(table, region, place, 0, 0)
+        mine = same(table, region, place, _TAG_AT, tag) & ~vacant
+        while mine != 0:
+            at = place + lowest(mine)
+            entry = table[region, at]
             if _field(entry, CHARACTER_AT, CHARACTER_BITS) == character:
-                found = place
+                found = at
             else:
-                table[region, place] = entry & ~np.uint64(_LONGEST_RUN << _RUN_AT)
-        place += 1
-        if place == table.shape[1]:
-            place = 0
-        entry = table[region, place]
+                table[region, at] = entry & ~np.uint64(_LONGEST_RUN << _RUN_AT)
+            mine &= mine - np.uint64(1)
+        empty, place = place, _next_line(table, place)
     if found >= 0:
         entry = table[region, found]
         run = min(_field(entry, _RUN_AT, 4) + 1, _LONGEST_RUN)
         count = min(_field(entry, 0, 20) + 1, _MOST)
     elif used[region] < room(table.shape[1]):
         used[region] += 1
-        found, run, count = place, 1, 1
+        found, run, count = empty + lowest(vacant), 1, 1
     else:
         return False
     who = (tag << np.uint64(CHARACTER_BITS)) | np.uint64(character)
@@ -126,8 +142,8 @@ def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -
 @inner
 def _add_everywhere(tables, context, row, character, section, part):
     """Count a character after each of a row's contexts; in this thread's regions."""
-    for k in range(context.shape[1]):
-        key = context[row, k]
+    for k in range(tables.lengths.shape[0]):
+        key = context[row, tables.lengths[k] - 1]
         region = region_of(key)
         if region % part.ranks == part.rank:
             # Never in `counts` alone: what a section cannot leave out would predict itself.
@@ -137,23 +153,17 @@ def _add_everywhere(tables, context, row, character, section, part):
 
 
 @inner
-def section_of(tables: Tables, stream: int, step: int) -> int:
-    """Return the section of the training text that a step of a stream lies in."""
-    return stream * tables.per_stream + step // max(1, tables.stretch)
-
-
-@inner
 def count_steps(tables: Tables, context: np.ndarray, ids: np.ndarray, resets: np.ndarray, first, last, step, part) -> None:
     """Count rows [first, last) of ids (n + 1, S), in this thread's regions. step: the epoch step of row `first`.
 
-    context (S, K): the hashes before, and after it has returned those of the last row.
+    context (S, N): the hashes before, and after it has returned those of the last row.
     """
     for t in range(first, last):
         for s in range(ids.shape[1]):
             advance(context, s, ids[t, s], resets[t, s])
             target = ids[t + 1, s]
             if target >= 0:
-                _add_everywhere(tables, context, s, target, section_of(tables, s, step + t - first), part)
+                _add_everywhere(tables, context, s, target, section_key(tables, s, step + t - first), part)
 
 
 @kernel

@@ -1,7 +1,8 @@
-"""Direct connections: what followed the last 1 .. K characters before, added to the network's logits.
+"""Direct connections: what followed the last characters before, added to the network's logits.
 
-For each order k the counts c of the characters that followed the context, C in all and u distinct ones, make the chances
-of the orders below sharper (absolute discounting: Ney, Essen & Kneser 1994):
+The contexts of K lengths, short ones first, are its orders. For each order k the counts c of the characters that followed
+the context, C in all and u distinct ones, make the chances of the orders below sharper (absolute discounting: Ney, Essen &
+Kneser 1994):
 
     p_k(v) = max(c(v) - D, 0) / C + D u / C p_{k-1}(v),   p_0(v) = 1 / V
 
@@ -27,22 +28,14 @@ from .contexts import followers, home, of_section, region_of
 from .fastmath import log
 from .jit import inner
 from .parallel import Part
-from .simd import LANES, load, prefetch, store
+from .simd import LANES, LINE, highest, larger, load, prefetch, store
 from .table_sizes import KINDS, RUNS, SIZES
 
 DISCOUNT = 0.75  # D
 RATE = 0.3
-AHEAD = 6  # rows of the window that are fetched from memory before they are needed
-
-
-@inner
-def _size(total: int) -> int:
-    """Return the bucket of C: its binary digits but one, at most SIZES - 1."""
-    digits = 0
-    while total > 1 and digits < SIZES - 1:
-        total >>= 1
-        digits += 1
-    return digits
+_LEAST = 1e-30
+_SHORT = 3  # contexts up to this length have the most followers
+AHEAD = 4  # rows of the window that are fetched from memory before they are needed
 
 
 @inner
@@ -51,45 +44,51 @@ def _counted(net: Net, part: Part, row: int, k: int) -> tuple[int, int, int]:
 
     Return u, C, and the run of the first of the characters found; 0 if none is known to have come last.
     """
-    tables, evidence, section = net.tables, part.evidence, net.window.section[row]
+    tables, evidence = net.tables, part.evidence
     characters, counts, own = evidence.characters, evidence.counts, evidence.own
     key = net.window.context[row, k]
     region, mine = region_of(key), 0
     n, run = followers(tables.counts, region, key, characters, counts, 0)
     if tables.own.shape[1] > 0:
         run = 0  # it may have come last in the section itself
-        mine, _ = followers(tables.own, region, of_section(key, section), characters, counts, 1)
+        mine, _ = followers(tables.own, region, of_section(key, net.window.section[row]), characters, counts, 1)
     for j in range(mine):
         own[characters[1, j]] = counts[1, j]
     distinct, total = 0, 0
     for j in range(n):
-        count = counts[0, j] - own[characters[0, j]]
-        if count > 0:
-            characters[0, distinct], counts[0, distinct] = characters[0, j], count
-            distinct += 1
-            total += count
+        # Written over if nothing is left: whether that is so, processors cannot predict.
+        v, count = characters[0, j], counts[0, j] - own[characters[0, j]]
+        characters[0, distinct], counts[0, distinct] = v, count
+        distinct += 1 if count > 0 else 0
+        total += count
     for j in range(mine):
         own[characters[1, j]] = 0
     return distinct, total, run
 
 
 @inner
+def _fetch(table, region, key, lines):
+    """Begin to fetch the first lines of a context."""
+    for i in range(lines):
+        prefetch(table, region, home(table, key) + i * LINE)
+
+
+@inner
 def fetch_ahead(net: Net, row: int) -> None:
-    """Begin to fetch what `connect` will look up for a row of the window."""
+    """Begin to fetch what `connect` will look up for a row of the window. More follows short contexts than long ones."""
     tables, context = net.tables, net.window.context
     for k in range(context.shape[1]):
-        key = context[row, k]
+        key, lines = context[row, k], 2 if tables.lengths[k] <= _SHORT else 1
         region = region_of(key)
-        prefetch(tables.counts, region, home(tables.counts, key))
+        _fetch(tables.counts, region, key, 2 * lines)
         if tables.own.shape[1] > 0:
-            prefetch(tables.own, region, home(tables.own, of_section(key, net.window.section[row])))
+            _fetch(tables.own, region, of_section(key, net.window.section[row]), lines)
 
 
 @inner
 def _gather(net: Net, part: Part, row: int) -> int:
     """Fill part.evidence for a row of the window. Return how many orders have counts: the longest known context."""
     evidence, orders = part.evidence, net.window.context.shape[1]
-    characters, counts, chance = evidence.characters, evidence.counts, evidence.chance
     n, known, base = 0, 0, 1.0 / net.sizes.vocabulary
     while known < orders:
         k = known
@@ -97,24 +96,39 @@ def _gather(net: Net, part: Part, row: int) -> int:
         if distinct == 0:
             break
         kind = 0 if distinct == 1 else 1 if distinct <= 3 else 2
-        evidence.bucket[k] = _size(total) * KINDS + kind
+        evidence.bucket[k] = min(highest(total), SIZES - 1) * KINDS + kind
         evidence.bucket[orders + k] = 2 * run + (1 if distinct == 1 else 0) if run > 0 else -1
-        evidence.last[k] = characters[0, 0]
+        evidence.last[k] = evidence.characters[0, 0]
         share = DISCOUNT * distinct * base
-        for j in range(distinct):
-            v = characters[0, j]
-            ratio = 1.0 + (counts[0, j] - DISCOUNT) / (share * chance[v])
-            chance[v] *= ratio
-            evidence.found[n], evidence.value[0, n] = v, np.float32(ratio)
-            n += 1
+        _sharpen(evidence, n, distinct, share)
+        n += distinct
         base = share / total
         known += 1
         evidence.first[known] = n
     for j in range(n):
-        chance[evidence.found[j]] = 1.0
+        evidence.chance[evidence.found[j]] = 1.0
     for j in range(0, n, LANES):
         store(evidence.value, 0, j, log(load(evidence.value, 0, j)))
     return known
+
+
+@inner
+def _sharpen(evidence, n, distinct, share):
+    """Put exp(x_k) of the characters that followed a context into evidence.value[0, n:], and multiply their chances by it.
+
+    share: D u of the context, times what the chances lack.
+    """
+    for j in range(distinct):
+        v = evidence.characters[0, j]
+        evidence.found[n + j] = v
+        evidence.excess[0, j] = np.float32(evidence.counts[0, j]) - np.float32(DISCOUNT)
+        evidence.backed_off[0, j] = np.float32(share * evidence.chance[v])
+    for j in range(0, distinct, LANES):
+        # What has followed a context has followed the shorter ones, so chances are not small, unless tables are full.
+        ratio = 1.0 + load(evidence.excess, 0, j) / larger(load(evidence.backed_off, 0, j), _LEAST)
+        store(evidence.value, 0, n + j, ratio)
+    for j in range(distinct):
+        evidence.chance[evidence.found[n + j]] *= evidence.value[0, n + j]
 
 
 @inner
@@ -142,6 +156,22 @@ def connect(net: Net, part: Part, logits: int, row: int) -> int:
 
 
 @inner
+def _error_of(evidence, z, logits, first, end):
+    """Return the sum of error times evidence: four sums, so that each addition need not wait for the one before."""
+    found, value = evidence.found, evidence.value
+    a = b = c = d = np.float32(0.0)
+    whole = end - (end - first) % 4
+    for j in range(first, whole, 4):
+        a += z[logits, found[j]] * value[0, j]
+        b += z[logits, found[j + 1]] * value[0, j + 1]
+        c += z[logits, found[j + 2]] * value[0, j + 2]
+        d += z[logits, found[j + 3]] * value[0, j + 3]
+    for j in range(whole, end):
+        a += z[logits, found[j]] * value[0, j]
+    return (a + b) + (c + d)
+
+
+@inner
 def connect_back(net: Net, part: Part, logits: int, known: int) -> None:
     """Put the errors of the gates beside a row's errors, after `connect` of the same row. known: what it returned."""
     z, evidence, bucket = net.window.logits, part.evidence, net.window.bucket
@@ -150,10 +180,7 @@ def connect_back(net: Net, part: Part, logits: int, known: int) -> None:
         bucket[logits, k] = evidence.bucket[k] if k < known else -1
         bucket[logits, orders + k] = evidence.bucket[orders + k] if k < known else -1
     for k in range(known):
-        error = np.float32(0.0)
-        for j in range(evidence.first[k], evidence.first[k + 1]):
-            error += z[logits, evidence.found[j]] * evidence.value[0, j]
-        z[logits, gates + k] = np.float32(RATE) * error
+        z[logits, gates + k] = np.float32(RATE) * _error_of(evidence, z, logits, evidence.first[k], evidence.first[k + 1])
         if evidence.bucket[orders + k] >= 0:
             z[logits, gates + orders + k] = np.float32(RATE) * z[logits, evidence.last[k]]
 

@@ -1,7 +1,7 @@
 """Characters of a plan, copied into the window, and the contexts that they end."""
 
 from .buffers import Net, Plan, State
-from .contexts import advance, section_of
+from .contexts import advance, section_key
 from .jit import inner
 from .parallel import Part
 from .rows import sliced_row
@@ -14,8 +14,9 @@ def read_character(net: Net, part: Part, state: State, row: int, s: int, charact
     window.x[row] = character
     window.reset[row] = reset
     advance(state.context, own, character, reset)
-    for k in range(state.context.shape[1]):
-        window.context[row, k] = state.context[own, k]
+    lengths = net.tables.lengths
+    for k in range(lengths.shape[0]):
+        window.context[row, k] = state.context[own, lengths[k] - 1]
 
 
 @inner
@@ -33,6 +34,6 @@ def read_block(net: Net, part: Part, plan: Plan, state: State, start: int, at: i
             read_character(net, part, state, row + s, s, plan.ids[source, stream], plan.resets[source, stream])
             window.y[row + s] = plan.ids[source + 1, stream]
             if excludes:
-                window.section[row + s] = section_of(net.tables, net.sublayer.first + stream, start + t)
+                window.section[row + s] = section_key(net.tables, net.sublayer.first + stream, start + t)
         if part.rank == 0:
             window.gradient_scale[slot] = plan.gradient_scale[source]

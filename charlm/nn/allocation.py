@@ -37,12 +37,12 @@ class Allocator:
         """Return a state of zeros."""
         x = self.partition.slices
         shape = sizes.layers * sizes.streams * x, sizes.units
-        context = np.zeros((x * sizes.streams, self.partition.orders), np.uint64)
+        context = np.zeros((x * sizes.streams, self.partition.longest), np.uint64)
         return State(h=aligned_zeros(shape), c=aligned_zeros(shape), context=context)
 
     def window(self, z: Sizes, pieces: int) -> Window:
         """Return an empty window. pieces: how many a block is made in."""
-        x, orders = self.partition.slices, self.partition.orders
+        x, orders = self.partition.slices, len(self.partition.lengths)
         rows = z.capacity * z.streams
         h = aligned_zeros((z.layers, x * rows, z.units))
         border = pieces - 1, z.layers * z.streams * x, z.units
@@ -51,7 +51,7 @@ class Allocator:
             y=np.zeros(x * rows, np.int32),
             reset=np.zeros(x * rows, np.uint8),
             context=np.zeros((x * rows, orders), np.uint64),
-            section=np.zeros(x * rows, np.int32),
+            section=np.zeros(x * rows, np.uint64),
             gradient_scale=np.ones(z.capacity, np.float32),
             z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
@@ -64,7 +64,7 @@ class Allocator:
             loss=np.zeros(rows),
             border_h=aligned_zeros(border),
             border_c=aligned_zeros(border),
-            border_context=np.zeros((pieces - 1, x * z.streams, orders), np.uint64),
+            border_context=np.zeros((pieces - 1, x * z.streams, self.partition.longest), np.uint64),
         )
 
     def packed(self, z: Sizes) -> Packed:
@@ -107,7 +107,7 @@ class Allocator:
         one, two = (self.activation_bytes(z, steps) for steps in (1, 2))
         count = np.arange(1, block + 1)
         steps = -(-block // count)
-        border = z.streams * self.partition.slices * (2 * 4 * z.layers * z.units + 8 * self.partition.orders)
+        border = z.streams * self.partition.slices * (2 * 4 * z.layers * z.units + 8 * self.partition.longest)
         needed = one + (steps - 1) * (two - one) + (count - 1) * border
         fits = np.flatnonzero(needed <= memory)
         if len(fits) == 0:

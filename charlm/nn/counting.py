@@ -17,7 +17,7 @@ def count_text(tables: ContextTables, ids: Ids, streams: Streams, resets: Resets
     The counts do not depend on `threads`.
     """
     tables.prepare(streams)
-    kernel_tables, parts = tables.for_kernels(excludes=True), counting_parts(streams.count, tables.orders, threads)
+    kernel_tables, parts = tables.for_kernels(excludes=True), counting_parts(streams.count, tables.lengths, threads)
     steps = max(1, _CALL // streams.count)
     with ThreadPoolExecutor(len(parts)) as pool:
         for first in range(0, streams.steps, steps):

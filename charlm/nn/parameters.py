@@ -37,7 +37,7 @@ class Parameters:
         self.vocabulary = vocabulary
         self.gates = len(CELLS[config.cell].gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
-        norms, gates = layers if config.layer_norm else 0, 2 * config.direct_order
+        norms, gates = layers if config.layer_norm else 0, 2 * len(config.direct_lengths)
         shapes = {
             "embed": (vocabulary, wide),
             "w_ih": (layers - 1, p, wide),
@@ -47,7 +47,7 @@ class Parameters:
             "b_hh": (layers, wide),
             "gain": (norms, p),
             "shift": (norms, p),
-            "direct_b": (1, padded(config.direct_order * BUCKETS)),
+            "direct_b": (1, padded(len(config.direct_lengths) * BUCKETS)),
             "out_b": (1, padded(vocabulary) + padded(gates)),
         }
         sizes = [math.prod(shape) for shape in shapes.values()]
@@ -90,7 +90,7 @@ class Parameters:
 
     def connect(self) -> None:
         """Open the gates of the tables, which are 0 at first, so that the network begins to learn with the tables."""
-        self.weights.direct_b[0, : self.config.direct_order * SIZES * KINDS] = _FIRST_GATE / RATE
+        self.weights.direct_b[0, : len(self.config.direct_lengths) * SIZES * KINDS] = _FIRST_GATE / RATE
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Send only the numbers to another process, which makes the views anew."""
@@ -122,9 +122,9 @@ class Parameters:
                 yield f"norm.bias_l{layer}", w.shift[layer, :h]
         yield "out.weight", w.out[:v, :h]
         yield "out.bias", w.out_b[0, :v]
-        if self.config.direct_order:
+        if self.config.direct_lengths:
             yield "direct.weight", w.out[padded(v) :, :h]
-            yield "direct.bias", w.direct_b[0, : self.config.direct_order * BUCKETS]
+            yield "direct.bias", w.direct_b[0, : len(self.config.direct_lengths) * BUCKETS]
 
     def state_dict(self) -> StateDict:
         """Return copies under PyTorch's names and in its layouts, such as rnn.weight_hh_l0 (G*H, H)."""

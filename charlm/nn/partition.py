@@ -53,7 +53,8 @@ class Partition:
 
     def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
         gates, layers = parameters.gates, parameters.config.layers
-        self.streams, self.orders = streams, parameters.config.direct_order
+        self.streams, self.lengths = streams, parameters.config.direct_lengths
+        self.longest = max(self.lengths, default=0)
         self.out_rows = parameters.weights.out.shape[0]
         cost = StepCost(
             streams=streams,
@@ -66,7 +67,7 @@ class Partition:
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
             own = parameters.rows_of(rank, ranks)
-            scratch = _scratch(padded, self.out_rows, trains), _evidence(streams, self.orders, parameters.vocabulary)
+            scratch = _scratch(padded, self.out_rows, trains), _evidence(streams, self.lengths, parameters.vocabulary)
             if self.slices > 1:
                 self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, *scratch, gate))
             else:
@@ -144,16 +145,18 @@ def _scratch(padded: int, outputs: int, trains: bool) -> Scratch:
     )
 
 
-def _evidence(streams: int, orders: int, vocabulary: int) -> Evidence:
-    v = vocabulary if orders else 0
+def _evidence(streams: int, lengths: tuple[int, ...], vocabulary: int) -> Evidence:
+    orders, v = len(lengths), vocabulary if lengths else 0
     return Evidence(
-        context=np.zeros((streams, orders), np.uint64),
+        context=np.zeros((streams, max(lengths, default=0)), np.uint64),
         characters=np.zeros((2, v), np.int32),
         counts=np.zeros((2, v), np.int32),
         own=np.zeros(v, np.int32),
         chance=np.ones(v),
+        excess=np.ones((1, v + PAD), np.float32),
+        backed_off=np.ones((1, v + PAD), np.float32),
         found=np.zeros(orders * v, np.int32),
-        value=np.ones((1, roundup(orders * v)), np.float32),
+        value=np.ones((1, orders * v + PAD), np.float32),
         first=np.zeros(orders + 1, np.int64),
         last=np.zeros(orders, np.int32),
         bucket=np.zeros(2 * orders, np.int16),
@@ -165,10 +168,10 @@ def _idle_part(rank: int, ranks: int, gate: np.ndarray, evidence: Evidence) -> P
     return Part(rank, ranks, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), evidence, gate)
 
 
-def counting_parts(streams: int, orders: int, threads: int) -> list[Part]:
+def counting_parts(streams: int, lengths: tuple[int, ...], threads: int) -> list[Part]:
     """Return parts of threads that count a text in so many streams for tables."""
     gate = np.zeros(threads * GATE, np.int64)
-    return [_idle_part(rank, threads, gate, _evidence(streams, orders, 0)) for rank in range(threads)]
+    return [_idle_part(rank, threads, gate, _evidence(streams, lengths, 0)) for rank in range(threads)]
 
 
 def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
@@ -185,7 +188,7 @@ def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
 def meeting_seconds() -> float:
     """Measure the time in which two threads meet: 0.1 microseconds if processors share a cache, else more."""
     gate = np.zeros(2 * GATE, np.int64)
-    parts = [_idle_part(rank, 2, gate, _evidence(0, 0, 0)) for rank in range(2)]
+    parts = [_idle_part(rank, 2, gate, _evidence(0, (), 0)) for rank in range(2)]
     meetings, best = 2000, np.inf
     with ThreadPoolExecutor(2) as pool:
         for _ in range(5):

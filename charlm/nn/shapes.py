@@ -18,7 +18,7 @@ def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int,
         if config.layer_norm:
             shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
     shapes |= {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
-    orders = config.direct_order
+    orders = len(config.direct_lengths)
     if orders:
         shapes |= {"direct.weight": (2 * orders, h), "direct.bias": (orders * BUCKETS,)}
     return shapes

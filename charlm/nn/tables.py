@@ -1,4 +1,4 @@
-"""The tables beside a network: counts of what followed each context of the last 1 .. K characters.
+"""The tables beside a network: counts of what followed each context, some last characters.
 
 The kernels count and look up (kernels/contexts.py), and weigh what was found (kernels/direct.py).
 """
@@ -27,7 +27,7 @@ class ContextTables:
 
     def __init__(self, config: ModelConfig, vocabulary: int) -> None:
         """vocabulary: V; no character beyond it is counted."""
-        self.orders, self._vocabulary = config.direct_order, vocabulary
+        self.lengths, self._vocabulary = config.direct_lengths, vocabulary
         self._megabytes = config.table_megabytes
         self.counts = _empty(self._megabytes)
         self._own, self._per_stream, self._stretch = _empty(0), 1, 1
@@ -37,7 +37,16 @@ class ContextTables:
         """Return the tables for a network. excludes: leave out what the section itself counts. learns: count every block."""
         own = self._own if excludes else _empty(0)
         used = self._used, self._own_used
-        return Tables(self.counts, used[0], own, used[1], self._per_stream, self._stretch, int(learns))
+        return Tables(
+            np.array(self.lengths, np.int64),
+            self.counts,
+            used[0],
+            own,
+            used[1],
+            self._per_stream,
+            self._stretch,
+            int(learns),
+        )
 
     def prepare(self, streams: Streams) -> None:
         """Begin to count a text that lies in these streams, section by section."""

@@ -239,7 +239,8 @@ def _tables(
         raise ConfigurationError(f"{len(corpus.vocabulary):,} characters are too many for tables: give --direct-order 0")
     if orders == 0:
         return 0, None
-    size = size or fit_tables(orders, len(corpus.train))
+    lengths = config.model.direct_lengths
+    size = size or fit_tables(len(lengths), len(corpus.train))
     more = "" if config.once else f", and {OWN_TABLES * size} MB more in training"
-    say(f"tables: {size} MB for what followed the last 1 to {orders} characters{more}")
+    say(f"tables: {size} MB for contexts of {lengths[0]} to {lengths[-1]} characters{more}")
     return orders, size

@@ -42,9 +42,7 @@ def test_tables_are_said_and_pay(run: Run, corpus: Path) -> None:
     found = {}
     for orders in (0, 5):
         result = run("train", "corpus.txt", *TABLES, "--direct-order", orders, "--updates", 60, "--run", f"r{orders}")
-        assert ("tables: 1 MB for what followed the last 1 to 5 characters, and 2 MB more in training" in result.err) == (
-            orders == 5
-        )
+        assert ("tables: 1 MB for contexts of 2 to 5 characters, and 2 MB more in training" in result.err) == (orders == 5)
         found[orders] = bits(run, f"r{orders}")
     assert found[5] < 0.8 * found[0], "the text repeats itself, and the network has hardly begun"
 

@@ -8,7 +8,7 @@ import pytest
 from charlm.kernels import fastmath, matmul, peak
 from charlm.kernels.jit import kernel
 from charlm.kernels.matmul import Scratch
-from charlm.kernels.simd import LANES, PAD, keep, largest, load, load_block, store, total
+from charlm.kernels.simd import LANES, LINE, PAD, highest, keep, largest, load, load_block, lowest, same, store, total
 from charlm.nn.arrays import aligned_zeros, padded
 
 
@@ -46,6 +46,14 @@ def apply_folds(x, out):  # type: ignore[no-untyped-def]
 def apply_keep(key, threshold, out):  # type: ignore[no-untyped-def]
     for j in range(0, out.shape[1], LANES):
         store(out, 0, j, keep(key, j, threshold))
+
+
+@kernel
+def find(numbers, shift, value, out):  # type: ignore[no-untyped-def]
+    for i in range(numbers.shape[0]):
+        out[i, 0] = mask = same(numbers, i, LINE, shift, value)
+        out[i, 1] = lowest(mask | np.uint64(1 << 40))
+        out[i, 2] = highest(mask | np.uint64(1))
 
 
 @kernel
@@ -206,3 +214,17 @@ def test_the_peak_is_made_of_as_many_operations_as_it_says() -> None:
     """Every chain goes towards 2 as x -> x / 2 + 1 does: after n rounds it is 2 - 2^(1 - n)."""
     assert peak.multiply_add(4) == (2 - 2**-3) * peak.OPERATIONS / 2
     assert peak.multiply_add(100) == peak.OPERATIONS
+
+
+@pytest.mark.parametrize(("shift", "value"), [(0, 0), (0, 3), (42, 1), (63, 1)])
+def test_masks_of_a_line(shift: int, value: int) -> None:
+    rng = np.random.default_rng(5)
+    numbers = rng.integers(0, 4, (40, 3 * LINE), np.uint64) << np.uint64(shift)
+    if shift:
+        numbers += rng.integers(0, 1 << shift, numbers.shape, np.uint64)
+    found = np.zeros((len(numbers), 3), np.uint64)
+    find(numbers, shift, value, found)
+    for row, (mask, low, high) in zip(numbers, found.tolist(), strict=True):
+        where = [i for i in range(LINE) if int(row[LINE + i]) >> shift == value]
+        assert mask == sum(1 << i for i in where)
+        assert (low, high) == (min(where, default=40), max(where, default=0))

@@ -7,7 +7,7 @@ import numpy as np
 from charlm.kernels.table_sizes import KINDS, RUNS, SIZES
 from charlm.nn.reference import Evidence, order_evidence
 
-Context = tuple  # (order, whether the sequence begins within it, characters)
+Context = tuple  # (length, whether the sequence begins within it, characters)
 
 
 class Counts:
@@ -24,8 +24,8 @@ class Counts:
         self.run[context] = (character, min(15, run + 1) if character == last else 1)
 
 
-def contexts_of(ids: np.ndarray, resets: np.ndarray, orders: int) -> list[list[list[Context]]]:
-    """The contexts of orders 1 to `orders` that each step of each stream ends: found[t][s][k - 1]."""
+def contexts_of(ids: np.ndarray, resets: np.ndarray, lengths: tuple[int, ...]) -> list[list[list[Context]]]:
+    """The contexts of these lengths that each step of each stream ends: found[t][s][k]."""
     read: list[list[int]] = [[] for _ in range(ids.shape[1])]
     found = []
     for t in range(len(resets)):
@@ -34,7 +34,7 @@ def contexts_of(ids: np.ndarray, resets: np.ndarray, orders: int) -> list[list[l
             if resets[t, s]:
                 sequence.clear()
             sequence.append(int(ids[t, s]))
-            row.append([(k, len(sequence) < k, tuple(sequence[-k:])) for k in range(1, orders + 1)])
+            row.append([(k, len(sequence) < k, tuple(sequence[-k:])) for k in lengths])
         found.append(row)
     return found
 
@@ -42,19 +42,19 @@ def contexts_of(ids: np.ndarray, resets: np.ndarray, orders: int) -> list[list[l
 def evidence_of(
     ids: np.ndarray,
     resets: np.ndarray,
-    orders: int,
+    lengths: tuple[int, ...],
     vocabulary: int,
     block: int = 0,
     per_stream: int = 1,
     stretch: int = 1,
 ) -> Evidence:
-    """What tables of these orders know at each step of ids (T + 1, S).
+    """What tables of these contexts know at each step of ids (T + 1, S).
 
     block: they count blocks of so many steps, each after it was predicted. 0: they have counted all of it beforehand, and
     the counts of the section that a step lies in are left out: stream s is sections of `stretch` steps.
     """
-    steps, streams = resets.shape
-    contexts, everywhere = contexts_of(ids, resets, orders), Counts()
+    (steps, streams), orders = resets.shape, len(lengths)
+    contexts, everywhere = contexts_of(ids, resets, lengths), Counts()
     sections: dict[int, Counts] = defaultdict(Counts)
     value = np.zeros((steps, streams, orders, vocabulary))
     bucket, last = np.full((steps, streams, 2 * orders), -1), np.zeros((steps, streams, orders), int)

@@ -115,8 +115,8 @@ def reference_sequence(problem: Problem, last: int) -> Sequence:
     ids = streams.read(problem.text(), 0, last)
     resets = problem.resets().read(streams, problem.text(), 0, last)
     evidence = None
-    if problem.model.direct_order:
-        evidence = evidence_of(ids, resets, problem.model.direct_order, problem.vocabulary, **_counting(problem))
+    if problem.model.direct_lengths:
+        evidence = evidence_of(ids, resets, problem.model.direct_lengths, problem.vocabulary, **_counting(problem))
     return Sequence(np.maximum(ids[:-1], 0), ids[1:], resets.astype(bool), problem.seed, 0, evidence)
 
 

@@ -22,15 +22,17 @@ from .problem import Problem, all_gradients, run_epoch
 from .test_gradients import CELLS, RESETS, check
 from .test_pieces import in_pieces
 
-ORDERS = [1, 3, 5]
-MODEL = ModelConfig("lstm", hidden=3, layers=2, dropout=0.3, direct_order=4, direct_size=1)
+LENGTHS = [(1, 1), (1, 3), (2, 5), (2, 9)]  # shortest and longest context
+MODEL = ModelConfig("lstm", hidden=3, layers=2, dropout=0.3, direct_order=4, direct_shortest=1, direct_size=1)
 
 
 @pytest.mark.parametrize("counted", ["text", "blocks"])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_against_reference(cell: str, activation: str, counted: str) -> None:
-    for reset, order, (k1, k2), streams in itertools.product(RESETS, ORDERS, [(1, 4), (5, 12), (7, 3)], [1, 3]):
-        model = replace(MODEL, cell=cell, activation=activation, direct_order=order)
+    for reset, (shortest, longest), (k1, k2), streams in itertools.product(
+        RESETS, LENGTHS, [(1, 4), (5, 12), (7, 3)], [1, 3]
+    ):
+        model = replace(MODEL, cell=cell, activation=activation, direct_order=longest, direct_shortest=shortest)
         problem = Problem(model, TruncationConfig(k1, k2), reset, streams, length=streams * 30 + 2, counted=counted)
         check(problem, threads=(1, 2, 3) if streams > 1 else (1,))
 
@@ -78,7 +80,7 @@ def test_counts_are_the_dictionarys() -> None:
     text, resets = s.read(ids, 0, s.steps), Resets(ResetConfig("every", every=50), 8).read(s, ids, 0, s.steps)
     pairs = [
         (context, int(text[t + 1, i]))
-        for t, row in enumerate(contexts_of(text, resets, 4))
+        for t, row in enumerate(contexts_of(text, resets, MODEL.direct_lengths))
         for i, contexts in enumerate(row)
         if text[t + 1, i] >= 0
         for context in contexts

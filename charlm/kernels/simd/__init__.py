@@ -13,26 +13,31 @@ PAD numbers, which are one vector of 16, two of 8 or four of 4: always PAD parti
 from ..jit import LANES
 from .arithmetic import above, exponent, fma, larger, mantissa, nearest, power_of_two, smaller, sqrt
 from .folds import largest, total
+from .lines import LINE, highest, lowest, same
 from .masks import keep
 from .memory import ROW, load, load_block, prefetch, splat, splat_block, store, transpose
 from .vector import PAD
 
 __all__ = [
     "LANES",
+    "LINE",
     "PAD",
     "ROW",
     "above",
     "exponent",
     "fma",
+    "highest",
     "keep",
     "larger",
     "largest",
     "load",
     "load_block",
+    "lowest",
     "mantissa",
     "nearest",
     "power_of_two",
     "prefetch",
+    "same",
     "smaller",
     "splat",
     "splat_block",
