@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --d
 # Programs that start often should not compile their modules every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study torture peers generated golden test-oldest test-arm64 dist clean
+.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study tables torture peers generated golden test-oldest test-arm64 dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -64,6 +64,11 @@ scaling: $(VENV)/tested data/python.txt
 study: $(VENV)/tested
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.study
+
+# What tables beside the network are worth, against time and distance: the guide's picture, in about 25 minutes.
+tables: $(VENV)/tested data/python.txt
+	$(BIN)/pip install --quiet --editable ".[plot]"
+	$(BIN)/python -m tests.study.tables
 
 # Kills, faults and damaged files, with figures; minutes.
 torture: $(VENV)/tested

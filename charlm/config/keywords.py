@@ -46,7 +46,7 @@ class Settings(TypedDict, total=False):
     # Number of layers. Default: 2; 1 with --once.
     layers: int
     # Share of units dropped between layers and before the output layer. Default: 0.1; 0.4 below 500,000 characters, 0
-    # above 10 million or with --once.
+    # above 10 million; 0 with --once.
     dropout: float
     # Add the input of each layer to its output, from the second layer on.
     residual: bool
@@ -74,7 +74,7 @@ class Settings(TypedDict, total=False):
     momentum: float
     # Use Nesterov's momentum with sgd.
     nesterov: bool
-    # Weight decay of matrices. Biases do not decay. Default: 0.1 for adamw, 0 for others or with --once.
+    # Weight decay of matrices. Biases do not decay. Default: 0.1 for adamw, 0 for others; 0 with --once.
     weight_decay: float | None
     # Largest global norm of the gradient; 0 turns clipping off. Default: 1.
     clip: float

@@ -35,13 +35,14 @@ class ModelConfig(Declared, group=NETWORK):
 
     cell: str = setting("lstm", choices=CELLS, help="Kind of cell.")
     activation: str = setting("tanh", choices=activations, help=_activation_help)
-    hidden: int = setting(256, bounds=(1, 65_536), default_text="256; 128 with --once", help="Hidden units per layer.")
-    layers: int = setting(2, bounds=(1, 1_000), default_text="2; 1 with --once", help="Number of layers.")
+    hidden: int = setting(256, bounds=(1, 65_536), once=128, help="Hidden units per layer.")
+    layers: int = setting(2, bounds=(1, 1_000), once=1, help="Number of layers.")
     dropout: float = setting(
         0.1,
         bounds=(0, 1),
         excluded=(1,),
-        default_text="0.1; 0.4 below 500,000 characters, 0 above 10 million or with --once",
+        default_text="0.1; 0.4 below 500,000 characters, 0 above 10 million",
+        once=0.0,
         help="Share of units dropped between layers and before the output layer.",
     )
     residual: bool = setting(False, help="Add the input of each layer to its output, from the second layer on.")
@@ -49,14 +50,15 @@ class ModelConfig(Declared, group=NETWORK):
     direct_order: int = setting(
         0,
         bounds=(0, 32),
-        default_text="8; 32 with --once",
+        default_text="8",
+        once=32,
         help="Count what followed contexts of up to N characters, and add that to the network's logits (direct "
         "connections). 0: no tables.",
     )
     direct_shortest: int = setting(
         2,
         bounds=(1, 32),
-        default_text="2; 1 with --once",
+        once=1,
         help=f"Shortest context that is counted; up to the longest those of {', '.join(map(str, _LENGTHS))} characters are.",
     )
     direct_size: int | None = setting(

@@ -20,7 +20,7 @@ def _nesterov_help() -> str:
 
 def _weight_decay_default() -> str:
     own = "".join(f"{rule.weight_decay:g} for {name}, " for name, rule in OPTIMIZERS.items() if rule.weight_decay)
-    return f"{own}0 for others or with --once"
+    return f"{own}0 for others"
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class OptimizerConfig(Declared, group=OPTIMIZER):
     """The rule that turns gradients into updates."""
 
     rule: str = setting("adamw", name="optimizer", choices=OPTIMIZERS, help="Optimizer.")
-    learning_rate: float = setting(
-        6e-3, name="lr", bounds=(0, 1_000), default_text="0.006; 0.004 with --once", help="Learning rate."
-    )
+    learning_rate: float = setting(6e-3, name="lr", bounds=(0, 1_000), once=4e-3, help="Learning rate.")
     momentum: float = setting(0.0, bounds=(0, 1), excluded=(1,), help=_momentum_help)
     nesterov: bool = setting(False, help=_nesterov_help)
     beta1: float = setting(0.9, bounds=(0, 1), excluded=(1,), internal=True, help="Decay of the mean of gradients.")
@@ -40,6 +38,7 @@ class OptimizerConfig(Declared, group=OPTIMIZER):
         bounds=(0, 1_000),
         derived=True,
         default_text=_weight_decay_default,
+        once=0.0,
         help="Weight decay of matrices. Biases do not decay.",
     )
     clip: float = setting(1.0, bounds=(0, 1_000_000_000), help="Largest global norm of the gradient; 0 turns clipping off.")

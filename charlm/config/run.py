@@ -32,7 +32,8 @@ class RunConfig(Declared, group=LENGTH):
         32,
         bounds=(1, MOST_STREAMS),
         group=TRUNCATION,
-        default_text="32, fewer for a small corpus; 1 with --once",
+        default_text="32, fewer for a small corpus",
+        once=1,
         help="Parts of the corpus that are read side by side.",
     )
     seed: int = setting(0, bounds=(0, LARGEST_SEED), group=NETWORK, help="Seed of initial parameters, dropout and cuts.")
@@ -67,7 +68,7 @@ class RunConfig(Declared, group=LENGTH):
         0.1,
         bounds=(0, 1),
         excluded=(1,),
-        default_text="0.1; 0 with --once",
+        once=0.0,
         help="Share of the corpus held out at its end; 0 holds out nothing.",
     )
 

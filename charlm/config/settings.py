@@ -12,19 +12,7 @@ from .schedule import ENDS
 
 # Orders of the tables beside a network that is trained; a network by itself has none.
 _ORDERS = 8
-# Defaults of a run that reads its corpus a single time: it must learn fast, and cannot overfit. See guide/evaluation.md.
-_ONCE = {
-    "epochs": 1,
-    "streams": 1,
-    "hidden": 128,
-    "layers": 1,
-    "direct_order": 32,
-    "direct_shortest": 1,
-    "lr": 4e-3,
-    "dropout": 0.0,
-    "weight_decay": 0.0,
-    "val_fraction": 0.0,
-}
+_ONCE_LENGTH = {"epochs": 1}
 
 
 def known_settings() -> dict[str, Declaration]:
@@ -51,7 +39,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     """
     _refuse_unknown(settings)
     asked = _with_defaults(settings)
-    if asked.get("once") and any(asked.get(name) != _ONCE.get(name) for name in ENDS):
+    if asked.get("once") and any(asked.get(name) != _ONCE_LENGTH.get(name) for name in ENDS):
         raise ConfigurationError("--once reads the corpus a single time: leave out --epochs, --updates and --minutes")
     return RunConfig.from_settings(asked, corpus=corpus)
 
@@ -62,8 +50,9 @@ def settings_of(config: RunConfig) -> Settings:
 
 
 def _with_defaults(settings: Settings) -> dict[str, Any]:
-    """Return the settings with the defaults of a run, which are others with --once."""
-    return {"direct_order": _ORDERS, **(_ONCE if settings.get("once") else {}), **settings}
+    """Return the settings with the defaults of a run. With --once it must learn fast and cannot overfit: they are others."""
+    once = {name: each.once for name, each in known_settings().items() if each.once is not None} | _ONCE_LENGTH
+    return {"direct_order": _ORDERS, **(once if settings.get("once") else {}), **settings}
 
 
 def refuse_vain(settings: Settings) -> None:
