@@ -294,7 +294,7 @@ def test_help_shows_what_is_registered(run: Run, registered: None) -> None:
     assert "|lion]" in shown
     assert "Let errors leave every Nth block." in truncation
     assert "[default: 3]" in truncation
-    assert "[default: 0.1 for adamw, 0.3 for lion, 0 for others or with --once]" in " ".join(shown.split())
+    assert "[default: 0.1 for adamw, 0.3 for lion, 0 for others; 0 with --once]" in " ".join(shown.split())
 
 
 def test_help_is_as_before_without_it(run: Run) -> None:
