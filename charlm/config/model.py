@@ -9,6 +9,7 @@ from .groups import NETWORK
 
 # Lengths of contexts. Each that is counted costs time, and a length between two others would tell little that is new.
 _LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 20, 32)
+_SHORTEST = 2  # of a text that is counted beforehand: single characters tell it nothing
 
 
 def activations() -> tuple[str, ...]:
@@ -56,7 +57,7 @@ class ModelConfig(Declared, group=NETWORK):
         "connections). 0: no tables.",
     )
     direct_shortest: int = setting(
-        2,
+        _SHORTEST,
         bounds=(1, 32),
         once=1,
         help=f"Shortest context that is counted; up to the longest those of {', '.join(map(str, _LENGTHS))} characters are.",
@@ -95,6 +96,10 @@ class ModelConfig(Declared, group=NETWORK):
             self.activation in cell.activations,
             f"--activation {self.activation} belongs to the "
             f"{CELLS.names_with(lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
+        )
+        require(
+            self.direct_order == 0 or self.direct_shortest <= max(self.direct_order, _SHORTEST),
+            f"--direct-shortest {self.direct_shortest}: contexts are counted up to --direct-order {self.direct_order}",
         )
         require(
             self.forget_bias is None or cell.keep_gate is not None,

@@ -65,6 +65,9 @@ def refuse_vain(settings: Settings) -> None:
         if settings.get(name) and not held_out:
             option = known_settings()[name].option
             raise ConfigurationError(f"--{option} needs a validation text: give --val or a --val-fraction above 0")
+    for name in ("direct_shortest", "direct_size", "direct_epochs"):
+        if settings.get(name) is not None and asked["direct_order"] == 0:
+            raise ConfigurationError(f"--{known_settings()[name].option} needs tables: leave out --direct-order 0")
 
 
 def _refuse_unknown(settings: Mapping[str, Any]) -> None:

@@ -149,8 +149,22 @@ def test_once_learns_as_it_reads(run: Run, corpus: Path) -> None:
     assert "tables/entries" in arrays("o6/last.npz")
 
 
+def test_options_without_effect(run: Run, corpus: Path) -> None:
+    for option, value in (("--direct-shortest", 1), ("--direct-size", 2), ("--direct-epochs", 1)):
+        result = run("train", "corpus.txt", option, value, "--direct-order", 0)
+        assert (result.code, result.err) == (2, f"Error: {option} needs tables: leave out --direct-order 0\n")
+    result = run("train", "corpus.txt", "--direct-shortest", 5, "--direct-order", 3)
+    assert (result.code, "contexts are counted up to --direct-order 3" in result.err) == (2, True)
+
+
 def test_bad_numbers(run: Run, corpus: Path) -> None:
-    for option, value in (("--direct-order", 33), ("--direct-order", -1), ("--direct-size", 0), ("--direct-epochs", -1)):
+    for option, value in (
+        ("--direct-order", 33),
+        ("--direct-order", -1),
+        ("--direct-size", 0),
+        ("--direct-shortest", 0),
+        ("--direct-epochs", -1),
+    ):
         result = run("train", "corpus.txt", option, value)
         assert (result.code, result.out) == (2, "")
         assert "must be between" in result.err
