@@ -56,8 +56,8 @@ def _counted(net: Net, part: Part, row: int, k: int) -> tuple[int, int, int]:
         own[characters[1, j]] = counts[1, j]
     distinct, total = 0, 0
     for j in range(n):
-        # Written over if nothing is left: whether that is so, processors cannot predict.
-        v, count = characters[0, j], counts[0, j] - own[characters[0, j]]
+        # Written over if nothing is left: whether that is so, processors cannot predict. Full tables may hold less than own.
+        v, count = characters[0, j], max(0, counts[0, j] - own[characters[0, j]])
         characters[0, distinct], counts[0, distinct] = v, count
         distinct += 1 if count > 0 else 0
         total += count

@@ -7,6 +7,7 @@ import numpy as np
 from charlm.kernels.table_sizes import KINDS, RUNS, SIZES
 from charlm.nn.reference import Evidence, order_evidence
 
+MOST = (1 << 20) - 1  # a count's largest value
 Context = tuple  # (length, whether the sequence begins within it, characters)
 
 
@@ -47,11 +48,13 @@ def evidence_of(
     block: int = 0,
     per_stream: int = 1,
     stretch: int = 1,
+    most: int = MOST,
 ) -> Evidence:
     """What tables of these contexts know at each step of ids (T + 1, S).
 
     block: they count blocks of so many steps, each after it was predicted. 0: they have counted all of it beforehand, and
-    the counts of the section that a step lies in are left out: stream s is sections of `stretch` steps.
+    the counts of the section that a step lies in are left out: stream s is sections of `stretch` steps. most: the largest
+    count, but of sections.
     """
     (steps, streams), orders = resets.shape, len(lengths)
     contexts, everywhere = contexts_of(ids, resets, lengths), Counts()
@@ -76,7 +79,7 @@ def evidence_of(
             for k, context in enumerate(contexts[t][s]):
                 counts = np.zeros(vocabulary)
                 for v, n in everywhere.followed[context].items():
-                    counts[v] = n - own.followed[context][v]
+                    counts[v] = max(0, min(n, most) - own.followed[context][v])
                 if counts.sum() == 0:
                     break
                 value[t, s, k], chances = order_evidence(counts, chances)

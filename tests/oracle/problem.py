@@ -23,7 +23,7 @@ from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.resets import Resets
 from charlm.tbptt.streams import Streams
 
-from .counts import evidence_of
+from .counts import MOST, evidence_of
 
 LINE_END = 1  # the id that stands for a newline in these problems
 
@@ -43,6 +43,7 @@ class Problem:
     memory: int = 0  # bytes
     seed: int = 7
     counted: str = ""  # by the tables: "text", all of it beforehand; "blocks", each after its update
+    most: int = MOST  # counts of the text above it are lost
 
     def text(self) -> np.ndarray:
         """Random ids (length,)."""
@@ -76,6 +77,8 @@ class Problem:
             view += 0.3 * random.standard_normal(view.shape)
         if self.counted == "text":
             count_text(p.tables, self.text(), Streams(self.length, self.streams), self.resets(), self.threads)
+            counts = p.tables.counts & np.uint64(MOST)
+            p.tables.counts[...] -= counts - np.minimum(counts, np.uint64(self.most))
         return p
 
 
@@ -126,7 +129,7 @@ def _counting(problem: Problem) -> dict[str, int]:
         return {"block": problem.truncation.k1}
     per_stream = -(-32 // problem.streams)
     steps = Streams(problem.length, problem.streams).steps
-    return {"per_stream": per_stream, "stretch": -(-steps // per_stream)}
+    return {"per_stream": per_stream, "stretch": -(-steps // per_stream), "most": problem.most}
 
 
 def exact(parameters: Parameters) -> Arrays:

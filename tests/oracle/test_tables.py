@@ -42,6 +42,12 @@ def test_losses_that_count_again() -> None:
     check(Problem(MODEL, cut, ResetConfig("line"), 3, length=3 * 30 + 2, counted="text"), threads=(1, 2))
 
 
+def test_less_is_known_than_a_section_has() -> None:
+    """Full tables miss characters that the section's own counts have room for."""
+    cut = TruncationConfig(25, 25)
+    check(Problem(MODEL, cut, streams=2, length=2 * 100 + 2, vocabulary=2, counted="text", most=1), threads=(1, 2))
+
+
 def test_wide() -> None:
     """Gates behind a vocabulary that fills several panels, more streams than threads, units divided."""
     model = replace(MODEL, hidden=32, layers=1, dropout=0.0)
