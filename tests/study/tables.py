@@ -80,7 +80,6 @@ def draw(losses: Curves, reach: Curves, paid: Curves, path: Path) -> None:
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    from matplotlib.ticker import FuncFormatter
 
     matplotlib.rcParams.update({"svg.hashsalt": "charlm", "font.size": 9})
     figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
@@ -95,12 +94,12 @@ def draw(losses: Curves, reach: Curves, paid: Curves, path: Path) -> None:
         axis.set(xlabel=label, title=title)
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
-    axes[0].set_xscale("log")
     axes[1].set_yscale("log")
-    axes[2].set_xscale("log")
     axes[2].axvspan(min(DISTANCES), ORDER, color="0.9")
-    axes[2].set_xticks(DISTANCES, [str(d) for d in DISTANCES])
-    axes[0].xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for axis, places in ((axes[0], [60 * minutes for minutes in MINUTES]), (axes[2], DISTANCES)):
+        axis.set_xscale("log")
+        axis.set_xticks(places, [f"{place:g}" for place in places])
+    axes[2].legend(fontsize=7, loc="upper left")
     for axis in axes:
         axis.minorticks_off()
     figure.savefig(path, metadata={"Date": None})
