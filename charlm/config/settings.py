@@ -86,7 +86,7 @@ def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
 
     source: the other run, for the message.
     """
-    theirs = {name: getattr(model, name) for name in _SHAPE}
+    theirs = {name: getattr(model, name) for name in _SHAPE if name != "direct_shortest" or model.direct_order}
     if settings.get("forget_bias") is not None:
         raise ConfigurationError("--forget-bias sets an initial bias, which --init-from takes from the other run: give one")
     for name, value in theirs.items():
