@@ -26,9 +26,9 @@ class Facts(TypedDict, total=False):
     name with dashes. group: the section of help, if it is not the class's. unit: the metavar in help. bounds, excluded: of
     a number, and the ends that are not allowed. choices: the allowed texts, or a function that returns them. implied: more
     texts, which follow from other settings and cannot be asked for. path: the text names a file, or any path.
-    may_be_empty: of a text. default_text: how help shows the default. once: the default with --once, if it is another.
-    derived: the default depends on other settings or on the text, so that None may be asked for and means "not given".
-    internal: no option and no keyword.
+    may_be_empty: of a text. default_text: how help shows the default. once: the default with --once, a number, if it is
+    another. derived: the default depends on other settings or on the text, so that None may be asked for and means "not
+    given". internal: no option and no keyword.
 
     The metavar is N for a whole number and X for another number, unless unit says otherwise.
     """
@@ -44,7 +44,7 @@ class Facts(TypedDict, total=False):
     path: Literal["file", "any"]
     may_be_empty: bool
     default_text: Words
-    once: Any
+    once: float
     derived: bool
     internal: bool
 
@@ -69,7 +69,7 @@ class Declaration:
     path: Literal["file", "any"] | None = None
     may_be_empty: bool = False
     default_text: Words = ""
-    once: Any = None
+    once: float | None = None
     derived: bool = False
     internal: bool = False
 
@@ -106,7 +106,8 @@ class Declaration:
             shown = _said(self.default_text)
         else:
             shown = f"{self.default:g}" if isinstance(self.default, float) else str(self.default)
-        return shown if self.once is None else f"{shown}; {self.once:g} with --once"
+        once = "" if self.once is None else f"{self.once:g} with --once"
+        return "; ".join(each for each in (shown, once) if each)
 
     @property
     def annotation(self) -> str:

@@ -52,14 +52,14 @@ class Settings(TypedDict, total=False):
     residual: bool
     # Normalise activations between layers and before the output layer.
     layer_norm: bool
-    # Count what followed contexts of up to N characters, and add that to the network's logits (direct connections). 0:
-    # no tables. Default: 8; 32 with --once.
+    # Longest context, in characters. What followed each context in the text is counted in tables, which add to the
+    # network's prediction (direct connections). 0: no tables. Default: 8; 32 with --once.
     direct_order: int
-    # Shortest context that is counted; up to the longest those of 1, 2, 3, 4, 5, 6, 8, 12, 20, 32 characters are.
-    # Default: 2; 1 with --once.
+    # Shortest context. Between it and the longest, those of 1, 2, 3, 4, 5, 6, 8, 12, 20 and 32 characters are counted
+    # too. Default: 2; 1 with --once.
     direct_shortest: int
-    # Memory for the counts of --direct-order. Training takes three times as much. Default: by the size of the corpus,
-    # at most 128.
+    # Memory for the tables of --direct-order. Training takes three times this memory in all; --once takes it once.
+    # Default: room for the corpus, at most 128.
     direct_size: int | None
     # Initial bias of the gate that keeps the state: f of lstm, z of gru. The state decays to a third in about e^B
     # steps. Default: 1 for lstm, 0 for gru.
@@ -83,14 +83,14 @@ class Settings(TypedDict, total=False):
     schedule: str
     # Updates over which the learning rate rises from 0. Default: 0.
     warmup: int
-    # Train for X epochs, counted from the start of the run.
+    # Train for X epochs, counted from the start of the run. Default: 1 with --once.
     epochs: float | None
     # Train for N updates, counted from the start of the run; 0 only initialises.
     updates: int | None
     # Train for X minutes, counted from the start of the run. Compiling, validating and saving do not count. Default: 3.
     minutes: float | None
-    # The network learns alone until the last X epochs of the run, when the tables of --direct-order join it. Default:
-    # 2.
+    # The tables of --direct-order join the network for the last X epochs of the run, and the schedule begins anew; in a
+    # shorter run they are there from the start. Default: 2.
     direct_epochs: float
     # Stop after N validations without improvement. Default: 0, never.
     patience: int

@@ -53,21 +53,22 @@ class ModelConfig(Declared, group=NETWORK):
         bounds=(0, 32),
         default_text="8",
         once=32,
-        help="Count what followed contexts of up to N characters, and add that to the network's logits (direct "
-        "connections). 0: no tables.",
+        help="Longest context, in characters. What followed each context in the text is counted in tables, which add to the "
+        "network's prediction (direct connections). 0: no tables.",
     )
     direct_shortest: int = setting(
         _SHORTEST,
         bounds=(1, 32),
         once=1,
-        help=f"Shortest context that is counted; up to the longest those of {', '.join(map(str, _LENGTHS))} characters are.",
+        help=f"Shortest context. Between it and the longest, those of {', '.join(map(str, _LENGTHS[:-1]))} and "
+        f"{_LENGTHS[-1]} characters are counted too.",
     )
     direct_size: int | None = setting(
         None,
         bounds=(1, 65_536),
         unit="MB",
-        default_text="by the size of the corpus, at most 128",
-        help="Memory for the counts of --direct-order. Training takes three times as much.",
+        default_text="room for the corpus, at most 128",
+        help="Memory for the tables of --direct-order. Training takes three times this memory in all; --once takes it once.",
     )
     forget_bias: float | None = setting(
         None,
@@ -82,7 +83,8 @@ class ModelConfig(Declared, group=NETWORK):
         """The lengths of the contexts that are counted, in ascending order; none without tables."""
         if self.direct_order == 0:
             return ()
-        return (*(n for n in _LENGTHS if self.direct_shortest <= n < self.direct_order), self.direct_order)
+        shortest = min(self.direct_shortest, self.direct_order)
+        return tuple(sorted({shortest, *(n for n in _LENGTHS if shortest < n < self.direct_order), self.direct_order}))
 
     @property
     def table_megabytes(self) -> int:
@@ -97,6 +99,7 @@ class ModelConfig(Declared, group=NETWORK):
             f"--activation {self.activation} belongs to the "
             f"{CELLS.names_with(lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
         )
+        # Whoever asks for --direct-order 1 need not ask for another shortest context than the default.
         require(
             self.direct_order == 0 or self.direct_shortest <= max(self.direct_order, _SHORTEST),
             f"--direct-shortest {self.direct_shortest}: contexts are counted up to --direct-order {self.direct_order}",

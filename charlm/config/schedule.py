@@ -29,7 +29,7 @@ class ScheduleConfig(Declared, group=LENGTH):
         0, bounds=(0, MOST_UPDATES), group=OPTIMIZER, help="Updates over which the learning rate rises from 0."
     )
     epochs: float | None = setting(
-        None, bounds=(0, 1_000_000), help="Train for X epochs, counted from the start of the run."
+        None, bounds=(0, 1_000_000), once=1, help="Train for X epochs, counted from the start of the run."
     )
     updates: int | None = setting(
         None, bounds=(0, MOST_UPDATES), help="Train for N updates, counted from the start of the run; 0 only initialises."
@@ -43,7 +43,8 @@ class ScheduleConfig(Declared, group=LENGTH):
     direct_epochs: float = setting(
         2.0,
         bounds=(0, 1_000_000),
-        help="The network learns alone until the last X epochs of the run, when the tables of --direct-order join it.",
+        help="The tables of --direct-order join the network for the last X epochs of the run, and the schedule begins "
+        "anew; in a shorter run they are there from the start.",
     )
     patience: int = setting(
         0,

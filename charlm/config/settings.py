@@ -10,9 +10,7 @@ from .model import ModelConfig
 from .run import RunConfig
 from .schedule import ENDS
 
-# Orders of the tables beside a network that is trained; a network by itself has none.
-_ORDERS = 8
-_ONCE_LENGTH = {"epochs": 1}
+_LONGEST = 8  # context of the tables beside a network that is trained; a network by itself has none
 
 
 def known_settings() -> dict[str, Declaration]:
@@ -39,7 +37,7 @@ def configuration(settings: Settings, corpus: tuple[str, ...]) -> RunConfig:
     """
     _refuse_unknown(settings)
     asked = _with_defaults(settings)
-    if asked.get("once") and any(asked.get(name) != _ONCE_LENGTH.get(name) for name in ENDS):
+    if asked.get("once") and any(asked.get(name) != known_settings()[name].once for name in ENDS):
         raise ConfigurationError("--once reads the corpus a single time: leave out --epochs, --updates and --minutes")
     return RunConfig.from_settings(asked, corpus=corpus)
 
@@ -51,8 +49,8 @@ def settings_of(config: RunConfig) -> Settings:
 
 def _with_defaults(settings: Settings) -> dict[str, Any]:
     """Return the settings with the defaults of a run. With --once it must learn fast and cannot overfit: they are others."""
-    once = {name: each.once for name, each in known_settings().items() if each.once is not None} | _ONCE_LENGTH
-    return {"direct_order": _ORDERS, **(once if settings.get("once") else {}), **settings}
+    once = {name: each.once for name, each in known_settings().items() if each.once is not None}
+    return {"direct_order": _LONGEST, **(once if settings.get("once") else {}), **settings}
 
 
 def refuse_vain(settings: Settings) -> None:

@@ -77,7 +77,7 @@ def _field(entry, at, bits):
 
 
 @inner
-def _next_line(table, place):
+def next_line(table, place):
     """Return where the line after that of `place` begins; the first comes after the last."""
     place += LINE
     return place if place < table.shape[1] else 0
@@ -102,7 +102,7 @@ def followers(table: np.ndarray, region: int, key, characters: np.ndarray, count
                 last, run = n, _field(entry, _RUN_AT, 4)
             n += 1
             mine &= mine - np.uint64(1)
-        place = _next_line(table, place)
+        place = next_line(table, place)
     if run > 0:
         characters[row, 0], characters[row, last] = characters[row, last], characters[row, 0]
         counts[row, 0], counts[row, last] = counts[row, last], counts[row, 0]
@@ -124,7 +124,7 @@ def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -
             else:
                 table[region, at] = entry & ~np.uint64(_LONGEST_RUN << _RUN_AT)
             mine &= mine - np.uint64(1)
-        empty, place = place, _next_line(table, place)
+        empty, place = place, next_line(table, place)
     if found >= 0:
         entry = table[region, found]
         run = min(_field(entry, _RUN_AT, 4) + 1, _LONGEST_RUN)
@@ -141,14 +141,16 @@ def add(table: np.ndarray, used: np.ndarray, region: int, key, character: int) -
 
 @inner
 def _add_everywhere(tables, context, row, character, section, part):
-    """Count a character after each of a row's contexts; in this thread's regions."""
+    """Count a character after each of a row's contexts; in this thread's regions. section: its key."""
     for k in range(tables.lengths.shape[0]):
         key = context[row, tables.lengths[k] - 1]
         region = region_of(key)
         if region % part.ranks == part.rank:
             # Never in `counts` alone: what a section cannot leave out would predict itself.
-            room = tables.own.shape[1] == 0 or add(tables.own, tables.own_used, region, of_section(key, section), character)
-            if room:
+            counted = tables.own.shape[1] == 0 or add(
+                tables.own, tables.own_used, region, of_section(key, section), character
+            )
+            if counted:
                 add(tables.counts, tables.used, region, key, character)
 
 

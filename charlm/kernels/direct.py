@@ -24,16 +24,16 @@ trust the tables as far as they can be trusted on a text that has not been count
 import numpy as np
 
 from .buffers import Net, Window
-from .contexts import followers, home, of_section, region_of
+from .contexts import followers, home, next_line, of_section, region_of
 from .fastmath import log
 from .jit import inner
 from .parallel import Part
-from .simd import LANES, LINE, highest, larger, load, prefetch, store
+from .simd import LANES, highest, larger, load, prefetch, store
 from .table_sizes import KINDS, RUNS, SIZES
 
 DISCOUNT = 0.75  # D
 RATE = 0.3
-_LEAST = 1e-30
+_LEAST = 1e-30  # chance that is backed off to: a division by less might not be finite
 _SHORT = 3  # contexts up to this length have the most followers
 AHEAD = 4  # rows of the window that are fetched from memory before they are needed
 
@@ -69,8 +69,10 @@ def _counted(net: Net, part: Part, row: int, k: int) -> tuple[int, int, int]:
 @inner
 def _fetch(table, region, key, lines):
     """Begin to fetch the first lines of a context."""
-    for i in range(lines):
-        prefetch(table, region, home(table, key) + i * LINE)
+    place = home(table, key)
+    for _ in range(lines):
+        prefetch(table, region, place)
+        place = next_line(table, place)
 
 
 @inner
@@ -124,7 +126,7 @@ def _sharpen(evidence, n, distinct, share):
         evidence.excess[0, j] = np.float32(evidence.counts[0, j]) - np.float32(DISCOUNT)
         evidence.backed_off[0, j] = np.float32(share * evidence.chance[v])
     for j in range(0, distinct, LANES):
-        # What has followed a context has followed the shorter ones, so chances are not small, unless tables are full.
+        # What has followed a context has followed the shorter ones, so chances are not small, unless counts are lost.
         ratio = 1.0 + load(evidence.excess, 0, j) / larger(load(evidence.backed_off, 0, j), _LEAST)
         store(evidence.value, 0, n + j, ratio)
     for j in range(distinct):

@@ -14,9 +14,8 @@ def read_character(net: Net, part: Part, state: State, row: int, s: int, charact
     window.x[row] = character
     window.reset[row] = reset
     advance(state.context, own, character, reset)
-    lengths = net.tables.lengths
-    for k in range(lengths.shape[0]):
-        window.context[row, k] = state.context[own, lengths[k] - 1]
+    for k in range(window.context.shape[1]):
+        window.context[row, k] = state.context[own, net.tables.lengths[k] - 1]
 
 
 @inner

@@ -59,7 +59,8 @@ class ContextTables:
     def copy(self) -> "ContextTables":
         """Return tables that can go on counting by themselves, without the counts of sections."""
         own = copy(self)
-        own.counts, own._own = self.counts.copy(), _empty(0)
+        own.counts, own._own = _empty(self._megabytes), _empty(0)
+        own.counts[...] = self.counts
         own._used, own._own_used = self._used.copy(), np.zeros(REGIONS, np.int64)
         return own
 

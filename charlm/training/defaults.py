@@ -11,8 +11,8 @@ from ..kernels.table_sizes import OWN_TABLES
 _SMALL_CORPUS, _SMALL_DROPOUT = 500_000, 0.4
 _LARGE_CORPUS = 10_000_000
 
-# Room for tables, by order and character of the training part, as measured on texts of some megabytes: a context is counted
-# with each character that followed it, and the higher the order, the fewer of them come again.
+# Room for tables, by length of context and character of the training part, as measured on texts of some megabytes: a context
+# is counted with each character that followed it, and the longer it is, the fewer of them come again.
 _TABLE_BYTES, _MOST_TABLES = 8, 128  # bytes, MB
 
 
@@ -45,9 +45,9 @@ def fit_dropout(wanted: float, asked: bool, characters: int) -> float:
     return _SMALL_DROPOUT if characters < _SMALL_CORPUS else 0.0
 
 
-def fit_tables(orders: int, characters: int) -> int:
-    """Return the size of tables of so many orders, in MB, that has room for what a training part of this size holds."""
-    return min(_MOST_TABLES, max(1, math.ceil(_TABLE_BYTES * orders * characters / 1e6)))
+def fit_tables(lengths: int, characters: int) -> int:
+    """Return the size of tables of so many lengths of contexts, in MB, that has room for a training part of this size."""
+    return min(_MOST_TABLES, max(1, math.ceil(_TABLE_BYTES * lengths * characters / 1e6)))
 
 
 def table_bytes(config: RunConfig) -> int:

@@ -221,26 +221,26 @@ def _fitted(config: RunConfig, settings: Settings, corpus: Corpus, say: Callable
     if dropout != config.model.dropout:
         size = "large" if dropout < config.model.dropout else "small"
         say(f"dropout: {dropout:g} instead of {config.model.dropout:g}, since the corpus is {size}")
-    orders, megabytes = _tables(config, settings, corpus, say, ranks)
-    model = replace(config.model, dropout=dropout, direct_order=orders, direct_size=megabytes)
+    longest, megabytes = _tables(config, settings, corpus, say, ranks)
+    model = replace(config.model, dropout=dropout, direct_order=longest, direct_size=megabytes)
     return replace(config, streams=streams, model=model)
 
 
 def _tables(
     config: RunConfig, settings: Settings, corpus: Corpus, say: Callable[[str], object], ranks: Ranks
 ) -> tuple[int, int | None]:
-    """Return the orders of the tables beside the network, and their size in MB."""
-    orders, size = config.model.direct_order, config.model.direct_size
-    if orders and config.once and ranks.size > 1:
+    """Return the longest context of the tables beside the network, and their size in MB."""
+    longest, size = config.model.direct_order, config.model.direct_size
+    if longest and config.once and ranks.size > 1:
         if "direct_order" in settings:
             raise ConfigurationError("--once with --direct-order: its tables learn in one process only; leave out mpiexec")
-        orders = 0
-    if orders and len(corpus.vocabulary) > TABLE_CHARACTERS:
+        longest = 0
+    if longest and len(corpus.vocabulary) > TABLE_CHARACTERS:
         raise ConfigurationError(f"{len(corpus.vocabulary):,} characters are too many for tables: give --direct-order 0")
-    if orders == 0:
+    if longest == 0:
         return 0, None
     lengths = config.model.direct_lengths
     size = size or fit_tables(len(lengths), len(corpus.train))
     more = "" if config.once else f", and {OWN_TABLES * size} MB more in training"
     say(f"tables: {size} MB for contexts of {lengths[0]} to {lengths[-1]} characters{more}")
-    return orders, size
+    return longest, size

@@ -32,7 +32,7 @@ def charlm(*arguments: object) -> dict:
 
 
 def over_time(corpus: Path, work: Path) -> tuple[Curves, Curves]:
-    """Nats per character of the last tenth against minutes of training, and how far the longest runs' errors reach.
+    """Nats per character of the last tenth against seconds of training, and how far the longest runs' errors reach.
 
     Each point is a run of its own that knows when it ends. Errors are norms of d loss / d state by lag, as a share of that
     at lag 0.
@@ -64,13 +64,11 @@ def over_distance(work: Path) -> Curves:
     for job in again(seed=0):
         if job.cell == "lstm" and job.method in (BELOW, ABOVE):
             for order in (ORDER, 0):
+                curve, distance = named(job.method, order), int(job.text.removeprefix("again"))
                 asked = replace(job, options=(*job.options, "--direct-order", str(order)))
-                bits = train(work, asked, work / "again")["best_val_bits"]
-                distance = int(job.text.removeprefix("again"))
-                paid.setdefault(named(job.method, order), []).append((distance, repetition(distance, bits)))
-                click.echo(
-                    f"{named(job.method, order)}, D = {distance}: {paid[named(job.method, order)][-1][1]:.2f}", err=True
-                )
+                bits = repetition(distance, train(work, asked, work / "again")["best_val_bits"])
+                paid.setdefault(curve, []).append((distance, bits))
+                click.echo(f"{curve}, D = {distance}: {bits:.2f}", err=True)
     return paid
 
 
@@ -93,13 +91,12 @@ def draw(losses: Curves, reach: Curves, paid: Curves, path: Path) -> None:
             )
         axis.set(xlabel=label, title=title)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        axis.legend(fontsize=7, loc="upper left" if curves is paid else "upper right")
     axes[1].set_yscale("log")
     axes[2].axvspan(min(DISTANCES), ORDER, color="0.9")
     for axis, places in ((axes[0], [60 * minutes for minutes in MINUTES]), (axes[2], DISTANCES)):
         axis.set_xscale("log")
         axis.set_xticks(places, [f"{place:g}" for place in places])
-    axes[2].legend(fontsize=7, loc="upper left")
     for axis in axes:
         axis.minorticks_off()
     figure.savefig(path, metadata={"Date": None})
