@@ -9,6 +9,7 @@ from .groups import NETWORK
 
 # Lengths of contexts. Each that is counted costs time, and a length between two others would tell little that is new.
 _LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 20, 32)
+LONGEST = 8  # of a run that is trained; a network by itself has no tables
 _SHORTEST = 2  # of a text that is counted beforehand: single characters tell it nothing
 
 
@@ -51,7 +52,7 @@ class ModelConfig(Declared, group=NETWORK):
     direct_order: int = setting(
         0,
         bounds=(0, 32),
-        default_text="8",
+        default_text=str(LONGEST),
         once=32,
         help="Longest context, in characters. What followed each context in the text is counted in tables, which add to the "
         "network's prediction (direct connections). 0: no tables.",

@@ -6,11 +6,9 @@ from typing import Any, cast
 from ..errors import ConfigurationError, perhaps
 from .declare import Declaration
 from .keywords import Settings
-from .model import ModelConfig
+from .model import LONGEST, ModelConfig
 from .run import RunConfig
 from .schedule import ENDS
-
-_LONGEST = 8  # context of the tables beside a network that is trained; a network by itself has none
 
 
 def known_settings() -> dict[str, Declaration]:
@@ -49,8 +47,10 @@ def settings_of(config: RunConfig) -> Settings:
 
 def _with_defaults(settings: Settings) -> dict[str, Any]:
     """Return the settings with the defaults of a run. With --once it must learn fast and cannot overfit: they are others."""
-    once = {name: each.once for name, each in known_settings().items() if each.once is not None}
-    return {"direct_order": _LONGEST, **(once if settings.get("once") else {}), **settings}
+    usual: dict[str, Any] = {"direct_order": LONGEST}
+    if settings.get("once"):
+        usual |= {name: each.once for name, each in known_settings().items() if each.once is not None}
+    return {**usual, **settings}
 
 
 def refuse_vain(settings: Settings) -> None:

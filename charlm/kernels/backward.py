@@ -7,7 +7,7 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 import numpy as np
 
 from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
-from .direct import AHEAD, connect, connect_back, fetch_ahead
+from .direct import connect, connect_back
 from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner
@@ -53,9 +53,7 @@ def losses(net: Net, part: Part, piece: Piece, weight: float, connects: int) -> 
         for i in range(first, last):
             known, target = 0, window.y[sliced + i]
             if connects:
-                if i + AHEAD < last:
-                    fetch_ahead(net, sliced + i + AHEAD)
-                known = connect(net, part, logits + i, sliced + i)
+                known = connect(net, part, logits + i, sliced + i, sliced + last)
             window.loss[row + i] = loss_and_error_in_place(
                 window.logits, logits + i, sizes.padded_vocabulary, target, weight
             )

@@ -98,8 +98,9 @@ def followers(table: np.ndarray, region: int, key, characters: np.ndarray, count
             entry = table[region, place + lowest(mine)]
             characters[row, n] = _field(entry, CHARACTER_AT, CHARACTER_BITS)
             counts[row, n] = _field(entry, 0, 20)
-            if _field(entry, _RUN_AT, 4) > 0:
-                last, run = n, _field(entry, _RUN_AT, 4)
+            times = _field(entry, _RUN_AT, 4)
+            if times > 0:
+                last, run = n, times
             n += 1
             mine &= mine - np.uint64(1)
         place = next_line(table, place)

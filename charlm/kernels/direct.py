@@ -35,7 +35,7 @@ DISCOUNT = 0.75  # D
 RATE = 0.3
 _LEAST = 1e-30  # chance that is backed off to: a division by less might not be finite
 _SHORT = 3  # contexts up to this length have the most followers
-AHEAD = 4  # rows of the window that are fetched from memory before they are needed
+_AHEAD = 4  # rows of the window that are fetched from memory before they are needed
 
 
 @inner
@@ -76,7 +76,7 @@ def _fetch(table, region, key, lines):
 
 
 @inner
-def fetch_ahead(net: Net, row: int) -> None:
+def _fetch_contexts(net, row):
     """Begin to fetch what `connect` will look up for a row of the window. More follows short contexts than long ones."""
     tables, context = net.tables, net.window.context
     for k in range(context.shape[1]):
@@ -142,8 +142,13 @@ def bias_of(orders: int, gate: int, bucket: int) -> int:
 
 
 @inner
-def connect(net: Net, part: Part, logits: int, row: int) -> int:
-    """Add to a row of logits what the tables say about a row of the window. Return how many orders have counts."""
+def connect(net: Net, part: Part, logits: int, row: int, end: int) -> int:
+    """Add to a row of logits what the tables say about a row of the window. Return how many orders have counts.
+
+    end: where the rows end that are connected one after the other; what later ones need begins to be fetched.
+    """
+    if row + _AHEAD < end:
+        _fetch_contexts(net, row + _AHEAD)
     z, evidence, orders = net.window.logits, part.evidence, net.window.context.shape[1]
     known, gates, biases = _gather(net, part, row), net.sizes.padded_vocabulary, net.weights.direct_b
     for k in range(known):

@@ -130,7 +130,7 @@ def draw(net: Net, drawing: Drawing, text: np.ndarray, nats: np.ndarray, part: P
         for i in range(mine, end):
             s = part.lo + i
             chance = uniform(drawing.seed, drawing.first + t, s)
-            connect(net, part, logits + i, row + i)
+            connect(net, part, logits + i, row + i, row + i + 1)
             if nats.shape[0] > 0:
                 fill_row(kept, s, window.logits, logits + i)
             chosen = _choose(drawing, window.logits, logits + i, sizes.vocabulary, sizes.padded_vocabulary, chance)

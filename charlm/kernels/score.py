@@ -3,7 +3,7 @@
 import numpy as np
 
 from .buffers import Net, Plan
-from .direct import AHEAD, connect, fetch_ahead
+from .direct import connect
 from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
@@ -43,10 +43,8 @@ def score(net: Net, plan: Plan, nats: np.ndarray, correct: np.ndarray, part: Par
             t, s, target = start - plan.first_step + i // part.n, part.lo + i % part.n, window.y[row + i]
             nats[t, s] = 0.0
             correct[t, s] = 0
-            if i + AHEAD < last:
-                fetch_ahead(net, row + i + AHEAD)
             if target >= 0:
-                connect(net, part, logits + i, row + i)
+                connect(net, part, logits + i, row + i, row + last)
                 correct[t, s] = 1 if _most_likely(window.logits, logits + i, net.sizes.vocabulary) == target else 0
                 nats[t, s] = loss_in_place(window.logits, logits + i, net.sizes.padded_vocabulary, target)
         meet(part)
