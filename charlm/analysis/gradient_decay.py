@@ -70,8 +70,8 @@ class GradientDecay:
             steps=n * each,
             reach=np.array([1, n]),
             losses=each,
-            weight=1.0 * each,
-            learning_rate=0.0 * each,
+            weight=np.ones(2),
+            learning_rate=np.zeros(2),
             number=each,
             connects=np.ones(2, np.uint8),
         )

@@ -75,7 +75,7 @@ def announce_compilation(quiet: bool) -> None:
 
     def announce() -> None:
         if not told:
-            note("compiling kernels for this machine, once (15 to 40 seconds for training)", quiet)
+            note("compiling kernels for this machine, once (4 to 8 seconds for training)", quiet)
         told.append(True)
 
     def begin(kernel: str) -> None:

@@ -10,16 +10,17 @@ from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
 from .direct import connect, connect_back
 from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
-from .jit import inner
+from .jit import inner, kernel
 from .matmul import pack, pack_transposed, product
 from .parallel import Part, announce, barrier, meet, own_rows
+from .records import Array5
 from .recurrence import backward_layer, error_below
 from .rows import clear_row, common_row, piece_of_ring, sliced_row
 from .softmax import loss_and_error_in_place
 from .sublayer import norm_gradient, pass_down
 
 
-@inner
+@kernel
 def pack_backward(net: Net, part: Part) -> None:
     """Pack the transposed matrices of the backward pass; this thread's columns."""
     sizes, weights, packed = net.sizes, net.weights, net.packed
@@ -33,7 +34,7 @@ def pack_backward(net: Net, part: Part) -> None:
     pack(weights.out, at, sizes.units, sizes.units, sizes.units, packed.out_t, part.slice, first, last)
 
 
-@inner
+@kernel
 def losses(net: Net, part: Part, piece: Piece, weight: float, connects: int) -> None:
     """Compute the losses that the piece injects, into window.loss, and their errors down to work.error; own rows only.
 
@@ -97,8 +98,8 @@ def sum_losses(sizes: Sizes, window: Window, work: Workspace, slot, steps, nats)
                 s += 1
 
 
-@inner
-def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: np.ndarray) -> None:
+@kernel
+def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array5[np.float64]) -> None:
     """Add all gradients of a piece, from work.error (see `losses`) down: errors by parts, then gradients by rows.
 
     The output layer learns from all losses of the piece, also if the cells' errors reach less far (k2 < k1). After the

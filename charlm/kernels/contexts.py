@@ -14,8 +14,9 @@ All entries of a context lie in one region, and regions are dealt out to threads
 import numpy as np
 
 from .buffers import Tables
-from .jit import inner, kernel, plain
+from .jit import inner, kernel
 from .parallel import Part
+from .records import Array2
 from .simd import LINE, lowest, same
 from .splitmix import mixed
 from .table_sizes import CHARACTER_AT, CHARACTER_BITS, room
@@ -26,7 +27,7 @@ _TAG = (1 << 22) - 1
 _SALT, _STEP, _SECTION = 0x9E3779B97F4A7C15, 0xD1B54A32D192ED03, 0x8CB92BA72F3D8DD7
 _RUN_AT, _TAG_AT = 20, 42
 
-plain(room)  # for kernels too
+inner(room)  # for kernels too
 
 
 @inner
@@ -155,8 +156,17 @@ def _add_everywhere(tables, context, row, character, section, part):
                 add(tables.counts, tables.used, region, key, character)
 
 
-@inner
-def count_steps(tables: Tables, context: np.ndarray, ids: np.ndarray, resets: np.ndarray, first, last, step, part) -> None:
+@kernel
+def count_steps(
+    tables: Tables,
+    context: Array2[np.uint64],
+    ids: Array2[np.int32],
+    resets: Array2[np.uint8],
+    first: int,
+    last: int,
+    step: int,
+    part: Part,
+) -> None:
     """Count rows [first, last) of ids (n + 1, S), in this thread's regions. step: the epoch step of row `first`.
 
     context (S, N): the hashes before, and after it has returned those of the last row.
@@ -170,6 +180,6 @@ def count_steps(tables: Tables, context: np.ndarray, ids: np.ndarray, resets: np
 
 
 @kernel
-def count(tables: Tables, ids: np.ndarray, resets: np.ndarray, step: int, part: Part) -> None:
+def count(tables: Tables, ids: Array2[np.int32], resets: Array2[np.uint8], step: int, part: Part) -> None:
     """Count the characters of a stretch of all streams, as `count_steps`, going on from the thread's own hashes."""
     count_steps(tables, part.evidence.context, ids, resets, 0, resets.shape[0], step, part)

@@ -10,6 +10,7 @@ from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
 from .reading import read_character
+from .records import Array2
 from .rows import fill_row, sliced_row
 from .softmax import exponentials_in_place, loss_in_place
 from .sublayer import row_key
@@ -107,7 +108,7 @@ def _resets(drawing, text, row, stream, position):
 
 
 @kernel
-def draw(net: Net, drawing: Drawing, text: np.ndarray, nats: np.ndarray, part: Part) -> None:
+def draw(net: Net, drawing: Drawing, text: Array2[np.int32], nats: Array2[np.float64], part: Part) -> None:
     """Continue the text (known + n, S) int32 from row drawing.known on, one character a step.
 
     nats (n, S) float64, or without rows, gets the loss of each drawn character at temperature 1. -1 is drawn if a logit is
@@ -124,8 +125,8 @@ def draw(net: Net, drawing: Drawing, text: np.ndarray, nats: np.ndarray, part: P
         for s in range(part.n):
             stream = part.lo + s
             reset = 1 if _resets(drawing, text, known - 1 + t, stream, drawing.position + t) else 0
-            read_character(net, part, net.state, row + s, s, max(0, text[known - 1 + t, stream]), reset)
-        forward(net, part, net.state, 0, 1, 0)
+            read_character(net, part, net.state, 0, row + s, s, max(0, text[known - 1 + t, stream]), reset)
+        forward(net, part, net.state, 0, 0, 1, 0)
         logits = predict(net, part, 0, 1)
         for i in range(mine, end):
             s = part.lo + i

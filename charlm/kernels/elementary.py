@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .jit import inner, plain
+from .jit import inner
 
 _SQRT_HALF = 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
 _LN2_HIGH = 0.6931471803691238  # ln 2 in two parts: the first has 32 bits, so that its product with an exponent is exact
@@ -17,7 +17,7 @@ _LN2_LOW = 1.9082149292705877e-10
 _LOG2_E = 1.4426950408889634
 
 
-@plain
+@inner
 def log(x: Any) -> Any:
     """Return the natural logarithm of x > 0; NaN stays NaN.
 

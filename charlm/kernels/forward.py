@@ -1,7 +1,7 @@
 """A block forward: matrices packed, all layers over the block, logits."""
 
 from .buffers import Net, State, Sublayer
-from .jit import inner
+from .jit import inner, kernel
 from .matmul import pack, pack_transposed, product
 from .parallel import Part, divide, meet, own_rows
 from .recurrence import forward_layer, input_part
@@ -18,7 +18,7 @@ def pack_columns(part: Part, columns: int) -> tuple[int, int]:
     return (0, columns) if part.slices > 1 else divide(columns, PANEL, part.rank, part.ranks)
 
 
-@inner
+@kernel
 def pack_forward(net: Net, part: Part) -> None:
     """Pack the matrices of the forward pass; this thread's columns."""
     sizes, weights, packed = net.sizes, net.weights, net.packed
@@ -40,24 +40,24 @@ def is_plain(sublayer: Sublayer) -> bool:
     return not (sublayer.layer_norm or sublayer.residual or sublayer.keep < _ALL)
 
 
-@inner
-def forward(net: Net, part: Part, state: State, slot, steps, position):
-    """Run all layers over the block at [slot, slot + steps), from and to `state`; characters and resets are in the window.
+@kernel
+def forward(net: Net, part: Part, state: State, which: int, slot: int, steps: int, position: int) -> None:
+    """Run all layers over the block at [slot, slot + steps), from and to state[which].
 
-    `position` is the block's first step for dropout. Ends with what the top layer passes up, complete for this
-    thread's streams.
+    Characters and resets are in the window. `position` is the block's first step for dropout. Ends with what the top
+    layer passes up, complete for this thread's streams.
     """
     for layer in range(net.sizes.layers):
         input_part(net, part, layer, slot, steps)
-        forward_layer(net, part, state, layer, slot, steps)
+        forward_layer(net, part, state, which, layer, slot, steps)
         meet(part)
         if not is_plain(net.sublayer):
             pass_up(net, part, layer, slot, steps, position)
             meet(part)
 
 
-@inner
-def predict(net: Net, part: Part, slot, steps) -> int:
+@kernel
+def predict(net: Net, part: Part, slot: int, steps: int) -> int:
     """Compute the network's logits of `steps` slots for this thread's own rows; return the row where they begin."""
     sizes, window = net.sizes, net.window
     row = common_row(part, sizes.loss_capacity, slot % sizes.loss_capacity)

@@ -2,14 +2,14 @@
 
 from .buffers import CellSteps, Piece, Sizes, Weights, Window, Workspace
 from .direct import bias_gradient
-from .jit import inner
+from .jit import inner, kernel
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
 from .parallel import Part, share
 from .rows import add_part, piece_of_ring
 from .tile import PANEL
 
 
-@inner
+@kernel
 def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights) -> None:
     """Add to the gradients of the output layer: this thread's rows."""
     lo, hi = share(gradients.out.shape[0], part.rank, part.ranks)
@@ -36,9 +36,9 @@ def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work
                     bias_gradient(window, sizes.padded_vocabulary, i, gradients.direct_b)
 
 
-@inner
+@kernel
 def layer_gradient(
-    cell: CellSteps, sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights, layer
+    cell: CellSteps, sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights, layer: int
 ) -> None:
     """Add to the gradients of one layer's weights, over the piece's reach."""
     parts = work.time_runs.shape[0] // sizes.capacity

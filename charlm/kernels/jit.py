@@ -1,44 +1,29 @@
-"""Compiling kernels: one set of flags, and a cache that cannot be stale.
+"""Kernels: Python functions that are compiled when they are first called, into a store on disk.
 
-Numba checks a cached function against its own source file only, so an edit of a file that it calls would go
-unnoticed. Here the cache directory carries a digest of every file in kernels/ and of the versions of Numba and
-NumPy, and the width of vectors: after any change the old code is simply not found. Only the outermost kernels are
-cached; what they call is linked into them.
+Once they are there, nothing of Numba is needed to run them. A kernel may call inner functions, which are compiled into it,
+and other kernels, which are compiled on their own and called where they lie: so each part of the work is compiled once, and
+two processes can compile at the same time.
 """
 
-import contextlib
+import ctypes
+import dis
+import functools
 import hashlib
+import json
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
-import numba
-import numpy
 from llvmlite import binding
-from numba.extending import register_jitable
 
-from .numba_internals import (
-    JIT,
-    NO_REFERENCE_COUNTS,
-    ONLY_CALLED_BY_KERNELS,
-    InnerCompiler,
-    KernelCompiler,
-    Locator,
-    cache_class,
-    closed_over,
-    compiled_callback,
-    keep_on_disk,
-)
+from . import machine_code
+from .code_store import Code, Store, processor, start_helper
+from .records import ArrayKind, Handed, flattened, is_record, kind_of, kind_of_hint
 
-# No fastmath: contract would fuse what one processor can fuse and another cannot, arcp and afn would approximate, reassoc
-# would add in an order that depends on the unrolling of a loop, nnan and ninf would fold isnan() to False. Without them
-# results are the same bits on every processor, and a diverging run is noticed.
-_OPTIONS: dict[str, Any] = {"fastmath": False, "error_model": "numpy", "nogil": True, **NO_REFERENCE_COUNTS}
-# Inner functions are called by kernels only: what would let Python call them costs half the time of compiling.
-_INNER_OPTIONS: dict[str, Any] = {**_OPTIONS, **ONLY_CALLED_BY_KERNELS, "pipeline_class": InnerCompiler}
-OVERLOAD_OPTIONS: Any = {name: value for name, value in _INNER_OPTIONS.items() if name != "nogil"}
-
+# With NUMBA_DISABLE_JIT=1 kernels are the plain Python that they are written in.
+JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 LANE_COUNTS = (4, 8, 16)
 
 
@@ -62,98 +47,188 @@ on_compile: list[Callable[[str], None]] = []
 on_compiled: list[Callable[[str], None]] = []
 
 
-def cache_root() -> Path:
-    """Return the user's cache directory for charlm: $CHARLM_CACHE, else charlm/ under $XDG_CACHE_HOME or ~/.cache."""
-    own = os.environ.get("CHARLM_CACHE")
-    if own:
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "charlm"
+_store = Store(LANES)
+
+inner_functions: list[Callable] = []
+kernels: list["Kernel"] = []
 
 
-def source_digest() -> str:
-    """Return a digest of all that decides what kernels compute: their sources, the versions of Numba and NumPy."""
-    digest = hashlib.sha256(f"{numba.__version__} {numpy.__version__}".encode())
-    folder = Path(__file__).parent
-    for path in sorted(folder.rglob("*.py")):
-        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()[:24]
+def inner(function: Any) -> Any:
+    """Let kernels call a function, which stays an ordinary one for Python."""
+    inner_functions.append(function)
+    return function
 
 
-DIGEST = source_digest()  # of what this process has loaded
+class Entry(NamedTuple):
+    """Loaded machine code."""
+
+    address: int
+    call: Any
 
 
-class _Locator(Locator):
-    """Code of this process's sources, versions and width of vectors lies in a directory of its own."""
+class Kernel:
+    """A function that Python calls compiled. Other kernels may call it too if its arguments are annotated."""
 
-    digest = DIGEST
+    def __init__(self, function: Callable) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.name = function, function.__name__
+        self._entries: dict[Any, Entry] = {}
 
-    def get_cache_path(self) -> str:
-        return str(cache_root() / "kernels" / f"{self.digest}-{LANES}")
-
-
-class _KernelCache(cache_class(_Locator)):
-    """Numba's cache with every fault (truncated file, full disk, no permission) turned into a miss."""
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            if _writable_by_others(Path(self.cache_path)):
-                found = None
+    def __call__(self, *arguments: Any) -> Any:
+        """Call the function. Arrays must be C-contiguous; a record may be laid out already."""
+        if not JIT:
+            return self.function(*(each.record if isinstance(each, Handed) else each for each in arguments))
+        kinds = tuple(map(kind_of, arguments))
+        entry = self._entries.get(kinds) or self.entry(kinds)
+        laid_out, values = [], []
+        for kind, value in zip(kinds, arguments, strict=True):
+            if is_record(kind):
+                laid_out.append(value if isinstance(value, Handed) else Handed(value))
+                values.append(laid_out[-1].address)
+            elif kind is float:
+                values.append(value)
             else:
-                found = super().load_overload(sig, target_context)
-        except Exception:  # noqa: BLE001  whatever a damaged file raises, compiling anew is the answer
-            found = None
-        if found is None:
-            self._tell(on_compile)
-        return found
+                values += flattened(kind, value)
+        return entry.call(*values)
 
-    def save_overload(self, sig: Any, data: Any) -> None:
-        with contextlib.suppress(Exception):  # an uncached kernel is slower to start, not wrong
-            super().save_overload(sig, data)
-        self._tell(on_compiled)
+    @functools.cached_property
+    def declared(self) -> tuple[Any, ...]:
+        """The kinds of the arguments, as annotated."""
+        hints = get_type_hints(self.function, include_extras=True)
+        hints.pop("return", None)
+        return tuple(map(kind_of_hint, hints.values()))
 
-    def _tell(self, listeners: list[Callable[[str], None]]) -> None:
-        for listener in listeners:
-            listener(self._py_func.__name__)
+    @property
+    def returns(self) -> Any:
+        """The kind of the result, as annotated; None if there is none."""
+        return kind_of_hint(get_type_hints(self.function)["return"])
+
+    @functools.cached_property
+    def symbol(self) -> str:
+        """The name by which other kernels call it."""
+        return _symbol(self.function, self.declared)
+
+    @functools.cached_property
+    def calls(self) -> list["Kernel"]:
+        """The kernels that it calls, and what they call, what is called before what calls it."""
+        found: dict[Kernel, None] = {}
+        for each in _kernels_named(self.function, set()):
+            found.update(dict.fromkeys([*each.calls, each]))
+        return list(found)
+
+    def entry(self, kinds: tuple[Any, ...]) -> Entry:
+        """Load the code for arguments of these kinds, and of the kernels that it calls; compile what is missing."""
+        with _lock:
+            if kinds not in self._entries:
+                self._entries[kinds] = self._load(kinds)
+            return self._entries[kinds]
+
+    def _load(self, kinds: tuple[Any, ...]) -> Entry:
+        symbol = _symbol(self.function, kinds)
+        found = _store.read(symbol)
+        if found is None or not all(_store.holds(each.symbol) for each in self.calls):
+            self.make(kinds)
+            found = _store.read(symbol)
+            assert found is not None
+        for each in self.calls:
+            each.entry(each.declared)
+        address = machine_code.load(symbol, found.machine_code)
+        types = [each for kind in kinds for each in _c_types(kind)]
+        return Entry(address, ctypes.CFUNCTYPE(_C_RESULTS[found.returns], *types)(address))
+
+    def make(self, kinds: tuple[Any, ...] | None = None, alone: bool = False) -> None:
+        """Have the code, and unless it is alone that of the kernels that it calls, in the store.
+
+        kinds: of the arguments, if not those declared.
+        """
+        kinds = self.declared if kinds is None else kinds
+        wanted = {each.symbol: (each.function, each.declared) for each in (() if alone else self.calls)}
+        wanted[_symbol(self.function, kinds)] = self.function, kinds
+        missing = [symbol for symbol in wanted if _store.read(symbol) is None]
+        for listener in on_compile if missing else ():
+            listener(self.name)
+        if kinds == self.declared:
+            ahead(self)
+        _store.all_made(missing, lambda symbol: _store.write(symbol, _compiled(*wanted[symbol], symbol)))
+        for listener in on_compiled if missing else ():
+            listener(self.name)
 
 
-def _writable_by_others(path: Path) -> bool:
-    try:
-        status = path.stat()
-    except OSError:
-        return False
-    return status.st_uid != os.getuid() or bool(status.st_mode & 0o022) if hasattr(os, "getuid") else False
+def _compiled(function: Callable, kinds: tuple[Any, ...], symbol: str) -> Code:
+    from .compiler import compiled
+
+    return compiled(function, kinds, symbol)
 
 
-def inner(function: Callable) -> Any:
-    """Compile a function that other kernels call; nothing happens when Numba's JIT is disabled."""
-    return numba.njit(**_INNER_OPTIONS)(function)
+def ahead(*wanted: Kernel) -> None:
+    """Let a helper begin to compile what will soon be needed, if it is not in the store; one helper a process."""
+    global _helped
+    if JIT and not _helped:
+        names = {}
+        for each in wanted:
+            names.update({k.symbol: f"{k.__module__}:{k.name}" for k in [*each.calls, each]})
+        missing = [name for symbol, name in names.items() if not _store.holds(symbol)]
+        if len(missing) > 1:
+            _helped = True
+            start_helper(missing)
 
 
-def plain(function: Callable) -> Any:
-    """Let kernels call a function that stays an ordinary one for Python."""
-    return register_jitable(**OVERLOAD_OPTIONS)(function)
+_lock = threading.RLock()
+_helped = False
 
 
-def kernel(function: Callable) -> Any:
-    """Compile an outermost kernel, the kind that Python calls, and keep its code on disk."""
-    dispatcher = numba.njit(**_OPTIONS, pipeline_class=KernelCompiler)(function)
-    return keep_on_disk(dispatcher, _KernelCache(function)) if JIT else dispatcher
+def _kernels_named(function: Any, seen: set[Any]) -> list[Kernel]:
+    """Return the kernels whose names stand in a function, or in the inner functions whose names stand there."""
+    found: list[Kernel] = []
+    for instruction in dis.get_instructions(function):
+        value = function.__globals__.get(instruction.argval) if instruction.opname == "LOAD_GLOBAL" else None
+        if isinstance(value, Kernel):
+            found.append(value)
+        elif value in inner_functions and value not in seen:
+            seen.add(value)
+            found += _kernels_named(value, seen)
+    return found
 
 
-_steps: list[Any] = []  # their machine code lives as long as they do
+def kernel(function: Any) -> Any:
+    """Compile a function when it is called, and keep its code on disk."""
+    kernels.append(Kernel(function))
+    return kernels[-1]
 
 
-def step_address(function: Callable, *arguments: Any) -> Any:
-    """Compile a function for these types of arguments, keep the code on disk, and return its address.
+def step_address(function: Callable, *kinds: Any) -> Any:
+    """Compile a function for arguments of these kinds, keep the code on disk, and return its address.
 
     Without the compiler return the function itself.
     """
-    if not JIT:
-        return function
-    # The name is its symbol's too. Two functions from one factory must not share it: see numba_internals about #10486.
-    closed = hashlib.sha256(repr(closed_over(function)).encode()).hexdigest()[:12]
-    own = type(function)(function.__code__, function.__globals__, function.__name__, None, function.__closure__)
-    own.__qualname__, own.__module__ = f"{function.__qualname__}_{closed}", function.__module__
-    compiled = compiled_callback(own, arguments, _OPTIONS, _KernelCache(own))
-    _steps.append(compiled)
-    return compiled.address
+    return Kernel(function).entry(kinds).address if JIT else function
+
+
+_C_RESULTS = {"none": None, "int64": ctypes.c_int64, "float64": ctypes.c_double, "float32": ctypes.c_float}
+
+
+def _c_types(kind: Any) -> list[Any]:
+    if kind is float:
+        return [ctypes.c_double]
+    return [ctypes.c_int64] * (1 + kind.dimensions if isinstance(kind, ArrayKind) else 1)
+
+
+def _symbol(function: Callable, kinds: tuple[Any, ...]) -> str:
+    """Return a name for a function's code that no other has: by where and how it is defined, for what it is compiled."""
+    try:
+        source = Path(function.__code__.co_filename).read_bytes()
+    except OSError:
+        source = function.__code__.co_code
+    named = function.__module__, function.__qualname__, closed_over(function), [_described(kind) for kind in kinds]
+    digest = hashlib.sha256(json.dumps([*named, processor()]).encode() + source)
+    return f"{function.__name__}_{digest.hexdigest()[:24]}"
+
+
+def closed_over(function: Any) -> tuple[str, ...]:
+    """Describe the values that a nested function closes over: functions by their names, the rest by what they are."""
+    return tuple(_described(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ())
+
+
+def _described(value: Any) -> str:
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    return repr(value) if name is None else f"{getattr(value, '__module__', '')}.{name}{closed_over(value)}"

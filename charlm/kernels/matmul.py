@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .jit import inner
+from .jit import inner, kernel
+from .records import Array1, Array2
 from .simd import LANES, load, store, transpose
 from .tile import PANEL, PANELS, ROWS, VECTORS, tile
 
@@ -19,11 +20,11 @@ BLOCK = 16  # columns of a gradient's left-hand side that are copied side by sid
 class Scratch(NamedTuple):
     """A thread's memory for copied rows."""
 
-    left: np.ndarray  # (1, CHUNK * (P or V, rounded up to BLOCK))
-    below: np.ndarray  # (1, CHUNK * P)
-    right: np.ndarray  # (1, CHUNK * PANEL)
-    characters: np.ndarray  # (CHUNK,) int32
-    run: np.ndarray  # (1, 3) int64: (0, 0, rows copied)
+    left: Array2[np.float32]  # (1, CHUNK * (P or V, rounded up to BLOCK))
+    below: Array2[np.float32]  # (1, CHUNK * P)
+    right: Array2[np.float32]  # (1, CHUNK * PANEL)
+    characters: Array1[np.int32]  # (CHUNK,)
+    run: Array2[np.int64]  # (1, 3): (0, 0, rows copied)
 
 
 @inner
@@ -79,8 +80,19 @@ def pack_transposed(matrix, at_row, columns, packed, which, first, last):
         column += width
 
 
-@inner
-def product(a, a_row, runs, packed, which, columns, c, c_row, c_column, n):
+@kernel
+def product(
+    a: Array2[np.float32],
+    a_row: int,
+    runs: Array2[np.int64],
+    packed: Array2[np.float32],
+    which: int,
+    columns: int,
+    c: Array2[np.float32],
+    c_row: int,
+    c_column: int,
+    n: int,
+) -> None:
     """Add left-hand rows @ b to c[c_row : c_row + n, c_column : c_column + columns], with b (K, columns) = packed[which].
 
     Row i of the left-hand matrix begins at a[a_row + i, 0] and is collected from there by `runs`: see tile.py.
@@ -170,8 +182,10 @@ def skip_rows(runs, run, offset, k):
     return run, offset + k
 
 
-@inner
-def outer_products(left, rows, scratch, panel, c, c_row, c_column):
+@kernel
+def outer_products(
+    left: Array2[np.float32], rows: int, scratch: Scratch, panel: int, c: Array2[np.float32], c_row: int, c_column: int
+) -> None:
     """Add left.T @ scratch.right, over scratch.run[0, 2] rows, to c[c_row : c_row + rows, c_column : c_column + panel]."""
     for row in range(0, rows, BLOCK):
         _rows_of_tiles(

@@ -8,18 +8,19 @@ from .rows import sliced_row
 
 
 @inner
-def read_character(net: Net, part: Part, state: State, row: int, s: int, character: int, reset: int) -> None:
-    """Let stream part.lo + s read a character at a row of the window."""
+def read_character(net: Net, part: Part, state: State, which: int, row: int, s: int, character: int, reset: int) -> None:
+    """Let stream part.lo + s read a character at a row of the window, from and to state number `which`."""
     window, own = net.window, part.base + s
     window.x[row] = character
     window.reset[row] = reset
-    advance(state.context, own, character, reset)
+    context = state.context[which]
+    advance(context, own, character, reset)
     for k in range(window.context.shape[1]):
-        window.context[row, k] = state.context[own, net.tables.lengths[k] - 1]
+        window.context[row, k] = context[own, net.tables.lengths[k] - 1]
 
 
 @inner
-def read_block(net: Net, part: Part, plan: Plan, state: State, start: int, at: int, steps: int) -> None:
+def read_block(net: Net, part: Part, plan: Plan, state: State, which: int, start: int, at: int, steps: int) -> None:
     """Copy the characters, targets and resets of this thread's streams to step `at` of the ring.
 
     start: the epoch step of the first.
@@ -30,7 +31,7 @@ def read_block(net: Net, part: Part, plan: Plan, state: State, start: int, at: i
         row = sliced_row(part, capacity, slot)
         for s in range(part.n):
             stream = part.lo + s
-            read_character(net, part, state, row + s, s, plan.ids[source, stream], plan.resets[source, stream])
+            read_character(net, part, state, which, row + s, s, plan.ids[source, stream], plan.resets[source, stream])
             window.y[row + s] = plan.ids[source + 1, stream]
             if excludes:
                 window.section[row + s] = section_key(net.tables, net.sublayer.first + stream, start + t)

@@ -61,18 +61,19 @@ def _add_biases(cell, sizes, part, weights, window, layer, row, n):
 
 
 @inner
-def forward_layer(net: Net, part: Part, state: State, layer: int, slot: int, steps: int) -> None:
-    """Run one layer over the block at [slot, slot + steps), from and to `state`."""
+def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, slot: int, steps: int) -> None:
+    """Run one layer over the block at [slot, slot + steps), from and to state[which]."""
     cell, sizes, window, recurrent = net.cell, net.sizes, net.window, net.work.recurrent
     h_in, h = window.h_in[layer], window.h[layer]
+    state_h, state_c = state.h[which], state.c[which]
     at = sliced_row(part, sizes.layers, layer)
     for t in range(slot, slot + steps):
         row = sliced_row(part, sizes.capacity, t)
         for s in range(part.n):
             if window.reset[row + s]:
-                clear_row(state.h, at + s)
-                clear_row(state.c, at + s)
-            fill_row(h_in, row + s, state.h, at + s)
+                clear_row(state_h, at + s)
+                clear_row(state_c, at + s)
+            fill_row(h_in, row + s, state_h, at + s)
         meet(part)
         _state_part(net, part, layer, t, row)
         for s in range(part.n):
@@ -81,8 +82,8 @@ def forward_layer(net: Net, part: Part, state: State, layer: int, slot: int, ste
                 clear_row(window.z[layer], row + s)
                 clear_row(window.extra[layer], row + s)
             else:
-                _step_forward(cell, sizes, window, layer, row + s, recurrent, part.base + s, state.c, at + s)
-                fill_row(state.h, at + s, h, row + s)
+                _step_forward(cell, sizes, window, layer, row + s, recurrent, part.base + s, state_c, at + s)
+                fill_row(state_h, at + s, h, row + s)
 
 
 @inner

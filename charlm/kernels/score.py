@@ -8,6 +8,7 @@ from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
 from .parallel import Part, barrier, meet, own_rows
 from .reading import read_block
+from .records import Array2
 from .rows import sliced_row
 from .softmax import loss_in_place
 
@@ -23,7 +24,7 @@ def _most_likely(logits, row, n):
 
 
 @kernel
-def score(net: Net, plan: Plan, nats: np.ndarray, correct: np.ndarray, part: Part) -> None:
+def score(net: Net, plan: Plan, nats: Array2[np.float64], correct: Array2[np.uint8], part: Part) -> None:
     """Read the plan's blocks; nats (n, S) float64 and correct (n, S) uint8 get each target's loss and whether it led.
 
     Of the plan's updates only start and steps are used. Rows with target -1 get 0.
@@ -34,8 +35,8 @@ def score(net: Net, plan: Plan, nats: np.ndarray, correct: np.ndarray, part: Par
     for u in range(plan.start.shape[0]):
         start, steps = plan.start[u], plan.steps[u]
         slot = start % capacity
-        read_block(net, part, plan, net.state, start, start, steps)
-        forward(net, part, net.state, slot, steps, 0)
+        read_block(net, part, plan, net.state, 0, start, start, steps)
+        forward(net, part, net.state, 0, slot, steps, 0)
         logits = predict(net, part, slot, steps)
         first, last = own_rows(part, steps)
         row = sliced_row(part, capacity, slot)

@@ -11,20 +11,13 @@ A step may use what stands in its own file and in this folder: a change of anyth
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import lower_builtin, type_callable
 
 from .buffers import CellSteps, Hyperparameters, StepRows
 from .jit import step_address
-from .simd import ROW
-from .simd.vector import pointer
+from .records import ROW, ByValue
 
 MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
-_STEP_ROWS = types.NamedUniTuple(ROW, len(StepRows._fields), StepRows)
-_HYPERPARAMETERS = numba.typeof(Hyperparameters(0.0, 1, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0))
 
 
 def compile_cell(forward: Callable[..., None], backward: Callable[..., None], separate: bool) -> CellSteps:
@@ -42,8 +35,8 @@ def compile_cell(forward: Callable[..., None], backward: Callable[..., None], se
     """
     return CellSteps(
         separate=int(separate),
-        forward=step_address(forward, types.int64, _STEP_ROWS, ROW, ROW),
-        backward=step_address(backward, types.int64, _STEP_ROWS, *[ROW] * 4),
+        forward=step_address(forward, int, ByValue(StepRows), ROW, ROW),
+        backward=step_address(backward, int, ByValue(StepRows), *[ROW] * 4),
     )
 
 
@@ -53,7 +46,7 @@ def compile_update(update: Callable[..., None], slots: int) -> Any:
     update(hyper, n, parameters, gradients, *slots) changes n parameters. hyper: Hyperparameters. It is handed one row for
     each of its slots, so it cannot reach others.
     """
-    return step_address(update, _HYPERPARAMETERS, types.int64, *[ROW] * (2 + slots))
+    return step_address(update, ByValue(Hyperparameters), int, *[ROW] * (2 + slots))
 
 
 def span(array: np.ndarray, first: int, last: int) -> Any:
@@ -64,29 +57,3 @@ def span(array: np.ndarray, first: int, last: int) -> Any:
 def call(step: Any, arguments: tuple[Any, ...]) -> None:
     """Call a step by its address."""
     step(*arguments)
-
-
-@type_callable(span)
-def _type_span(context: Any) -> Callable:
-    return lambda array, first, last: ROW
-
-
-@lower_builtin(span, types.Array, types.Integer, types.Integer)
-def _lower_span(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    first = context.cast(builder, args[1], sig.args[1], types.intp)
-    vector = pointer(context, builder, sig.args[0], args[0], [first, ir.Constant(first.type, 0)])
-    return builder.bitcast(vector, context.get_value_type(ROW))
-
-
-@type_callable(call)
-def _type_call(context: Any) -> Callable:
-    return lambda step, arguments: types.void
-
-
-@lower_builtin(call, types.Integer, types.BaseTuple)
-def _lower_call(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    kinds = [context.get_value_type(kind) for kind in sig.args[1].types]
-    function = ir.FunctionType(context.get_value_type(types.void), kinds)
-    values = [builder.extract_value(args[1], i) for i in range(len(kinds))]
-    builder.call(builder.inttoptr(args[0], function.as_pointer()), values)
-    return context.get_dummy_value()

@@ -3,7 +3,7 @@
 import math
 
 from .backward import backward, losses, pack_backward, sum_losses
-from .buffers import Net, OptimizerParams, Piece, Plan, State, UpdateStats, Weights
+from .buffers import Net, OptimizerParams, Piece, Plan, UpdateStats, Weights
 from .contexts import count_steps
 from .forward import forward, pack_forward
 from .jit import inner, kernel
@@ -14,15 +14,15 @@ from .update import apply, clear, norm, sum_squares
 
 
 @inner
-def _keep_state(sizes, part, state, window, border):
+def _keep_state(sizes, part, state, borders, number):
     """Copy this thread's rows of the state to a border."""
     first = sliced_row(part, sizes.layers, 0)
     for row in range(first, first + sizes.layers * part.n):
-        fill_row(window.border_h[border], row, state.h, row)
-        fill_row(window.border_c[border], row, state.c, row)
+        fill_row(borders.h[number], row, state.h[0], row)
+        fill_row(borders.c[number], row, state.c[0], row)
     for row in range(part.base, part.base + part.n):
-        for k in range(state.context.shape[1]):
-            window.border_context[border, row, k] = state.context[row, k]
+        for k in range(state.context.shape[2]):
+            borders.context[number, row, k] = state.context[0, row, k]
 
 
 @inner
@@ -47,12 +47,12 @@ def _piece(plan, u, capacity, number, last):
 
 
 @inner
-def _forward(net, part, plan, piece, state):
-    """Read a piece's characters and run all layers over them, from and to `state`."""
+def _forward(net, part, plan, piece, state, which):
+    """Read a piece's characters and run all layers over them, from and to state[which]."""
     at = piece.end - piece.steps
-    read_block(net, part, plan, state, piece.start, at, piece.steps)
+    read_block(net, part, plan, state, which, piece.start, at, piece.steps)
     barrier(part)
-    forward(net, part, state, at % net.sizes.capacity, piece.steps, piece.base + at)
+    forward(net, part, state, which, at % net.sizes.capacity, piece.steps, piece.base + at)
 
 
 @inner
@@ -78,13 +78,12 @@ def _gradient(net, part, plan, u, gradients, stats):
     last = (plan.steps[u] - 1) // capacity
     for number in range(last + 1):
         if number < last:
-            _keep_state(net.sizes, part, net.state, net.window, number)
-        _forward(net, part, plan, _piece(plan, u, capacity, number, last), net.state)
+            _keep_state(net.sizes, part, net.state, net.borders, number)
+        _forward(net, part, plan, _piece(plan, u, capacity, number, last), net.state, 0)
     for number in range(last, -1, -1):
         piece = _piece(plan, u, capacity, number, last)
         if number < last:
-            border = State(net.window.border_h[number], net.window.border_c[number], net.window.border_context[number])
-            _forward(net, part, plan, piece, border)
+            _forward(net, part, plan, piece, net.borders, number)
         _backward(net, part, plan, u, piece, gradients, stats)
 
 

@@ -33,19 +33,18 @@ class Allocator:
         """True if layers pass their h up untouched."""
         return not (self.sublayer.layer_norm or self.sublayer.residual or self.sublayer.scale != 1.0)
 
-    def state(self, sizes: Sizes) -> State:
-        """Return a state of zeros."""
+    def states(self, sizes: Sizes, number: int = 1) -> State:
+        """Return so many states of zeros."""
         x = self.partition.slices
-        shape = sizes.layers * sizes.streams * x, sizes.units
-        context = np.zeros((x * sizes.streams, self.partition.longest), np.uint64)
+        shape = number, sizes.layers * sizes.streams * x, sizes.units
+        context = np.zeros((number, x * sizes.streams, self.partition.longest), np.uint64)
         return State(h=aligned_zeros(shape), c=aligned_zeros(shape), context=context)
 
-    def window(self, z: Sizes, pieces: int) -> Window:
-        """Return an empty window. pieces: how many a block is made in."""
+    def window(self, z: Sizes) -> Window:
+        """Return an empty window."""
         x, orders = self.partition.slices, len(self.partition.lengths)
         rows = z.capacity * z.streams
         h = aligned_zeros((z.layers, x * rows, z.units))
-        border = pieces - 1, z.layers * z.streams * x, z.units
         return Window(
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
@@ -62,9 +61,6 @@ class Allocator:
             logits=aligned_zeros((z.loss_capacity * z.streams, z.outputs)),
             bucket=np.zeros((z.loss_capacity * z.streams, 2 * orders), np.int16),
             loss=np.zeros(rows),
-            border_h=aligned_zeros(border),
-            border_c=aligned_zeros(border),
-            border_context=np.zeros((pieces - 1, x * z.streams, self.partition.longest), np.uint64),
         )
 
     def packed(self, z: Sizes) -> Packed:
@@ -120,7 +116,7 @@ class Allocator:
     def activation_bytes(self, sizes: Sizes, steps: int) -> int:
         """Return the memory of a window of so many steps, and of the work on it."""
         z = held(sizes, steps)
-        return total_bytes(*self.window(z, 1), *self.work(z))
+        return total_bytes(*self.window(z), *self.work(z))
 
 
 def held(sizes: Sizes, steps: int) -> Sizes:

@@ -14,6 +14,7 @@ from ..errors import CharlmError
 from ..kernels.buffers import Drawing, Net, OptimizerParams, Plan, Sizes, Sublayer, UpdateStats
 from ..kernels.draw import draw
 from ..kernels.elementary import log
+from ..kernels.records import Handed
 from ..kernels.score import score
 from ..kernels.simd import PAD
 from ..kernels.train import train
@@ -68,11 +69,11 @@ class Network:
         self._pieces = Pieces(1, self.sizes.capacity)
         self.sublayer = _sublayer(config, training)
         self._allocator = allocator = Allocator(self._cell, self._partition, self.sublayer, self._trains)
-        self.state, self._packed = allocator.state(self.sizes), allocator.packed(self.sizes)
+        self.state, self._packed = allocator.states(self.sizes), allocator.packed(self.sizes)
         if self._memory:
             self._divide_block(block, self._memory)
-        self.window, self._work = allocator.window(self.sizes, self._pieces.number), allocator.work(self.sizes)
         self.gradients = parameters.like() if self._trains else parameters
+        self._allocate()
         self._pool = ThreadPoolExecutor(self.threads)
 
     def _initial_sizes(self, block: int, training: Training | None) -> Sizes:
@@ -111,8 +112,26 @@ class Network:
         """
         if block > self.longest_block:
             self._divide_block(block, self._memory or memory)
-            self.window = self._allocator.window(self.sizes, self._pieces.number)
-            self._work = self._allocator.work(self.sizes)
+            self._allocate()
+
+    def _allocate(self) -> None:
+        """Make room for the activations of a block, or of one of its pieces, and hand it all to the kernels."""
+        self.window, self._work = self._allocator.window(self.sizes), self._allocator.work(self.sizes)
+        self._borders = self._allocator.states(self.sizes, self._pieces.number - 1)
+        self._net = Handed(
+            Net(
+                cell=compiled(self._cell, self.parameters.config.activation),
+                sizes=self.sizes,
+                sublayer=self.sublayer,
+                tables=self._tables,
+                weights=self.parameters.weights,
+                packed=self._packed,
+                window=self.window,
+                state=self.state,
+                borders=self._borders,
+                work=self._work,
+            )
+        )
 
     def _divide_block(self, block: int, memory: float) -> None:
         """Set the window's capacity and the number of pieces for blocks of this length."""
@@ -134,7 +153,7 @@ class Network:
             lags=np.zeros((updates, layers, 2, self.sizes.padded // PAD, self.streams, lags)),
         )
         if self._tables.learns:
-            before = self._partition.collect(self.state.context, 1, 0)[0]
+            before = self._partition.collect(self.state.context[0], 1, 0)[0]
             for part in self._partition.parts:
                 part.evidence.context[...] = before
         self._run(train, plan, self.gradients.weights, rule, stats, exchange=exchange)
@@ -189,18 +208,7 @@ class Network:
         return np.where(masses > 0, log(masses), -np.inf) - log(masses.sum(1, keepdims=True))
 
     def _run(self, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
-        net = Net(
-            cell=compiled(self._cell, self.parameters.config.activation),
-            sizes=self.sizes,
-            sublayer=self.sublayer,
-            tables=self._tables,
-            weights=self.parameters.weights,
-            packed=self._packed,
-            window=self.window,
-            state=self.state,
-            work=self._work,
-        )
-        run_together(kernel, (net, *arguments), self._partition.parts, self._pool, exchange)
+        run_together(kernel, (self._net, *arguments), self._partition.parts, self._pool, exchange)
 
     # --- state -------------------------------------------------------------------------------------------------------
 
@@ -231,9 +239,9 @@ class Network:
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
         """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect."""
         z, w = self.sizes, self.window
-        found = [("state_h", self.state.h, z.layers, 1), ("state_c", self.state.c, z.layers, 1)]
+        found = [("state_h", self.state.h[0], z.layers, 1), ("state_c", self.state.c[0], z.layers, 1)]
         if self.state.context.size:
-            found.append(("state_context", self.state.context, 1, 0))
+            found.append(("state_context", self.state.context[0], 1, 0))
         if window:
             groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
@@ -262,11 +270,11 @@ class Network:
 
     def window_bytes(self) -> int:
         """Return the memory of the window of stored activations."""
-        return total_bytes(*self.window)
+        return total_bytes(*self.window, *self._borders)
 
     def all_bytes(self) -> int:
         """Return the memory of everything that this network holds."""
-        arrays = (*self.window, *self._work, *self._packed, *self.state)
+        arrays = (*self.window, *self._work, *self._packed, *self.state, *self._borders)
         return total_bytes(*arrays, self.parameters.flat, self.gradients.flat)
 
 

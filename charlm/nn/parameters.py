@@ -56,7 +56,8 @@ class Parameters:
         self.flat = aligned_zeros((-(-ends[-1] // p), p))
         numbers = self.flat.reshape(-1)
         pieces = zip(shapes.items(), sizes, ends, strict=True)
-        self.weights = Weights(**{name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces})
+        views: dict[str, Any] = {name: numbers[end - size : end].reshape(shape) for (name, shape), size, end in pieces}
+        self.weights = Weights(**views)
 
     def rows_of(self, rank: int, ranks: int) -> np.ndarray:
         """Return the rows of flat whose gradients thread `rank` of `ranks` sums, as (n, 2) int64 stretches.

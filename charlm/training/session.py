@@ -3,10 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Unpack
 
-import numba
 import numpy as np
 
 from ..config.keywords import Settings
@@ -20,7 +20,8 @@ from ..errors import CheckpointError, ConfigurationError, CorpusError, OtherText
 from ..events import Event, Note
 from ..files import Lock
 from ..inference.model import Model
-from ..kernels.jit import DIGEST
+from ..kernels.code_store import DIGEST
+from ..kernels.helper import compile_ahead
 from ..kernels.table_sizes import OWN_TABLES, TABLE_CHARACTERS
 from ..nn.parameters import Parameters
 from ..storage.checkpoint import Checkpoint, load, load_run
@@ -63,6 +64,8 @@ def _trainer(
 ) -> Trainer:
     """Return a trainer that holds the lock of its directory. lock: if the directory is there."""
     saved = ranks.from_first(lambda: _saved_run(request))
+    if ranks.first_on_node:
+        compile_ahead()
     source = None if request.init_from is None else ranks.from_first(lambda: load_run(request.init_from))
     if source:
         model = source.config.model
@@ -127,7 +130,7 @@ def train(
 
 def _installed() -> str:
     """Return versions that all ranks of a job must share, or their results would drift apart."""
-    versions = f"charlm {__version__}, numba {numba.__version__}, numpy {np.__version__}"
+    versions = f"charlm {__version__}, numba {version('numba')}, numpy {np.__version__}"
     return f"{versions}, kernels {DIGEST[:8]}"
 
 

@@ -32,15 +32,20 @@ def measure(rows: int, vectors: int, count: bool) -> dict[str, Any]:
     from charlm.kernels import tile
 
     tile.ROWS, tile.VECTORS, tile.PANEL = rows, vectors, vectors * tile.LANES
-    tile._SHAPES = [(rows, vectors)]
+    tile.SHAPES = [(rows, vectors)]
     if not count:
-        tile._SHAPES = [(r, v) for v in range(1, vectors + 1) for r in range(1, rows + 1)]
-        tile._SHAPES += [(1, panels * vectors) for panels in (2, tile.PANELS)]
+        tile.SHAPES = [(r, v) for v in range(1, vectors + 1) for r in range(1, rows + 1)]
+        tile.SHAPES += [(1, panels * vectors) for panels in (2, tile.PANELS)]
 
     from charlm.analysis.speed import peak
     from charlm.kernels.jit import kernel
     from charlm.kernels.matmul import pack, product
     from charlm.nn.arrays import aligned_zeros
+
+    if count:
+        from charlm.kernels.compiler import linked
+
+        return inner_loop(linked(product.function, product.declared, "product").get_asm_str(), rows * vectors)
 
     @kernel
     def multiply(a, runs, b, packed, c, times):  # type: ignore[no-untyped-def]
@@ -49,18 +54,6 @@ def measure(rows: int, vectors: int, count: bool) -> dict[str, Any]:
         for _ in range(times):
             product(a, 0, runs, packed, 0, m, c, 0, 0, a.shape[0])
 
-    if count:
-        matrix, runs = aligned_zeros((rows, 16)), np.zeros((1, 3), np.int64)
-        multiply(
-            matrix,
-            runs,
-            aligned_zeros((16, tile.PANEL)),
-            aligned_zeros((1, 16 * tile.PANEL)),
-            aligned_zeros((rows, tile.PANEL)),
-            0,
-        )
-        (assembly,) = multiply.inspect_asm().values()
-        return inner_loop(assembly, rows * vectors)
     found: dict[str, Any] = {}
     for n, k, m in SIZES:
         a, b, c = aligned_zeros((n, k)), aligned_zeros((k, m)), aligned_zeros((n, m))

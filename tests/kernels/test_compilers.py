@@ -1,11 +1,14 @@
 """What a kernel is made of: optimized once, nothing shared with other kernels, no counting of references."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from charlm.kernels.compiler import linked
 from charlm.kernels.jit import inner, kernel
+from charlm.kernels.records import ArrayKind
 
 
 def test_a_kernel_is_complete_in_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,6 +33,7 @@ def test_a_kernel_is_complete_in_itself(tmp_path: Path, monkeypatch: pytest.Monk
     x, rows = np.array([3.0, 4.0]), np.array([[6.0, 8.0], [0.0, 1.0]])
     scale(x, rows)
     assert rows[:, 0].tolist() == [50.0, 5.0]
-    (code,) = scale.inspect_llvm().values()
-    assert "linkonce_odr" not in code, "a symbol that another kernel could take for its own"
+    kinds = ArrayKind("float64", 1), ArrayKind("float64", 2)
+    code = linked(scale.function, kinds, "scale").get_llvm_str()
+    assert re.findall(r"^define .*@(\w+)\(", code, re.M) == ["scale"], "all else is linked into it, or another might take it"
     assert "NRT_incref" not in code

@@ -7,10 +7,10 @@ from pathlib import Path
 import numba
 import pytest
 
-from charlm.kernels import numba_internals
-from charlm.kernels.numba_internals import PRIVATE
+from charlm.kernels.compiler import numba_internals
+from charlm.kernels.compiler.numba_internals import PRIVATE
 
-PACKAGE = Path(numba_internals.__file__).parent.parent
+PACKAGE = Path(numba_internals.__file__).parent.parent.parent
 
 
 def private_imports(path: Path) -> set[tuple[str, ...]]:

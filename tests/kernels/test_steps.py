@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from charlm.kernels import jit
-from charlm.kernels.simd import LANES, ROW, load, store
+from charlm.kernels.records import ROW
+from charlm.kernels.simd import LANES, load, store
 
 
 def scaled(name: str) -> Callable[..., None]:

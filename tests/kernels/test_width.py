@@ -7,7 +7,9 @@ import sys
 from charlm import cli
 from charlm.kernels.jit import LANE_COUNTS
 
-SHOW = "from charlm.kernels import jit; print(jit.LANES, jit.DIGEST, jit._Locator('', jit.Path()).get_cache_path())"
+SHOW = (
+    "from charlm.kernels import code_store, jit; print(jit.LANES, code_store.DIGEST, code_store.Store(jit.LANES).directory)"
+)
 
 
 def shown(width: str) -> "subprocess.CompletedProcess[str]":

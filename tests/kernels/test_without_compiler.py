@@ -9,7 +9,7 @@ CODE = """
 from charlm.config.model import ModelConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
-from charlm.kernels.numba_internals import JIT
+from charlm.kernels.jit import JIT
 from tests.oracle.problem import Problem, reference_gradient, relative_error, run_epoch
 
 assert not JIT

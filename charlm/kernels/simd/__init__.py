@@ -15,14 +15,12 @@ from .arithmetic import above, exponent, fma, larger, mantissa, nearest, power_o
 from .folds import largest, total
 from .lines import LINE, highest, lowest, same
 from .masks import keep
-from .memory import ROW, load, load_block, prefetch, splat, splat_block, store, transpose
-from .vector import PAD
+from .memory import PAD, load, load_block, prefetch, splat, splat_block, store, transpose
 
 __all__ = [
     "LANES",
     "LINE",
     "PAD",
-    "ROW",
     "above",
     "exponent",
     "fma",
