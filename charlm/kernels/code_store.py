@@ -151,12 +151,12 @@ class Store:
                     make(symbol)
 
 
-def start_helper(names: list[str]) -> None:
+def start_helper(later: list[str], now: list[str]) -> None:
     """Let another process compile kernels, named as module:kernel, if there is a processor for it."""
     if _processors() < 2 or _HELPER in os.environ or not sys.executable or not hasattr(os, "posix_spawn"):
         return
     silent = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in range(3)]
-    command = [sys.executable, "-m", f"{__package__}.helper", *names]
+    command = [sys.executable, "-m", f"{__package__}.helper", *later, "--now", *now]
     with contextlib.suppress(OSError):
         os.posix_spawn(sys.executable, command, {**os.environ, _HELPER: "1"}, file_actions=silent)
 

@@ -26,7 +26,7 @@ import numpy as np
 from .buffers import Net, Window
 from .contexts import followers, home, next_line, of_section, region_of
 from .fastmath import log
-from .jit import inner, kernel
+from .jit import inner, kernel_on_demand
 from .parallel import Part
 from .simd import LANES, highest, larger, load, prefetch, store
 from .table_sizes import KINDS, RUNS, SIZES
@@ -141,7 +141,7 @@ def bias_of(orders: int, gate: int, bucket: int) -> int:
     return orders * SIZES * KINDS + (gate - orders) * RUNS + bucket
 
 
-@kernel
+@kernel_on_demand
 def connect(net: Net, part: Part, logits: int, row: int, end: int) -> int:
     """Add to a row of logits what the tables say about a row of the window. Return how many orders have counts.
 
@@ -178,7 +178,7 @@ def _error_of(evidence, z, logits, first, end):
     return (a + b) + (c + d)
 
 
-@kernel
+@kernel_on_demand
 def connect_back(net: Net, part: Part, logits: int, known: int) -> None:
     """Put the errors of the gates beside a row's errors, after `connect` of the same row. known: what it returned."""
     z, evidence, bucket = net.window.logits, part.evidence, net.window.bucket

@@ -1,6 +1,10 @@
-"""A process that compiles kernels beside the one that waits for them: python -m charlm.kernels.helper module:kernel ..."""
+"""A process that compiles kernels beside the one that waits for them.
+
+python -m charlm.kernels.helper LATER ... --now NOW ..., each a module:kernel.
+"""
 
 import importlib
+import os
 import sys
 
 from .draw import draw
@@ -15,8 +19,11 @@ def compile_ahead() -> None:
 
 
 def main() -> None:
-    """Compile the kernels that are named, the last first."""
+    """Compile the kernels that are named, the last first. Those that are not needed now leave the processor to others."""
     for name in reversed(sys.argv[1:]):
+        if name == "--now":
+            os.nice(10)
+            continue
         module, _, kernel = name.partition(":")
         getattr(importlib.import_module(module), kernel).make(alone=True)
 

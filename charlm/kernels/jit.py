@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -67,12 +68,16 @@ class Entry(NamedTuple):
 
 
 class Kernel:
-    """A function that Python calls compiled. Other kernels may call it too if its arguments are annotated."""
+    """A function that Python calls compiled. Other kernels may call it too if its arguments are annotated.
 
-    def __init__(self, function: Callable) -> None:
+    on_demand: whether it is compiled or loaded when another kernel calls it for the first time, not before.
+    """
+
+    def __init__(self, function: Callable, on_demand: bool = False) -> None:
         functools.update_wrapper(self, function)
-        self.function, self.name = function, function.__name__
+        self.function, self.name, self.on_demand = function, function.__name__, on_demand
         self._entries: dict[Any, Entry] = {}
+        self._slots: list[Any] = []  # where kernels look up its address, if it is on demand
 
     def __call__(self, *arguments: Any) -> Any:
         """Call the function. Arrays must be C-contiguous; a record may be laid out already."""
@@ -109,32 +114,76 @@ class Kernel:
         return _symbol(self.function, self.declared)
 
     @functools.cached_property
+    def _named(self) -> list["Kernel"]:
+        """The kernels that it calls itself."""
+        return list(dict.fromkeys(_kernels_named(self.function, set())))
+
+    @functools.cached_property
     def calls(self) -> list["Kernel"]:
-        """The kernels that it calls, and what they call, what is called before what calls it."""
+        """The kernels that must be there before it is: those that it calls, and what they call, in order."""
         found: dict[Kernel, None] = {}
-        for each in _kernels_named(self.function, set()):
-            found.update(dict.fromkeys([*each.calls, each]))
+        for each in self._named:
+            if not each.on_demand:
+                found.update(dict.fromkeys([*each.calls, each]))
         return list(found)
+
+    @functools.cached_property
+    def may_call(self) -> list["Kernel"]:
+        """The same with those that are on demand."""
+        found: dict[Kernel, None] = {}
+        for each in self._named:
+            found.update(dict.fromkeys([*each.may_call, each]))
+        return list(found)
+
+    @property
+    def is_made(self) -> bool:
+        """True if the store has its code."""
+        return _store.holds(self.symbol)
+
+    def slot_in(self, caller: str) -> str:
+        """Return the name of the place where a caller with this symbol looks up the address."""
+        return f"{self.symbol}_in_{caller}"
 
     def entry(self, kinds: tuple[Any, ...]) -> Entry:
         """Load the code for arguments of these kinds, and of the kernels that it calls; compile what is missing."""
         with _lock:
             if kinds not in self._entries:
-                self._entries[kinds] = self._load(kinds)
+                self._entries[kinds] = entry = self._load(kinds)
+                for slot in self._slots:
+                    slot.value = entry.address
             return self._entries[kinds]
+
+    def _fill(self, slot: Any) -> None:
+        """Write the address to a slot; if there is no code yet, that of a function that fetches and calls it."""
+        self._slots.append(slot)
+        found = self._entries.get(self.declared)
+        slot.value = found.address if found else ctypes.cast(self._arrival, ctypes.c_void_p).value
+
+    @functools.cached_property
+    def _arrival(self) -> Any:
+        def arrive(*values: Any) -> Any:
+            try:
+                return self.entry(self.declared).call(*values)
+            except BaseException:  # noqa: BLE001  the kernel that called would go on with nothing
+                traceback.print_exc()
+                os._exit(1)
+
+        return _prototype(_RESULTS[self.returns], self.declared)(arrive)
 
     def _load(self, kinds: tuple[Any, ...]) -> Entry:
         symbol = _symbol(self.function, kinds)
         found = _store.read(symbol)
-        if found is None or not all(_store.holds(each.symbol) for each in self.calls):
+        if found is None or not all(each.is_made for each in self.calls):
             self.make(kinds)
             found = _store.read(symbol)
             assert found is not None
         for each in self.calls:
             each.entry(each.declared)
         address = machine_code.load(symbol, found.machine_code)
-        types = [each for kind in kinds for each in _c_types(kind)]
-        return Entry(address, ctypes.CFUNCTYPE(_C_RESULTS[found.returns], *types)(address))
+        for each in self._named:
+            if each.on_demand:
+                each._fill(machine_code.variable(each.slot_in(symbol)))
+        return Entry(address, _prototype(found.returns, kinds)(address))
 
     def make(self, kinds: tuple[Any, ...] | None = None, alone: bool = False) -> None:
         """Have the code, and unless it is alone that of the kernels that it calls, in the store.
@@ -161,16 +210,18 @@ def _compiled(function: Callable, kinds: tuple[Any, ...], symbol: str) -> Code:
 
 
 def ahead(*wanted: Kernel) -> None:
-    """Let a helper begin to compile what will soon be needed, if it is not in the store; one helper a process."""
+    """Let a helper begin to compile what will soon be needed, if it is not in the store; one helper a process.
+
+    Of the last kernel that is wanted all must be there before the first call, so that comes first.
+    """
     global _helped
     if JIT and not _helped:
-        names = {}
-        for each in wanted:
-            names.update({k.symbol: f"{k.__module__}:{k.name}" for k in [*each.calls, each]})
-        missing = [name for symbol, name in names.items() if not _store.holds(symbol)]
-        if len(missing) > 1:
+        urgent = [*wanted[-1].calls, wanted[-1]]
+        every = dict.fromkeys(each for one in wanted for each in [*one.may_call, one])
+        missing = [[each for each in every if (each in urgent) == now and not each.is_made] for now in (False, True)]
+        if sum(map(len, missing)) > 1:
             _helped = True
-            start_helper(missing)
+            start_helper(*([f"{each.__module__}:{each.name}" for each in names] for names in missing))
 
 
 _lock = threading.RLock()
@@ -196,6 +247,12 @@ def kernel(function: Any) -> Any:
     return kernels[-1]
 
 
+def kernel_on_demand(function: Any) -> Any:
+    """Compile or load a function when a kernel first calls it: one that many networks do not need."""
+    kernels.append(Kernel(function, on_demand=True))
+    return kernels[-1]
+
+
 def step_address(function: Callable, *kinds: Any) -> Any:
     """Compile a function for arguments of these kinds, keep the code on disk, and return its address.
 
@@ -204,7 +261,13 @@ def step_address(function: Callable, *kinds: Any) -> Any:
     return Kernel(function).entry(kinds).address if JIT else function
 
 
+_RESULTS = {None: "none", int: "int64", float: "float64"}
 _C_RESULTS = {"none": None, "int64": ctypes.c_int64, "float64": ctypes.c_double, "float32": ctypes.c_float}
+
+
+def _prototype(returns: str, kinds: tuple[Any, ...]) -> Any:
+    """Return the type of a function, for ctypes, which lets other threads run meanwhile."""
+    return ctypes.CFUNCTYPE(_C_RESULTS[returns], *(each for kind in kinds for each in _c_types(kind)))
 
 
 def _c_types(kind: Any) -> list[Any]:

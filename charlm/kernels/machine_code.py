@@ -1,5 +1,6 @@
 """Machine code in memory, ready to be called."""
 
+import ctypes
 import functools
 from typing import Any
 
@@ -22,3 +23,8 @@ def load(symbol: str, code: bytes) -> int:
     address = int(engine.get_function_address(symbol))
     binding.add_symbol(symbol, address)
     return address
+
+
+def variable(name: str) -> ctypes.c_void_p:
+    """Return a variable of code that was put into memory, which holds an address."""
+    return ctypes.c_void_p.from_address(int(_engine().get_global_value_address(name)))

@@ -11,7 +11,7 @@ import numpy as np
 from .jit import inner, kernel
 from .records import Array1, Array2
 from .simd import LANES, load, store, transpose
-from .tile import PANEL, PANELS, ROWS, VECTORS, tile
+from .tile import PANEL, PANELS, ROWS, tile
 
 CHUNK = 128  # rows of a gradient's sum whose panel stays in the first-level cache while tiles pass over it
 BLOCK = 16  # columns of a gradient's left-hand side that are copied side by side
@@ -28,13 +28,18 @@ class Scratch(NamedTuple):
 
 
 @inner
-def _rows_of_tiles(a, start, row_stride, k_stride, b, b_start, b_stride, c, row, column, runs, first, last, n, vectors):
-    """Make tiles down n rows of one panel, as equal in height as possible: 25 rows are 5 times 5, not 4 times 6 and 1."""
+def _rows_of_tiles(
+    a, start, row_stride, k_stride, b, b_start, b_stride, b_next, c, row, column, runs, first, last, n, vectors
+):
+    """Make tiles down n rows, as equal in height as possible: 25 rows are 5 times 5, not 4 times 6 and 1.
+
+    They are as wide as `vectors`: a panel at most, or several if n is 1. For the rest see tile.py.
+    """
     i = 0
     for left in range(-(-n // ROWS), 0, -1):
         rows = (n - i + left - 1) // left
         at = start + i * row_stride
-        tile(a, at, row_stride, k_stride, b, b_start, b_stride, 0, c, row + i, column, runs, first, last, rows, vectors)
+        tile(a, at, row_stride, k_stride, b, b_start, b_stride, b_next, c, row + i, column, runs, first, last, rows, vectors)
         i += rows
 
 
@@ -98,49 +103,16 @@ def product(
     Row i of the left-hand matrix begins at a[a_row + i, 0] and is collected from there by `runs`: see tile.py.
     """
     width, k_size, b = a.shape[1], packed.shape[1] // columns, which * packed.shape[1]
-    column = 0
-    if n == 1:
-        for panels in (PANELS, 2):
-            while column + panels * PANEL <= columns:
-                tile(
-                    a,
-                    a_row * width,
-                    width,
-                    1,
-                    packed,
-                    b + column * k_size,
-                    PANEL,
-                    k_size * PANEL,
-                    c,
-                    c_row,
-                    c_column + column,
-                    runs,
-                    0,
-                    runs.shape[0],
-                    1,
-                    panels * VECTORS,
-                )
-                column += panels * PANEL
+    begin, last, column = a_row * width, runs.shape[0], 0
     while column < columns:
-        panel = min(PANEL, columns - column)
-        _rows_of_tiles(
-            a,
-            a_row * width,
-            width,
-            1,
-            packed,
-            b + column * k_size,
-            panel,
-            c,
-            c_row,
-            c_column + column,
-            runs,
-            0,
-            runs.shape[0],
-            n,
-            panel // LANES,
-        )
-        column += panel
+        panels = 1
+        if n == 1 and column + 2 * PANEL <= columns:
+            panels = PANELS if column + PANELS * PANEL <= columns else 2
+        width_now = min(panels * PANEL, columns - column)
+        panel, vectors = min(PANEL, width_now), width_now // LANES
+        at, to, apart = b + column * k_size, c_column + column, k_size * PANEL
+        _rows_of_tiles(a, begin, width, 1, packed, at, panel, apart, c, c_row, to, runs, 0, last, n, vectors)
+        column += width_now
 
 
 # A weight's gradient is a sum of outer products over the rows of all steps and streams. Both sides are first copied,
@@ -187,21 +159,7 @@ def outer_products(
     left: Array2[np.float32], rows: int, scratch: Scratch, panel: int, c: Array2[np.float32], c_row: int, c_column: int
 ) -> None:
     """Add left.T @ scratch.right, over scratch.run[0, 2] rows, to c[c_row : c_row + rows, c_column : c_column + panel]."""
+    b, run = scratch.right, scratch.run
     for row in range(0, rows, BLOCK):
-        _rows_of_tiles(
-            left,
-            row * CHUNK,
-            1,
-            BLOCK,
-            scratch.right,
-            0,
-            panel,
-            c,
-            c_row + row,
-            c_column,
-            scratch.run,
-            0,
-            1,
-            min(BLOCK, rows - row),
-            panel // LANES,
-        )
+        n, vectors = min(BLOCK, rows - row), panel // LANES
+        _rows_of_tiles(left, row * CHUNK, 1, BLOCK, b, 0, panel, 0, c, c_row + row, c_column, run, 0, 1, n, vectors)

@@ -9,7 +9,7 @@ Layer norm: Ba, Kiros & Hinton 2016. Dropout between layers only: Zaremba, Sutsk
 import numpy as np
 
 from .buffers import Net, Sizes, Weights, Window, Workspace
-from .jit import inner, kernel
+from .jit import inner, kernel_on_demand
 from .parallel import Part, own_rows, share
 from .rows import common_row
 from .simd import LANES, PAD, fma, keep, load, load_block, splat_block, store, total
@@ -47,7 +47,7 @@ def _statistics(sizes, part, sublayer, h, row):
     return mean, np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
 
 
-@kernel
+@kernel_on_demand
 def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: int) -> None:
     """Fill window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
     sizes, sublayer, weights, window = net.sizes, net.sublayer, net.weights, net.window
@@ -75,7 +75,7 @@ def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: i
                 store(passed, at, j, value)
 
 
-@kernel
+@kernel_on_demand
 def pass_down(net: Net, part: Part, layer: int, slot: int, steps: int, position: int) -> None:
     """Set work.dy to the error of h[layer], given work.error of what it passed up: own rows of `steps` steps from `slot` on.
 
@@ -125,7 +125,7 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
             store(dy, at, j, fma(-x, mean_ex, e - mean_e) * inverse * load(sublayer.units, 0, piece * units + j))
 
 
-@kernel
+@kernel_on_demand
 def norm_gradient(
     sizes: Sizes, part: Part, window: Window, work: Workspace, gradients: Weights, layer: int, slot: int, steps: int
 ) -> None:

@@ -64,6 +64,9 @@ def _general(kind: Any) -> Any:
     return types.int64 if isinstance(found, types.Integer) and found != types.uint64 else found
 
 
+_THIS = (
+    "this_kernel"  # stands for a kernel's symbol in the names of its variables, as long as functions are not linked into it
+)
 _callable: list[jit.Kernel] = []  # kernels that Numba knows
 _dispatchers: list[Any] = []  # of the inner functions that Numba knows
 
@@ -89,11 +92,24 @@ def _type_of_call(kernel: jit.Kernel, context: Any) -> Callable:
 
 
 def _lower_call(kernel: jit.Kernel, context: Any, builder: Any, sig: Any, args: Any) -> Any:
-    """Call another kernel where it lies."""
+    """Call another kernel where it lies, or where a variable says that it lies."""
     packer = context.get_arg_packer(sig.args)
     kind = _function_type(context, sig.return_type, packer)
-    value = builder.call(declared_function(builder.module, kind, kernel.symbol), packer.as_arguments(builder, args))
+    if kernel.on_demand:
+        called = builder.load(_slot(builder.module, kernel, kind.as_pointer()))
+    else:
+        called = declared_function(builder.module, kind, kernel.symbol)
+    value = builder.call(called, packer.as_arguments(builder, args))
     return context.get_dummy_value() if sig.return_type is types.none else value
+
+
+def _slot(module: ir.Module, kernel: jit.Kernel, kind: ir.PointerType) -> ir.GlobalVariable:
+    """Return the variable that holds a kernel's address."""
+    name = kernel.slot_in(_THIS)
+    if name not in module.globals:
+        variable = ir.GlobalVariable(module, kind, name)
+        variable.linkage, variable.initializer = "weak", ir.Constant(kind, None)
+    return module.globals[name]
 
 
 def _function_type(context: Any, returned: Any, packer: Any) -> Any:
@@ -128,7 +144,7 @@ def _linked(function: Callable, arguments: tuple[Any, ...], symbol: str) -> Kern
     result = dispatcher.overloads[arguments]
     returned, context = result.signature.return_type, target()
     library = KernelLibrary(context.codegen(), symbol)
-    library.returns = str(returned)
+    library.returns, library.ending = str(returned), _THIS
     module = library.create_ir_module(symbol)
     # The function that others call, by the rules of C, and in it the call of Numba's, which knows other rules.
     packer = context.get_arg_packer(arguments)

@@ -126,11 +126,12 @@ class InnerCompiler(Compiler):
 class KernelLibrary(JITCodeLibrary):
     """A library that becomes an object file, `code`. What was linked into it belongs to it alone.
 
-    returns: the name of the type that its function returns.
+    returns: the name of the type that its function returns. ending: of variables' names, for which its own name is put.
     """
 
     code = b""
     returns = ""
+    ending = "\0"
 
     def add_linking_library(self, library: Any) -> None:
         """Add what a function needs, once."""
@@ -143,6 +144,9 @@ class KernelLibrary(JITCodeLibrary):
         """Link, optimize, and make machine code."""
         for library in self._linking_libraries:
             self._final_module.link_in(library._final_module, preserve=True)
+        for variable in self._final_module.global_variables:
+            if variable.name.endswith(self.ending):
+                variable.name = variable.name.removesuffix(self.ending) + self.name
         self._optimize_final_module()
         self._final_module.verify()
         self.code = self._codegen._tm.emit_object(self._final_module)
