@@ -14,8 +14,8 @@ _ALL = 1 << 32
 
 @inner
 def pack_columns(part: Part, columns: int) -> tuple[int, int]:
-    """Return the columns of a matrix that this thread packs: all of its own slice, or a share if there is only one slice."""
-    return (0, columns) if part.slices > 1 else divide(columns, PANEL, part.rank, part.ranks)
+    """Return the columns of its slice of a matrix that this thread packs: a share of them, since each group needs them."""
+    return divide(columns, PANEL, part.group, part.groups)
 
 
 @kernel

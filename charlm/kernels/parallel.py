@@ -3,7 +3,8 @@
 All threads run the same kernel, each with a Part of its own. The parts decide which thread computes an output number, never
 how it is computed, so results are the same bit for bit for any number of threads. There are two ways to
 divide a pass over a block. With enough streams every thread takes some of them through time and needs nobody else.
-With few streams all threads take all of them, each computes a slice of every layer's units, and they meet at each step.
+With few streams several threads take the same ones, each computes a slice of every layer's units, and they meet at each
+step. Both at once make a grid: groups of streams, and in each group a thread for each slice.
 
 If several processes (MPI's ranks) make an update together, the threads of each sum its own gradients, and Python's main
 thread sums these over the ranks. It sleeps until the kernel rings, and the kernel sleeps until it answers. They use pipes,
@@ -34,9 +35,11 @@ class Part(NamedTuple):
 
     rank: int
     ranks: int
-    slices: int  # parts that a layer's units are divided into: `ranks`, or 1 where streams are divided
-    slice: int  # the slice that this thread computes
-    lo: int  # the first of the streams that it takes through time
+    groups: int  # parts that the streams are divided into
+    group: int  # the group of streams that this thread takes through time
+    slices: int  # parts that a layer's units are divided into; ranks = slices * groups, rank = slice * groups + group
+    slice: int  # the slice that it computes
+    lo: int  # the first stream of its group
     n: int  # how many
     base: int  # streams whose rows lie before its own, in arrays that hold one slice after the other
     own: Array2[np.int64]  # (pieces, 2): the rows of the flat buffer that it updates
@@ -76,10 +79,16 @@ def barrier(part: Part) -> None:
     """Wait until all threads have come here. Each counts its arrivals in its own place and looks at the others'."""
     if part.ranks == 1:
         return
+    _gather(part, 0, 1)
+
+
+@inner
+def _gather(part, first, apart):
+    """Wait until each thread first, first + apart, first + 2 apart ... has come here as often as this one."""
     gate = part.gate
     arrivals = read(gate, part.rank * GATE) + 1
     write(gate, part.rank * GATE, arrivals)
-    for other in range(part.ranks):
+    for other in range(first, part.ranks, apart):
         spins = 0
         while read(gate, other * GATE) < arrivals:
             spins += 1
@@ -112,9 +121,9 @@ def rehearse(meetings: int, part: Part) -> None:
 
 @inner
 def meet(part: Part) -> None:
-    """Wait for the other threads if they share streams with this one."""
+    """Wait for the other threads that share streams with this one, if there are any."""
     if part.slices > 1:
-        barrier(part)
+        _gather(part, part.group, part.groups)
 
 
 @inner
@@ -134,8 +143,6 @@ def divide(n: int, piece: int, rank: int, ranks: int) -> tuple[int, int]:
 def own_rows(part: Part, steps: int) -> tuple[int, int]:
     """Return the rows [first, last) of a block that this thread computes alone, if no row depends on its neighbours.
 
-    These are all steps * n rows of its streams, or its share of them if all threads take the same streams.
+    These are its share of the steps * n rows of its group's streams: all of them if no other thread takes these.
     """
-    if part.slices > 1:
-        return share(steps * part.n, part.rank, part.ranks)
-    return 0, steps * part.n
+    return share(steps * part.n, part.slice, part.slices)

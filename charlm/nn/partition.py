@@ -4,6 +4,7 @@ Nothing outside a network knows where rows lie: what is saved has its rows by ti
 """
 
 import functools
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -25,27 +26,38 @@ _LEAST_STREAMS = 2  # streams that are worth a thread of their own
 
 # What a thread gets done in a second, roughly, as measured on cores with AVX-512. Only ratios matter, and they decide
 # how the work is divided, not what comes out.
-_WEIGHT_BYTES = 130e9  # of matrices read from the second-level cache
+_NEAR_BYTES = 0.75e6  # a matrix of this size stays in the second-level cache from step to step
+_NEAR, _FAR = 130e9, 60e9  # bytes of matrices read from there, and from the third level
 _FLOPS = 200e9
+_CELLS = 6e8  # units through a cell's step, forward or back
 _UPDATED = 2.5e9  # parameters packed, cleared and updated
-_UNITS_A_MEETING = 220  # units of other slices that are read in the time of one meeting
+_REHEARSAL = 0.1  # seconds of meetings until one is as quick as it can be: new threads may share a processor at first
+_QUICK = 3e-7
+_UNITS_A_MEETING = 2000  # units of other slices that are read in the time of one meeting
 
 
 class StepCost(NamedTuple):
     """The work in one step of all streams, from which a division is chosen."""
 
     streams: int
-    weights: int  # numbers in the matrices of all layers, read once forward and, in training, once back
+    layers: int
+    recurrent: int  # numbers in a layer's recurrent matrix, read at each step forward and, in training, once back
+    weights: int  # numbers in all matrices
+    units: int  # of all layers
     exchanged: int  # units of each stream that other slices need
     updated: float  # parameters updated, per step; 0 where nothing is trained
 
-    def seconds(self, ranks: int, slices: int, latency: float = 0.0) -> float:
-        """Estimate the time of a step with `ranks` threads."""
+    def seconds(self, groups: int, slices: int, latency: float = 0.0) -> float:
+        """Estimate the time of a step with a thread for each slice in each group. latency: of a meeting of two threads."""
         passes, products = (2, 3) if self.updated else (1, 1)
-        read = passes * 4 * self.weights / slices / _WEIGHT_BYTES
-        multiplied = products * 2 * self.streams * self.weights / ranks / _FLOPS
-        meetings = latency * (2 * passes + self.streams * self.exchanged / _UNITS_A_MEETING) if slices > 1 else 0.0
-        return max(read, multiplied) + meetings + self.updated / ranks / _UPDATED
+        streams, matrix = -(-self.streams // groups), 4 * self.recurrent / slices
+        read = passes * self.layers * matrix / (_NEAR if matrix <= _NEAR_BYTES else _FAR)
+        multiplied = products * 2 * streams * self.weights / slices / _FLOPS
+        stepped = passes * streams * self.units / slices / _CELLS
+        meetings = latency * math.log2(slices) * (passes * self.layers + streams * self.exchanged / _UNITS_A_MEETING)
+        updated = self.updated / (groups * slices) / _UPDATED
+        # Most of the reading goes on while something is multiplied, and not all of it.
+        return (read**3 + multiplied**3) ** (1 / 3) + stepped + meetings + updated
 
 
 class Partition:
@@ -58,25 +70,28 @@ class Partition:
         self.out_rows = parameters.weights.out.shape[0]
         cost = StepCost(
             streams=streams,
-            weights=gates * padded**2 * (2 * layers - 1),
+            layers=layers,
+            recurrent=gates * padded**2,
+            weights=gates * padded**2 * (2 * layers - 1) + parameters.weights.out.size,
+            units=padded * layers,
             exchanged=padded * layers * (1 + gates if trains else 1),
             updated=parameters.flat.size / block if trains else 0.0,
         )
-        ranks, self.slices = _divide(cost, padded, threads)
+        self.groups, self.slices = _divide(cost, padded, threads)
+        ranks = self.groups * self.slices
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
         for rank in range(ranks):
             own = parameters.rows_of(rank, ranks)
             scratch = _scratch(padded, self.out_rows, trains), _evidence(streams, self.lengths, parameters.vocabulary)
-            if self.slices > 1:
-                self.parts.append(Part(rank, ranks, ranks, rank, 0, streams, rank * streams, own, *scratch, gate))
-            else:
-                lo, hi = share(streams, rank, ranks)
-                self.parts.append(Part(rank, ranks, 1, 0, lo, hi - lo, lo, own, *scratch, gate))
+            (piece, group), (lo, n) = divmod(rank, self.groups), self._blocks()[rank % self.groups]
+            place = self.groups, group, self.slices, piece, lo, n, piece * streams + lo
+            self.parts.append(Part(rank, ranks, *place, own, *scratch, gate))
 
     def _blocks(self) -> list[tuple[int, int]]:
-        """Return (first stream, streams) of each block of rows."""
-        return [(0, self.streams)] if self.slices > 1 else [(part.lo, part.n) for part in self.parts]
+        """Return (first stream, streams) of each group, whose rows lie together."""
+        bounds = [share(self.streams, group, self.groups) for group in range(self.groups)]
+        return [(lo, hi - lo) for lo, hi in bounds]
 
     def rows(self, steps: int) -> np.ndarray:
         """Return the row of each step and stream within a slice, (steps, S), for an array that holds `steps` steps."""
@@ -165,7 +180,7 @@ def _evidence(streams: int, lengths: tuple[int, ...], vocabulary: int) -> Eviden
 
 def _idle_part(rank: int, ranks: int, gate: np.ndarray, evidence: Evidence) -> Part:
     """Return the part of a thread that computes nothing of a network."""
-    return Part(rank, ranks, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), evidence, gate)
+    return Part(rank, ranks, ranks, rank, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), evidence, gate)
 
 
 def counting_parts(streams: int, lengths: tuple[int, ...], threads: int) -> list[Part]:
@@ -175,13 +190,15 @@ def counting_parts(streams: int, lengths: tuple[int, ...], threads: int) -> list
 
 
 def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
-    """Return (threads, slices) of the division that takes the least time."""
-    choices = [(n, 1) for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
-    sliced = [n for n in range(2, threads + 1) if padded % (n * PAD) == 0 and padded // n >= PANEL // 2]
-    if not sliced or cost.seconds(*choices[-1]) <= min(cost.seconds(n, n) for n in sliced):
-        return choices[-1]
+    """Return (groups of streams, slices of units) of the division that takes the least time."""
+    groups = [n for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
+    slices = [n for n in range(1, threads + 1) if n == 1 or (padded % (n * PAD) == 0 and padded // n >= PANEL // 2)]
+    choices = [(g, s) for g in groups for s in slices if g * s <= threads]
+    best = min(choices, key=lambda choice: cost.seconds(*choice))  # if meetings cost nothing
+    if best[1] == 1:
+        return best
     latency = meeting_seconds()
-    return min(choices + [(n, n) for n in sliced], key=lambda choice: cost.seconds(choice[0], choice[1], latency))
+    return min(choices, key=lambda choice: cost.seconds(choice[0], choice[1], latency))
 
 
 @functools.cache
@@ -191,7 +208,9 @@ def meeting_seconds() -> float:
     parts = [_idle_part(rank, 2, gate, _evidence(0, (), 0)) for rank in range(2)]
     meetings, best = 2000, np.inf
     with ThreadPoolExecutor(2) as pool:
-        for _ in range(5):
+        run_together(rehearse, (1,), parts, pool)
+        end = time.perf_counter() + _REHEARSAL
+        while time.perf_counter() < end and best > _QUICK:
             begun = time.perf_counter()
             run_together(rehearse, (meetings,), parts, pool)
             best = min(best, (time.perf_counter() - begun) / meetings)

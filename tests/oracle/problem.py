@@ -38,7 +38,7 @@ class Problem:
     streams: int = 1
     length: int = 24
     vocabulary: int = 5
-    threads: int = 1
+    threads: int = 1  # with slices: for each of them
     slices: int = 1  # parts that threads divide the units into, where that is asked for
     memory: int = 0  # bytes
     seed: int = 7
@@ -60,7 +60,7 @@ class Problem:
 
     def network(self, parameters: Parameters) -> Network:
         """A network for it, divided as asked."""
-        cut, divided = self.cut(), (self.slices, self.slices)
+        cut, divided = self.cut(), (self.threads, self.slices)
         with pytest.MonkeyPatch.context() as patch:
             if self.slices > 1:
                 patch.setattr(partition, "_divide", lambda *arguments: divided)

@@ -21,21 +21,21 @@ from .problem import Problem, all_gradients, run_epoch
 CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
 
 
-@pytest.mark.parametrize(("hidden", "slices"), [(20, 2), (37, 3)])
+@pytest.mark.parametrize(("hidden", "slices", "groups"), [(20, 2, 1), (37, 3, 1), (20, 2, 2), (37, 3, 2), (20, 2, 3)])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
-def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int) -> None:
-    for norm, kind, streams in ((False, "newest", 1), (True, "window", 3), (True, "newest", 7)):
+def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int, groups: int) -> None:
+    for norm, kind, streams in ((False, "newest", groups), (True, "window", 3), (True, "newest", 7)):
         model = ModelConfig(cell, activation, hidden, 2, 0.4 if norm else 0.0, residual=norm, layer_norm=norm)
         for k1, k2 in ((4, 9), (5, 3)):
             whole = Problem(model, TruncationConfig(k1, k2, kind), ResetConfig("line"), streams, streams * 13 + 2, 23)
             expected, _ = run_epoch(whole)
-            found, _ = run_epoch(replace(whole, slices=slices))
+            found, _ = run_epoch(replace(whole, slices=slices, threads=groups))
             assert [u.nats for u in found] == [u.nats for u in expected]
             for one, other in zip(all_gradients(found), all_gradients(expected), strict=True):
                 assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize(("slices", "threads"), [(2, 1), (1, 2), (1, 3)])
+@pytest.mark.parametrize(("slices", "threads"), [(2, 1), (1, 2), (1, 3), (2, 2)])
 @pytest.mark.parametrize("back", [False, True])
 def test_carrying_on_with_another_division(slices: int, threads: int, back: bool) -> None:
     """State and window go from one network to another that is divided otherwise, in the middle of an epoch."""
@@ -65,7 +65,7 @@ def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(ModelConfig("lstm", hidden=20, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=19)
     text = np.random.default_rng(0).integers(0, 19, 500)
     whole = Evaluator(problem.parameters()).losses(text, problem.resets())
-    monkeypatch.setattr("charlm.nn.partition._divide", lambda *arguments: (2, 2))
+    monkeypatch.setattr("charlm.nn.partition._divide", lambda *arguments: (1, 2))
     for one, other in zip(whole, Evaluator(problem.parameters()).losses(text, problem.resets()), strict=True):
         assert np.array_equal(one, other)
 
@@ -80,11 +80,20 @@ def test_units_are_divided_where_streams_are_few(
     """On processors of every width: each slice is of whole blocks, and not narrower than half a panel."""
     monkeypatch.setattr(partition, "PANEL", panel)
     monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-7)
-    cost = StepCost(streams=1, weights=4 * 256**2, exchanged=256, updated=0.0)
-    assert partition._divide(cost, 256, 2) == (2, 2)
+    cost = StepCost(1, layers=1, recurrent=4 * 256**2, weights=4 * 256**2, units=256, exchanged=256, updated=0.0)
+    assert partition._divide(cost, 256, 2) == (1, 2)
     assert partition._divide(cost, 256, 1) == (1, 1)
     assert partition._divide(cost._replace(streams=64), 256, 2) == (2, 1)
     for units, expected in slices.items():
-        assert partition._divide(cost, units, 2) == (expected, expected), f"{units} units in panels of {panel}"
-    monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-5)
+        assert partition._divide(cost, units, 2) == (1, expected), f"{units} units in panels of {panel}"
+    monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-4)
     assert partition._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"
+
+
+def test_a_grid_of_threads_leaves_no_processor_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default network on 16 processors: 32 streams alone would keep half of them busy."""
+    monkeypatch.setattr(partition, "meeting_seconds", lambda: 2e-7)
+    cost = StepCost(32, layers=2, recurrent=4 * 256**2, weights=12 * 256**2, units=512, exchanged=2560, updated=14000.0)
+    assert partition._divide(cost, 256, 16) == (8, 2)
+    assert partition._divide(cost._replace(streams=4), 256, 4) == (2, 2)
+    assert partition._divide(cost, 256, 4) == (4, 1)
