@@ -5,7 +5,8 @@ from .direct import bias_gradient
 from .jit import inner, kernel
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
 from .parallel import Part, share
-from .rows import add_part, piece_of_ring
+from .rows import add_part, fill_part, piece_of_ring
+from .simd import LANES, load, store
 from .tile import PANEL
 
 
@@ -89,9 +90,15 @@ def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, 
                 if of_input:
                     if layer > 0:
                         outer_products(scratch.below, hi - lo, scratch, panel, gradients.w_ih[layer - 1], lo, at)
-                    else:
-                        _to_characters(sizes, part, k, panel, gradients.embed, at)
-                    if owns:
+                    elif part.slices > 1:
+                        lo_character, hi_character = share(sizes.vocabulary, part.rank, part.ranks)
+                        _to_characters(part, k, panel, gradients.embed, at, lo_character, hi_character)
+                    elif owns:
+                        # Some characters are much more frequent than others, but all panels are equal.
+                        _to_characters(part, k, panel, gradients.embed, at, 0, sizes.vocabulary)
+                    if owns and of_state:
+                        fill_part(gradients.b_ih, layer, at, gradients.b_hh, layer, at, panel)
+                    elif owns:
                         _sum_rows(scratch.right, k, panel, gradients.b_ih, layer, at)
         run, offset = skip_rows(runs, run, offset, k)
 
@@ -110,9 +117,8 @@ def _characters(x, from_row, runs, run, offset, last, target):
 
 
 @inner
-def _to_characters(sizes, part, k, panel, embed, at):
-    """Add each copied row to the columns from `at` on of its character's row; this thread's characters."""
-    lo, hi = share(sizes.vocabulary, part.rank, part.ranks)
+def _to_characters(part, k, panel, embed, at, lo, hi):
+    """Add each copied row to the columns from `at` on of its character's row, for characters [lo, hi)."""
     for i in range(k):
         character = part.scratch.characters[i]
         if lo <= character < hi:
@@ -121,6 +127,12 @@ def _to_characters(sizes, part, k, panel, embed, at):
 
 @inner
 def _sum_rows(copied, k, panel, bias, layer, at):
-    """Add the sum of k copied rows to bias[layer, at : at + panel]."""
-    for i in range(k):
-        add_part(bias, layer, at, copied, 0, i * panel, panel)
+    """Add k copied rows to bias[layer, at : at + panel], two vectors at a time: their sums stay in registers."""
+    for j in range(0, panel, 2 * LANES):
+        other = min(j + LANES, panel - LANES)  # the same one again if a single one is left
+        one, two = load(bias, layer, at + j), load(bias, layer, at + other)
+        for i in range(k):
+            one = one + load(copied, 0, i * panel + j)
+            two = two + load(copied, 0, i * panel + other)
+        store(bias, layer, at + j, one)
+        store(bias, layer, at + other, two)

@@ -10,7 +10,7 @@ import numpy as np
 
 from .jit import inner, kernel
 from .records import Array1, Array2
-from .simd import LANES, load, store, transpose
+from .simd import LANES, load, prefetch, store, transpose
 from .tile import PANEL, PANELS, ROWS, tile
 
 CHUNK = 128  # rows of a gradient's sum whose panel stays in the first-level cache while tiles pass over it
@@ -136,6 +136,8 @@ def copy_rows(source, from_row, from_column, columns, runs, side, run, offset, l
                 for j in range(0, width, LANES):
                     at = block * CHUNK + (k + i) * width + j
                     store(target, 0, at, load(source, row + i, from_column + block + j))
+                    if side == 1:
+                        prefetch(source, row + i, from_column + block + j + width)
         k += n
         offset = 0
         run += 1
