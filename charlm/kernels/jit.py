@@ -13,6 +13,7 @@ import json
 import os
 import threading
 import traceback
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
@@ -114,7 +115,7 @@ class Kernel:
         return _symbol(self.function, self.declared)
 
     @functools.cached_property
-    def _named(self) -> list["Kernel"]:
+    def named(self) -> list["Kernel"]:
         """The kernels that it calls itself."""
         return list(dict.fromkeys(_kernels_named(self.function, set())))
 
@@ -122,7 +123,7 @@ class Kernel:
     def calls(self) -> list["Kernel"]:
         """The kernels that must be there before it is: those that it calls, and what they call, in order."""
         found: dict[Kernel, None] = {}
-        for each in self._named:
+        for each in self.named:
             if not each.on_demand:
                 found.update(dict.fromkeys([*each.calls, each]))
         return list(found)
@@ -131,7 +132,7 @@ class Kernel:
     def may_call(self) -> list["Kernel"]:
         """The same with those that are on demand."""
         found: dict[Kernel, None] = {}
-        for each in self._named:
+        for each in self.named:
             found.update(dict.fromkeys([*each.may_call, each]))
         return list(found)
 
@@ -180,7 +181,7 @@ class Kernel:
         for each in self.calls:
             each.entry(each.declared)
         address = machine_code.load(symbol, found.machine_code)
-        for each in self._named:
+        for each in self.named:
             if each.on_demand:
                 each._fill(machine_code.variable(each.slot_in(symbol)))
         return Entry(address, _prototype(found.returns, kinds)(address))
@@ -204,9 +205,14 @@ class Kernel:
 
 
 def _compiled(function: Callable, kinds: tuple[Any, ...], symbol: str) -> Code:
-    from .compiler import compiled
+    from .compiler import linked
 
-    return compiled(function, kinds, symbol)
+    library = linked(function, kinds, symbol)
+    named = {each.symbol for each in _kernels_named(function, set())}
+    hidden = [each.name for each in kernels if each.symbol in library.undefined and each.symbol not in named]
+    if hidden:
+        raise TypeError(f"{function.__name__} calls kernels by names that are not theirs: {', '.join(hidden)}")
+    return Code(library.returns, library.code)
 
 
 def ahead(*wanted: Kernel) -> None:
@@ -231,11 +237,15 @@ _helped = False
 def _kernels_named(function: Any, seen: set[Any]) -> list[Kernel]:
     """Return the kernels whose names stand in a function, or in the inner functions whose names stand there."""
     found: list[Kernel] = []
+    value: Any = None
     for instruction in dis.get_instructions(function):
-        value = function.__globals__.get(instruction.argval) if instruction.opname == "LOAD_GLOBAL" else None
+        if instruction.opname == "LOAD_GLOBAL":
+            value = function.__globals__.get(instruction.argval)
+        else:  # a name in a module, or something else that is none of ours
+            value = getattr(value, str(instruction.argval), None) if isinstance(value, types.ModuleType) else None
         if isinstance(value, Kernel):
             found.append(value)
-        elif value in inner_functions and value not in seen:
+        elif isinstance(value, types.FunctionType) and value in inner_functions and value not in seen:
             seen.add(value)
             found += _kernels_named(value, seen)
     return found

@@ -23,6 +23,7 @@ Array6 = np.ndarray[tuple[int, int, int, int, int, int], np.dtype[_T]]
 ROW = "row"
 Row = Annotated[np.ndarray, ROW]  # float32 numbers that a step is handed by their address alone: see steps.py
 SLOT = 8  # bytes
+_APART = 16  # slots: a record has two cache lines, or four, ..., for itself, since others may write to what lies beside it
 
 
 class ArrayKind(NamedTuple):
@@ -112,7 +113,12 @@ class Handed:
 
     @functools.cached_property
     def _memory(self) -> np.ndarray:
-        return np.array(flattened(self.kind, self.record), np.int64)
+        slots = flattened(self.kind, self.record)
+        room = np.zeros(len(slots) + 2 * _APART, np.int64)
+        begin = -room.__array_interface__["data"][0] % (SLOT * _APART) // SLOT
+        memory = room[begin : begin + len(slots) + -len(slots) % _APART]
+        memory[: len(slots)] = slots
+        return memory
 
     @property
     def address(self) -> int:

@@ -105,3 +105,15 @@ def test_a_kernel_calls_another() -> None:
     assert out.tolist() == table.mean(1).tolist()
     assert means.calls == [total_of]
     assert total_of(table[1], 2) == 13.0
+
+
+def test_a_kernel_that_is_not_called_by_its_name_is_refused() -> None:
+    """It would not be loaded before the one that calls it."""
+    hidden = total_of
+
+    @kernel
+    def calls(numbers):  # type: ignore[no-untyped-def]
+        numbers[0] = hidden(numbers, 0)
+
+    with pytest.raises(TypeError, match="calls calls kernels by names that are not theirs: total_of"):
+        calls(np.ones(3))

@@ -16,7 +16,6 @@ from numba import types
 from numba.extending import lower_builtin, models, register_model, type_callable
 
 from .. import jit
-from ..code_store import Code
 from .instructions import declared_function
 from .numba_internals import (
     NO_REFERENCE_COUNTS,
@@ -117,14 +116,11 @@ def _function_type(context: Any, returned: Any, packer: Any) -> Any:
     return ir.FunctionType(plain, packer.argument_types)
 
 
-def compiled(function: Callable, kinds: tuple[Any, ...], symbol: str) -> Code:
-    """Compile a function for arguments of these kinds (see records.py); other code calls it by its symbol."""
-    library = linked(function, kinds, symbol)
-    return Code(library.returns, library.code)
-
-
 def linked(function: Callable, kinds: tuple[Any, ...], symbol: str) -> KernelLibrary:
-    """Compile a function together with the inner functions that it calls, and return Numba's library."""
+    """Compile a function for arguments of these kinds (see records.py), together with the inner functions that it calls.
+
+    Other code calls it by its symbol. Returns Numba's library.
+    """
     _make_known()
     collects = gc.isenabled()
     gc.disable()  # the compiler makes millions of objects, and hardly any cycles

@@ -126,12 +126,14 @@ class InnerCompiler(Compiler):
 class KernelLibrary(JITCodeLibrary):
     """A library that becomes an object file, `code`. What was linked into it belongs to it alone.
 
-    returns: the name of the type that its function returns. ending: of variables' names, for which its own name is put.
+    returns: the name of the type that its function returns. undefined: functions that lie elsewhere. ending: of variables'
+    names, for which its own name is put.
     """
 
     code = b""
     returns = ""
     ending = "\0"
+    undefined: frozenset[str] = frozenset()
 
     def add_linking_library(self, library: Any) -> None:
         """Add what a function needs, once."""
@@ -148,6 +150,7 @@ class KernelLibrary(JITCodeLibrary):
             if variable.name.endswith(self.ending):
                 variable.name = variable.name.removesuffix(self.ending) + self.name
         self._optimize_final_module()
+        self.undefined = frozenset(each.name for each in self._final_module.functions if each.is_declaration)
         self._final_module.verify()
         self.code = self._codegen._tm.emit_object(self._final_module)
         self._finalized = True
