@@ -33,7 +33,9 @@ _CELLS = 6e8  # units through a cell's step, forward or back
 _UPDATED = 2.5e9  # parameters packed, cleared and updated
 _REHEARSAL = 0.1  # seconds of meetings until one is as quick as it can be: new threads may share a processor at first
 _QUICK = 3e-7
-_UNITS_A_MEETING = 2000  # units of other slices that are read in the time of one meeting
+# What is read of other slices in the time of one meeting: units at a step, parameters and their gradients at an update.
+# Meetings are dearer where a hypervisor has placed two processors far apart; to err on this side costs less.
+_UNITS_A_MEETING, _PARAMETERS_A_MEETING = 400, 700
 
 
 class StepCost(NamedTuple):
@@ -54,7 +56,8 @@ class StepCost(NamedTuple):
         read = passes * self.layers * matrix / (_NEAR if matrix <= _NEAR_BYTES else _FAR)
         multiplied = products * 2 * streams * self.weights / slices / _FLOPS
         stepped = passes * streams * self.units / slices / _CELLS
-        meetings = latency * math.log2(slices) * (passes * self.layers + streams * self.exchanged / _UNITS_A_MEETING)
+        exchanged = streams * self.exchanged / _UNITS_A_MEETING + self.updated / _PARAMETERS_A_MEETING
+        meetings = latency * math.log2(slices) * (2 * passes * self.layers + exchanged)
         updated = self.updated / (groups * slices) / _UPDATED
         # Most of the reading goes on while something is multiplied, and not all of it.
         return (read**3 + multiplied**3) ** (1 / 3) + stepped + meetings + updated
