@@ -12,11 +12,12 @@ import contextlib
 import functools
 import hashlib
 import importlib.metadata
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llvmlite import binding
 
@@ -57,6 +58,27 @@ def processor() -> str:
     name, features = os.environ.get("NUMBA_CPU_NAME"), os.environ.get("NUMBA_CPU_FEATURES")
     found = binding.get_host_cpu_features().flatten() if features is None else features
     return f"{name or binding.get_host_cpu_name()} {found}"
+
+
+def symbol_of(function: Callable, kinds: tuple[Any, ...]) -> str:
+    """Return a name for a function's code that no other has: by where and how it is defined, for what it is compiled."""
+    try:
+        source = Path(function.__code__.co_filename).read_bytes()
+    except OSError:
+        source = function.__code__.co_code
+    named = function.__module__, function.__qualname__, closed_over(function), [_described(kind) for kind in kinds]
+    digest = hashlib.sha256(json.dumps([*named, processor()]).encode() + source)
+    return f"{function.__name__}_{digest.hexdigest()[:24]}"
+
+
+def closed_over(function: Any) -> tuple[str, ...]:
+    """Describe the values that a nested function closes over: functions by their names, the rest by what they are."""
+    return tuple(_described(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ())
+
+
+def _described(value: Any) -> str:
+    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    return repr(value) if name is None else f"{getattr(value, '__module__', '')}.{name}{closed_over(value)}"
 
 
 class Store:

@@ -8,20 +8,17 @@ two processes can compile at the same time.
 import ctypes
 import dis
 import functools
-import hashlib
-import json
 import os
 import threading
 import traceback
 import types
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
 from llvmlite import binding
 
 from . import machine_code
-from .code_store import Code, Store, processor, start_helper
+from .code_store import Code, Store, start_helper, symbol_of
 from .records import ArrayKind, Handed, flattened, is_record, kind_of, kind_of_hint
 
 # With NUMBA_DISABLE_JIT=1 kernels are the plain Python that they are written in.
@@ -112,7 +109,7 @@ class Kernel:
     @functools.cached_property
     def symbol(self) -> str:
         """The name by which other kernels call it."""
-        return _symbol(self.function, self.declared)
+        return symbol_of(self.function, self.declared)
 
     @functools.cached_property
     def named(self) -> list["Kernel"]:
@@ -172,7 +169,7 @@ class Kernel:
         return _prototype(_RESULTS[self.returns], self.declared)(arrive)
 
     def _load(self, kinds: tuple[Any, ...]) -> Entry:
-        symbol = _symbol(self.function, kinds)
+        symbol = symbol_of(self.function, kinds)
         found = _store.read(symbol)
         if found is None or not all(each.is_made for each in self.calls):
             self.make(kinds)
@@ -193,7 +190,7 @@ class Kernel:
         """
         kinds = self.declared if kinds is None else kinds
         wanted = {each.symbol: (each.function, each.declared) for each in (() if alone else self.calls)}
-        wanted[_symbol(self.function, kinds)] = self.function, kinds
+        wanted[symbol_of(self.function, kinds)] = self.function, kinds
         missing = [symbol for symbol in wanted if _store.read(symbol) is None]
         for listener in on_compile if missing else ():
             listener(self.name)
@@ -284,24 +281,3 @@ def _c_types(kind: Any) -> list[Any]:
     if kind is float:
         return [ctypes.c_double]
     return [ctypes.c_int64] * (1 + kind.dimensions if isinstance(kind, ArrayKind) else 1)
-
-
-def _symbol(function: Callable, kinds: tuple[Any, ...]) -> str:
-    """Return a name for a function's code that no other has: by where and how it is defined, for what it is compiled."""
-    try:
-        source = Path(function.__code__.co_filename).read_bytes()
-    except OSError:
-        source = function.__code__.co_code
-    named = function.__module__, function.__qualname__, closed_over(function), [_described(kind) for kind in kinds]
-    digest = hashlib.sha256(json.dumps([*named, processor()]).encode() + source)
-    return f"{function.__name__}_{digest.hexdigest()[:24]}"
-
-
-def closed_over(function: Any) -> tuple[str, ...]:
-    """Describe the values that a nested function closes over: functions by their names, the rest by what they are."""
-    return tuple(_described(cell.cell_contents) for cell in getattr(function, "__closure__", None) or ())
-
-
-def _described(value: Any) -> str:
-    name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    return repr(value) if name is None else f"{getattr(value, '__module__', '')}.{name}{closed_over(value)}"

@@ -4,7 +4,6 @@ Nothing outside a network knows where rows lie: what is saved has its rows by ti
 """
 
 import functools
-import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +56,7 @@ class StepCost(NamedTuple):
         multiplied = products * 2 * streams * self.weights / slices / _FLOPS
         stepped = passes * streams * self.units / slices / _CELLS
         exchanged = streams * self.exchanged / _UNITS_A_MEETING + self.updated / _PARAMETERS_A_MEETING
-        meetings = latency * math.log2(slices) * (2 * passes * self.layers + exchanged)
+        meetings = latency * (slices - 1).bit_length() * (2 * passes * self.layers + exchanged)
         updated = self.updated / (groups * slices) / _UPDATED
         # Most of the reading goes on while something is multiplied, and not all of it.
         return (read**3 + multiplied**3) ** (1 / 3) + stepped + meetings + updated
