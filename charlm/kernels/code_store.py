@@ -86,7 +86,7 @@ class Store:
 
     def __init__(self, lanes: int) -> None:
         self._lanes = lanes
-        self._kept: dict[str, Code] = {}  # what could not be written
+        self._kept: dict[str, Code] = {}  # what cannot be read from disk
 
     @property
     def directory(self) -> Path:
@@ -97,8 +97,8 @@ class Store:
         return self.directory / f"{symbol}.o"
 
     def holds(self, symbol: str) -> bool:
-        """Return whether there is a file for a symbol."""
-        return self._path(symbol).exists()
+        """Return whether there is code for a symbol, which may yet be damaged."""
+        return symbol in self._kept or self._path(symbol).exists()
 
     def read(self, symbol: str) -> Code | None:
         """Return the code of a symbol; None if there is none, or it is damaged, or somebody else might have put it there."""
@@ -117,7 +117,7 @@ class Store:
         return Code(returns.decode(), code)
 
     def write(self, symbol: str, code: Code) -> None:
-        """Keep code for other processes, or at least for this one."""
+        """Keep code for other processes, or, if it cannot be read again, for this one."""
         rest = code.returns.encode() + b"\n" + code.machine_code
         path = self._path(symbol)
         temporary = path.with_name(f"{symbol}.{os.getpid()}")
@@ -126,9 +126,10 @@ class Store:
             temporary.write_bytes(hashlib.sha256(rest).hexdigest().encode() + b"\n" + rest)
             temporary.replace(path)
         except OSError:
-            self._kept[symbol] = code
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
+        if self.read(symbol) != code:
+            self._kept[symbol] = code
 
     def _make_directory(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

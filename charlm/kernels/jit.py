@@ -119,18 +119,18 @@ class Kernel:
     @functools.cached_property
     def calls(self) -> list["Kernel"]:
         """The kernels that must be there before it is: those that it calls, and what they call, in order."""
-        found: dict[Kernel, None] = {}
-        for each in self.named:
-            if not each.on_demand:
-                found.update(dict.fromkeys([*each.calls, each]))
-        return list(found)
+        return self._reached(on_demand=False)
 
     @functools.cached_property
     def may_call(self) -> list["Kernel"]:
         """The same with those that are on demand."""
+        return self._reached(on_demand=True)
+
+    def _reached(self, on_demand: bool) -> list["Kernel"]:
         found: dict[Kernel, None] = {}
         for each in self.named:
-            found.update(dict.fromkeys([*each.may_call, each]))
+            if on_demand or not each.on_demand:
+                found.update(dict.fromkeys([*each._reached(on_demand), each]))
         return list(found)
 
     @property
@@ -189,8 +189,8 @@ class Kernel:
         kinds: of the arguments, if not those declared.
         """
         kinds = self.declared if kinds is None else kinds
-        wanted = {each.symbol: (each.function, each.declared) for each in (() if alone else self.calls)}
-        wanted[symbol_of(self.function, kinds)] = self.function, kinds
+        wanted = {each.symbol: (each, each.declared) for each in (() if alone else self.calls)}
+        wanted[symbol_of(self.function, kinds)] = self, kinds
         missing = [symbol for symbol in wanted if _store.read(symbol) is None]
         for listener in on_compile if missing else ():
             listener(self.name)
@@ -201,14 +201,14 @@ class Kernel:
             listener(self.name)
 
 
-def _compiled(function: Callable, kinds: tuple[Any, ...], symbol: str) -> Code:
+def _compiled(kernel: Kernel, kinds: tuple[Any, ...], symbol: str) -> Code:
     from .compiler import linked
 
-    library = linked(function, kinds, symbol)
-    named = {each.symbol for each in _kernels_named(function, set())}
+    library = linked(kernel.function, kinds, symbol)
+    named = {each.symbol for each in kernel.named}
     hidden = [each.name for each in kernels if each.symbol in library.undefined and each.symbol not in named]
     if hidden:
-        raise TypeError(f"{function.__name__} calls kernels by names that are not theirs: {', '.join(hidden)}")
+        raise TypeError(f"{kernel.name} calls kernels by names that are not theirs: {', '.join(hidden)}")
     return Code(library.returns, library.code)
 
 

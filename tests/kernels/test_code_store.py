@@ -128,3 +128,12 @@ def test_a_helper_compiles_what_it_is_told_to(tmp_path: Path) -> None:
         cwd=ROOT,
     )
     assert {path.name.split("_")[0] for path in tmp_path.rglob("*.o")} == {"means", "total"}
+
+
+def test_a_place_that_others_may_write_to_costs_compiling_no_more(store: Store) -> None:
+    """Whoever compiles a kernel there uses what it has made; the next process trusts nothing of it."""
+    store.write("f", CODE)
+    store.directory.chmod(0o777)
+    store.write("g", CODE)
+    assert store.read("g") == CODE
+    assert Store(4).read("g") is None

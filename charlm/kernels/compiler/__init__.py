@@ -63,9 +63,8 @@ def _general(kind: Any) -> Any:
     return types.int64 if isinstance(found, types.Integer) and found != types.uint64 else found
 
 
-_THIS = (
-    "this_kernel"  # stands for a kernel's symbol in the names of its variables, as long as functions are not linked into it
-)
+# Stands for a kernel's symbol in the names of its variables, as long as functions are not linked into it.
+_THIS = "this_kernel"
 _callable: list[jit.Kernel] = []  # kernels that Numba knows
 _dispatchers: list[Any] = []  # of the inner functions that Numba knows
 

@@ -67,15 +67,19 @@ class _NoMachineCode:
         """Do nothing: code that never runs needs no environment."""
 
 
-class _InnerLibrary(JITCodeLibrary):
+class _Library(JITCodeLibrary):
+    """A library whose functions are not optimized one by one."""
+
+    def _optimize_functions(self, ll_module: Any) -> None:
+        ll_module.data_layout = self._codegen._data_layout
+
+
+class _InnerLibrary(_Library):
     """A library to link into others, never run."""
 
     @property
     def codegen(self) -> Any:
         return _NoMachineCode(self._codegen)
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
 
     def finalize(self) -> None:
         """Leave everything to the kernel."""
@@ -123,7 +127,7 @@ class InnerCompiler(Compiler):
         return super().compile_extra(func)
 
 
-class KernelLibrary(JITCodeLibrary):
+class KernelLibrary(_Library):
     """A library that becomes an object file, `code`. What was linked into it belongs to it alone.
 
     returns: the name of the type that its function returns. undefined: functions that lie elsewhere. ending: of variables'
@@ -154,9 +158,6 @@ class KernelLibrary(JITCodeLibrary):
         self._final_module.verify()
         self.code = self._codegen._tm.emit_object(self._final_module)
         self._finalized = True
-
-    def _optimize_functions(self, ll_module: Any) -> None:
-        ll_module.data_layout = self._codegen._data_layout
 
     def _optimize_final_module(self) -> None:
         for function in self._final_module.functions:

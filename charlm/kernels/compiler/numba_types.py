@@ -17,7 +17,7 @@ from numba.extending import (
 )
 
 from ..jit import LANES
-from ..records import ROW, ArrayKind, ByValue, fields, is_record
+from ..records import ROW, SLOT, ArrayKind, ByValue, fields, is_record
 from ..simd.memory import PAD
 from .numba_internals import AttributeTemplate
 
@@ -106,7 +106,7 @@ class _Fields(AttributeTemplate):
 @lower_getattr_generic(RecordType)
 def _get_field(context: Any, builder: Any, kind: Any, value: Any, name: str) -> Any:
     slot, _ = fields(kind.record)[name]
-    at = lambda slot: builder.gep(value, [ir.Constant(LONG, 8 * slot)])  # noqa: E731
+    at = lambda slot: builder.gep(value, [ir.Constant(LONG, SLOT * slot)])  # noqa: E731
     field = kind.kinds[name]
     if isinstance(field, RecordType):
         return at(slot)
