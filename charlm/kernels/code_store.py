@@ -96,6 +96,14 @@ class Store:
     def _path(self, symbol: str) -> Path:
         return self.directory / f"{symbol}.o"
 
+    def is_shared(self) -> bool:
+        """Return whether other processes can use what this one makes, and the other way round."""
+        try:
+            self._make_directory()
+        except OSError:
+            return False
+        return os.access(self.directory, os.W_OK) and not _writable_by_others(self.directory)
+
     def holds(self, symbol: str) -> bool:
         """Return whether there is code for a symbol, which may yet be damaged."""
         return symbol in self._kept or self._path(symbol).exists()

@@ -222,7 +222,7 @@ def ahead(*wanted: Kernel) -> None:
         urgent = [*wanted[-1].calls, wanted[-1]]
         every = dict.fromkeys(each for one in wanted for each in [*one.may_call, one])
         missing = [[each for each in every if (each in urgent) == now and not each.is_made] for now in (False, True)]
-        if sum(map(len, missing)) > 1:
+        if sum(map(len, missing)) > 1 and _store.is_shared():
             _helped = True
             start_helper(*([f"{each.__module__}:{each.name}" for each in names] for names in missing))
 

@@ -28,6 +28,7 @@ def test_what_was_written_is_read(store: Store) -> None:
     assert store.read("f") is None
     store.write("f", CODE)
     assert store.holds("f")
+    assert store.is_shared()
     assert store.read("f") == Store(4).read("f") == CODE
     assert Store(8).read("f") is None, "code for other vectors"
 
@@ -53,6 +54,7 @@ def test_without_a_place_code_is_kept_by_the_process(tmp_path: Path, monkeypatch
     store.write("f", CODE)
     assert store.read("f") == CODE
     assert Store(4).read("f") is None
+    assert not store.is_shared()
     with store.lock("f", wait=False) as mine:
         assert mine
 
@@ -137,3 +139,4 @@ def test_a_place_that_others_may_write_to_costs_compiling_no_more(store: Store) 
     store.write("g", CODE)
     assert store.read("g") == CODE
     assert Store(4).read("g") is None
+    assert not store.is_shared()
