@@ -25,6 +25,7 @@ from ..tbptt.streams import Streams
 VOCABULARY = 65  # tinyshakespeare's
 _CALL_CHARACTERS = 20_000  # of one call, at most: as in training, where calls take a fraction of a second
 _READ_STEPS = 64
+_DRAWN_STEPS = 2048
 
 
 @dataclass(frozen=True)
@@ -111,8 +112,9 @@ class Job:
         parameters.initialise(0)
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
-        self._net = Network(parameters, row.streams, block, Training(row.k2) if trains else None, row.threads or threads)
-        blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else 512
+        training = Training(row.k2) if trains else None
+        self._net = Network(parameters, row.streams, block, training, row.threads or threads, fixed=not trains)
+        blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else _DRAWN_STEPS
         self._steps = blocks * block
         random = np.random.default_rng(0)
         self._ids = random.integers(0, row.vocabulary, (self._steps + 1, row.streams)).astype(np.int32)

@@ -93,8 +93,8 @@ class LineScorer:
             raise CorpusError(f"{saved.path}: the model knows no line's end: it was trained on a text of one line")
         self._opening = opening_id(config, saved.vocabulary)
         self._escape = Escape(len(saved.vocabulary)) if escape else None
-        self._narrow = Network(saved.parameters, 1, _STEPS, threads=threads)
-        self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads) if self._alone else None
+        self._narrow = Network(saved.parameters, 1, _STEPS, threads=threads, fixed=True)
+        self._wide = Network(saved.parameters, _STREAMS, _STEPS, threads=threads, fixed=True) if self._alone else None
         self._lines = 0
         self._start(np.array([self._opening]), 0)
 

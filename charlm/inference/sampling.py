@@ -11,7 +11,7 @@ from ..nn.parameters import Parameters
 from ..tbptt.resets import Resets
 from ..tbptt.streams import Streams
 
-_FIRST_PIECE, _LARGEST_PIECE = 16, 512  # characters per piece: few at first, so that text appears soon
+_FIRST_PIECE, _LARGEST_PIECE = 16, 2048  # characters per piece: few at first, so that text appears soon
 _BLOCK = 64
 
 
@@ -29,7 +29,7 @@ class Context(NamedTuple):
 
     def network(self, streams: int, block: int) -> Network:
         """Return a network whose streams have all read the context except its last character, which is read next."""
-        net = Network(self.parameters, streams, block, threads=self.threads)
+        net = Network(self.parameters, streams, block, threads=self.threads, fixed=True)
         ids = np.asarray(self.ids, np.int32)
         if len(ids) > 1:
             reset = self.resets.read(Streams(len(ids), 1), ids, 0, len(ids) - 1)

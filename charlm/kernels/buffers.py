@@ -176,6 +176,7 @@ class Net(NamedTuple):
     state: State
     borders: State  # B + 1 pieces are the longest block
     work: Workspace
+    halves: int  # 1: packed matrices of the way forward are pairs of bfloat16 numbers, see halves.py
 
 
 @by_value

@@ -108,14 +108,15 @@ def _resets(drawing, text, row, stream, position):
 
 
 @kernel
-def draw(net: Net, drawing: Drawing, text: Array2[np.int32], nats: Array2[np.float64], part: Part) -> None:
+def draw(net: Net, drawing: Drawing, text: Array2[np.int32], nats: Array2[np.float64], packs: int, part: Part) -> None:
     """Continue the text (known + n, S) int32 from row drawing.known on, one character a step.
 
     nats (n, S) float64, or without rows, gets the loss of each drawn character at temperature 1. -1 is drawn if a logit is
-    not finite.
+    not finite. packs: 1 if the matrices may have changed since they were packed, else 0.
     """
     sizes, window, kept, known = net.sizes, net.window, drawing.logits, drawing.known
-    pack_forward(net, part)
+    if packs:
+        pack_forward(net, part)
     row = sliced_row(part, sizes.capacity, 0)
     mine, end = own_rows(part, 1)
     for s in range(part.n):

@@ -1,8 +1,9 @@
 """A block forward: matrices packed, all layers over the block, logits."""
 
 from .buffers import Net, State, Sublayer
+from .halves import halve, product_of_either
 from .jit import inner, kernel
-from .matmul import pack, pack_transposed, product
+from .matmul import pack, pack_transposed
 from .parallel import Part, divide, meet, own_rows
 from .recurrence import forward_layer, input_part
 from .rows import common_row, fill_row
@@ -27,11 +28,17 @@ def pack_forward(net: Net, part: Part) -> None:
     for layer in range(sizes.layers):
         which = layer * part.slices + part.slice
         pack(weights.w_hh[layer], part.slice * units, units, p, wide, packed.w_hh, which, first, last)
+        if net.halves:
+            halve(packed.w_hh, which, p, wide, first, last)
         if layer > 0:
             below = which - part.slices
             pack(weights.w_ih[layer - 1], part.slice * units, units, p, wide, packed.w_ih, below, first, last)
+            if net.halves:
+                halve(packed.w_ih, below, p, wide, first, last)
     first, last = divide(sizes.outputs, PANEL, part.rank, part.ranks)
     pack_transposed(weights.out, 0, sizes.outputs, packed.out, 0, first, last)
+    if net.halves:
+        halve(packed.out, 0, p, sizes.outputs, first, last)
 
 
 @inner
@@ -64,7 +71,8 @@ def predict(net: Net, part: Part, slot: int, steps: int) -> int:
     first, last = own_rows(part, steps)
     for i in range(row + first, row + last):
         fill_row(window.logits, i, net.weights.out_b, 0)
-    product(
+    product_of_either(
+        net.halves,
         window.passed[sizes.layers - 1],
         common_row(part, sizes.capacity, slot) + first,
         net.work.h_runs,

@@ -85,6 +85,15 @@ def pack_transposed(matrix, at_row, columns, packed, which, first, last):
         column += width
 
 
+@inner
+def panels_at(n, column, columns):
+    """Return how many columns n rows of a product are made of at once: a panel or what is left, for one row several."""
+    panels = 1
+    if n == 1 and column + 2 * PANEL <= columns:
+        panels = PANELS if column + PANELS * PANEL <= columns else 2
+    return min(panels * PANEL, columns - column)
+
+
 @kernel
 def product(
     a: Array2[np.float32],
@@ -105,10 +114,7 @@ def product(
     width, k_size, b = a.shape[1], packed.shape[1] // columns, which * packed.shape[1]
     begin, last, column = a_row * width, runs.shape[0], 0
     while column < columns:
-        panels = 1
-        if n == 1 and column + 2 * PANEL <= columns:
-            panels = PANELS if column + PANELS * PANEL <= columns else 2
-        width_now = min(panels * PANEL, columns - column)
+        width_now = panels_at(n, column, columns)
         panel, vectors = min(PANEL, width_now), width_now // LANES
         at, to, apart = b + column * k_size, c_column + column, k_size * PANEL
         _rows_of_tiles(a, begin, width, 1, packed, at, panel, apart, c, c_row, to, runs, 0, last, n, vectors)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .buffers import Net, Packed, Piece, Sizes, State, StepRows, Workspace
 from .jit import inner
+from .halves import product_of_either
 from .matmul import product
 from .parallel import Part, meet
 from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row
@@ -30,7 +31,8 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
         n = min(_ROWS, steps * part.n - done)
         _add_biases(net.cell, sizes, part, net.weights, window, layer, row + done, n)
         if layer > 0:
-            product(
+            product_of_either(
+                net.halves,
                 window.passed[layer - 1],
                 common_row(part, sizes.capacity, slot) + done,
                 net.work.h_runs,
@@ -96,7 +98,8 @@ def _state_part(net, part, layer, slot, row):
             for s in range(part.base, part.base + part.n):
                 from_column = gate * sizes.padded + part.slice * sizes.units
                 fill_part(work.recurrent, s, gate * sizes.units, net.weights.b_hh, layer, from_column, sizes.units)
-    product(
+    product_of_either(
+        net.halves,
         window.h_in[layer],
         common_row(part, sizes.capacity, slot),
         work.h_runs,

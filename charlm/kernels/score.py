@@ -24,14 +24,16 @@ def _most_likely(logits, row, n):
 
 
 @kernel
-def score(net: Net, plan: Plan, nats: Array2[np.float64], correct: Array2[np.uint8], part: Part) -> None:
+def score(net: Net, plan: Plan, nats: Array2[np.float64], correct: Array2[np.uint8], packs: int, part: Part) -> None:
     """Read the plan's blocks; nats (n, S) float64 and correct (n, S) uint8 get each target's loss and whether it led.
 
-    Of the plan's updates only start and steps are used. Rows with target -1 get 0.
+    Of the plan's updates only start and steps are used. Rows with target -1 get 0. packs: 1 if the matrices may have changed
+    since they were packed, else 0.
     """
     window, capacity = net.window, net.sizes.capacity
-    pack_forward(net, part)
-    barrier(part)
+    if packs:
+        pack_forward(net, part)
+        barrier(part)
     for u in range(plan.start.shape[0]):
         start, steps = plan.start[u], plan.steps[u]
         slot = start % capacity

@@ -6,6 +6,8 @@ piece of a ring buffer it was computed in. That is why results do not depend on 
 
 from typing import Any
 
+import numpy as np
+
 from .jit import LANES, REGISTERS
 
 # The largest tile that the registers hold beside the VECTORS of the right-hand side. Of the left-hand side x86 multiplies by
@@ -58,3 +60,28 @@ def tile(
             right = flat_b[at + in_b * b_stride :][:LANES]
             for i in range(rows):
                 c[row + i, left : left + LANES] += flat_a[start + i * row_stride + in_a * k_stride] * right
+
+
+def tile_of_halves(
+    a: Any,
+    start: int,
+    row_stride: int,
+    k_stride: int,
+    b: Any,
+    b_start: int,
+    b_stride: int,
+    b_next: int,
+    c: Any,
+    row: int,
+    column: int,
+    runs: Any,
+    first: int,
+    last: int,
+    rows: int,
+    vectors: int,
+) -> None:
+    """Do the same with a right-hand matrix of bfloat16 numbers in pairs: see halves.py. Its offsets count words."""
+    words = b.reshape(-1, LANES).view(np.uint32)
+    whole = np.stack([words << np.uint32(16), words & np.uint32(0xFFFF0000)], axis=1).view(np.float32)
+    right = whole, 2 * b_start, 2 * b_stride, 2 * b_next
+    tile(a, start, row_stride, k_stride, *right, c, row, column, runs, first, last, rows, vectors)

@@ -32,3 +32,10 @@ def large_zeros(shape: tuple[int, ...], dtype: type) -> np.ndarray:
     memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared memory has small pages
     memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype).reshape(shape)
+
+
+def to_bfloat16(values: np.ndarray) -> np.ndarray:
+    """Return float32 numbers rounded to bfloat16, the upper half of a float32: to nearest, ties to even."""
+    bits = values.view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + (bits >> np.uint32(16) & np.uint32(1)) & np.uint32(0xFFFF0000)
+    return np.where(np.isfinite(values), rounded.view(np.float32), values)

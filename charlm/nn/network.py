@@ -55,12 +55,24 @@ class Network:
     """Runs plans over `streams` streams. Its results do not depend on the number of threads."""
 
     def __init__(
-        self, parameters: Parameters, streams: int, block: int, training: Training | None = None, threads: int = 1
+        self,
+        parameters: Parameters,
+        streams: int,
+        block: int,
+        training: Training | None = None,
+        threads: int = 1,
+        fixed: bool = False,
     ) -> None:
-        """block: the longest block, in steps. training: None for a network that only reads. threads: at most so many."""
+        """block: the longest block, in steps. training: None for a network that only reads. threads: at most so many.
+
+        fixed: the parameters will not change any more, so that their matrices are packed once for all calls.
+        """
         config = parameters.config
         self.parameters, self.streams = parameters, streams
+        if training and parameters.halves:
+            raise ValueError("rounded parameters are for reading, not for training")
         self._trains, self._memory = training is not None, training.memory if training else 0
+        self._fixed, self._packs = fixed, 1
         self._cell = CELLS[config.cell]
         self._partition = Partition(parameters, padded(config.hidden), streams, threads, block, self._trains)
         self.sizes = self._initial_sizes(block, training)
@@ -130,6 +142,7 @@ class Network:
                 state=self.state,
                 borders=self._borders,
                 work=self._work,
+                halves=int(self.parameters.halves),
             )
         )
 
@@ -165,7 +178,7 @@ class Network:
         Returns losses in nats (n, S) float64 and whether the target was the most likely (n, S) uint8.
         """
         nats, correct = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
-        self._run(score, reading_plan(characters, resets, self.sizes.capacity), nats, correct)
+        self._read(score, reading_plan(characters, resets, self.sizes.capacity), nats, correct)
         return nats, correct
 
     def draw(
@@ -190,7 +203,7 @@ class Network:
             seed=how.seed,
             logits=aligned_zeros((self.streams, self.sizes.outputs)),
         )
-        self._run(draw, drawing, text, nats)
+        self._read(draw, drawing, text, nats)
         if (text[len(known) :] < 0).any():
             raise CharlmError(_NOT_FINITE)
         return text[len(known) :], nats
@@ -206,6 +219,10 @@ class Network:
         if not np.isfinite(masses).all():
             raise CharlmError(_NOT_FINITE)
         return np.where(masses > 0, log(masses), -np.inf) - log(masses.sum(1, keepdims=True))
+
+    def _read(self, kernel: Any, *arguments: Any) -> None:
+        self._run(kernel, *arguments, self._packs)
+        self._packs = 0 if self._fixed else 1
 
     def _run(self, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
         run_together(kernel, (self._net, *arguments), self._partition.parts, self._pool, exchange)

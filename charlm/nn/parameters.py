@@ -14,7 +14,7 @@ from ..kernels.parallel import share
 from ..kernels.table_sizes import BUCKETS, KINDS, SIZES
 from ..registry import CELLS
 from ..tree import StateDict, take_array
-from .arrays import aligned_zeros, padded
+from .arrays import aligned_zeros, padded, to_bfloat16
 from .shapes import pytorch_shapes
 from .tables import ContextTables
 
@@ -27,12 +27,13 @@ class Parameters:
 
     flat: (R, P) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
     matrices: how many rows at the front of flat belong to matrices, which weight decay applies to. tables: counts beside
-    the network.
+    the network. halves: whether the matrices that products read have been rounded to bfloat16, which a network then stores
+    in half the memory.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int, tables: ContextTables | None = None) -> None:
         """tables: beside the network; without counts by default."""
-        self.config = config
+        self.config, self.halves = config, False
         self.tables = ContextTables(config, vocabulary) if tables is None else tables
         self.vocabulary = vocabulary
         self.gates = len(CELLS[config.cell].gates)
@@ -93,9 +94,17 @@ class Parameters:
         """Open the gates of the tables, which are 0 at first, so that the network begins to learn with the tables."""
         self.weights.direct_b[0, : len(self.config.direct_lengths) * SIZES * KINDS] = _FIRST_GATE / RATE
 
+    def rounded(self) -> "Parameters":
+        """Return a copy for reading whose matrices, but for that of the characters, are rounded to bfloat16."""
+        copy = self.like()
+        copy.flat[...], copy.halves = self.flat, True
+        for matrix in (copy.weights.w_ih, copy.weights.w_hh, copy.weights.out):
+            matrix[...] = to_bfloat16(matrix)
+        return copy
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Send only the numbers to another process, which makes the views anew."""
-        return _revived, (self.config, self.vocabulary, self.flat, self.tables)
+        return _revived, (self.config, self.vocabulary, self.flat, self.tables, self.halves)
 
     def like(self) -> "Parameters":
         """Return zeros of the same shape, for a gradient."""
@@ -168,9 +177,11 @@ def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.sqrt(-2.0 * log(1.0 - radius)) * cos_turns(turns)
 
 
-def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: ContextTables) -> Parameters:
+def _revived(
+    config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: ContextTables, halves: bool
+) -> Parameters:
     parameters = Parameters(config, vocabulary, tables)
-    parameters.flat[...] = flat
+    parameters.flat[...], parameters.halves = flat, halves
     return parameters
 
 

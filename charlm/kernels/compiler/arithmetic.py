@@ -10,7 +10,7 @@ from typing import Any
 from numba import types
 from numba.extending import lower_builtin, type_callable
 
-from ..simd.arithmetic import above, exponent, fma, larger, mantissa, nearest, power_of_two, smaller, sqrt
+from ..simd.arithmetic import above, exponent, fma, larger, mantissa, nearest, pair, power_of_two, smaller, sqrt
 from .instructions import bits_of, call, filled
 from .numba_types import VectorType
 
@@ -96,6 +96,14 @@ def _emit_mantissa(builder: Any, value: Any) -> Any:
     bits = bits_of(value)
     fraction = builder.and_(builder.bitcast(value, bits), filled(bits, 0x7FFFFF))
     return builder.bitcast(builder.or_(fraction, filled(bits, 0x3F800000)), value.type)
+
+
+@_emitted(pair, 2)
+def _emit_pair(builder: Any, left: Any, right: Any) -> Any:
+    bits = bits_of(left)
+    lower = builder.lshr(builder.bitcast(left, bits), filled(bits, 16))
+    upper = builder.and_(builder.bitcast(right, bits), filled(bits, 0xFFFF0000))
+    return builder.bitcast(builder.or_(upper, lower), left.type)
 
 
 @_emitted(above, 2)

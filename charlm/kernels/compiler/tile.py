@@ -1,5 +1,6 @@
 """How the tile of tile.py is made of instructions: a loop for each shape."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,9 +9,9 @@ from numba import types
 from numba.extending import lower_builtin, type_callable
 
 from ..jit import LANES
-from ..tile import ROWS, SHAPES, VECTORS, tile
-from .instructions import call, spread, vector_at
-from .numba_types import ArrayType
+from ..tile import ROWS, SHAPES, VECTORS, tile, tile_of_halves
+from .instructions import call, filled, spread, vector_at
+from .numba_types import INT, ArrayType
 
 _WHOLE = types.Integer
 _KINDS = (
@@ -22,7 +23,6 @@ _KINDS = (
 )
 
 
-@type_callable(tile)
 def _type_tile(context: Any) -> Callable:
     def typer(
         a, start, row_stride, k_stride, b, b_start, b_stride, b_next, c, row, column, runs, first, last, rows, vectors
@@ -32,8 +32,7 @@ def _type_tile(context: Any) -> Callable:
     return typer
 
 
-@lower_builtin(tile, *_KINDS)
-def _lower_tile(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+def _lower(kind: type["_Tile"], context: Any, builder: Any, sig: Any, args: Any) -> Any:
     """Jump to the loop of the tile's shape."""
     args = [
         value if isinstance(kind, ArrayType) else context.cast(builder, value, kind, types.int64)
@@ -47,7 +46,7 @@ def _lower_tile(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         block = builder.append_basic_block("tile")
         shape.add_case(ir.Constant(rows.type, one[1] * (ROWS + 1) + one[0]), block)
         builder.position_at_end(block)
-        _Tile(context, builder, args, one).emit()
+        kind(context, builder, args, one).emit()
         builder.branch(after)
     builder.position_at_end(after)
     return context.get_dummy_value()
@@ -133,14 +132,31 @@ class _Tile:
         """Return every accumulator plus left[row] * right[vector] at one k."""
         builder = self.builder
         at_left, at_right = builder.mul(in_a, self.k_stride), builder.mul(in_b, self.b_stride)
-        vectors = [
-            builder.load(
-                builder.bitcast(
-                    builder.gep(panel, [builder.add(at_right, self._number(offset))]), sums[0].type.as_pointer()
-                ),
-                align=4,
-            )
-            for panel, offset in self.right
-        ]
+        vectors = self._right(at_right, sums[0].type)
         scalars = [spread(builder, builder.load(builder.gep(address, [at_left]))) for address in self.left]
         return [call(builder, "fma", scalars[r], vectors[v], total) for (r, v), total in zip(self.cells, sums, strict=True)]
+
+    def _right(self, at: Any, kind: ir.VectorType) -> list[Any]:
+        """Return a row of the right-hand matrix."""
+        return [self._load(panel, at, offset, kind) for panel, offset in self.right]
+
+    def _load(self, panel: Any, at: Any, offset: int, kind: ir.VectorType) -> Any:
+        place = self.builder.gep(panel, [self.builder.add(at, self._number(offset))])
+        return self.builder.load(self.builder.bitcast(place, kind.as_pointer()), align=4)
+
+
+class _TileOfHalves(_Tile):
+    """The same with pairs of vectors on the right."""
+
+    def _right(self, at: Any, kind: ir.VectorType) -> list[Any]:
+        builder, found = self.builder, []
+        bits = ir.VectorType(INT, LANES)
+        for panel, offset in self.right[::2]:
+            words = self._load(panel, at, offset // 2, bits)
+            found += [builder.shl(words, filled(bits, 16)), builder.and_(words, filled(bits, 0xFFFF0000))]
+        return [builder.bitcast(each, kind) for each in found[: self.vectors]]
+
+
+for _plain, _kind in ((tile, _Tile), (tile_of_halves, _TileOfHalves)):
+    type_callable(_plain)(_type_tile)
+    lower_builtin(_plain, *_KINDS)(functools.partial(_lower, _kind))

@@ -11,7 +11,7 @@ PAD numbers, which are one vector of 16, two of 8 or four of 4: always PAD parti
 """
 
 from ..jit import LANES
-from .arithmetic import above, exponent, fma, larger, mantissa, nearest, power_of_two, smaller, sqrt
+from .arithmetic import above, exponent, fma, larger, mantissa, nearest, pair, power_of_two, smaller, sqrt
 from .folds import largest, total
 from .lines import LINE, highest, lowest, same
 from .masks import keep
@@ -33,6 +33,7 @@ __all__ = [
     "lowest",
     "mantissa",
     "nearest",
+    "pair",
     "power_of_two",
     "prefetch",
     "same",

@@ -38,6 +38,11 @@ def mantissa(value: Any) -> Any:
     return ((value.view(np.int32) & 0x7FFFFF) | 0x3F800000).view(np.float32)
 
 
+def pair(left: Any, right: Any) -> Any:
+    """Return words whose lower halves are the upper halves of one vector's numbers, their upper halves those of another."""
+    return (right.view(np.uint32) & np.uint32(0xFFFF0000) | left.view(np.uint32) >> np.uint32(16)).view(np.float32)
+
+
 def above(value: Any, bound: Any) -> Any:
     """Return 1 where value > bound, else 0 (a NaN gives 0), lane by lane."""
     return (value > bound).astype(np.float32)
