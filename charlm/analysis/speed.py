@@ -41,12 +41,14 @@ class Row:
     mode: str = "train"
     vocabulary: int = VOCABULARY
     threads: int | None = None  # None: as many as asked for
+    precision: str = "float32"  # see PrecisionConfig
 
     @property
     def name(self) -> str:
         """The row's name in tables; `--rows` selects by a part of it."""
         what = f"{self.cell} {self.hidden} x {self.layers}"
         alone = ", 1 thread" if self.threads == 1 else ""
+        alone += "" if self.precision == "float32" else f", {self.precision}"
         if self.mode == "train":
             return f"{what}, S={self.streams}, k1={self.k1}" + (f" k2={self.k2}" if self.k2 != self.k1 else "") + alone
         if self.mode == "sample":
@@ -81,11 +83,12 @@ ROWS = [
     Row("lstm", 1024, 1, 64, 100, 100),
     Row("lstm", 90, 3, 16, 20, 20, threads=1),  # NNCP's small LSTM (Bellard 2019)
     Row("lstm", 256, mode="sample"),
+    Row("lstm", 256, mode="sample", precision="bfloat16"),
     Row("lstm", 256, streams=32, mode="sample"),
     Row("lstm", 256, mode="eval"),
     Row("lstm", 256, streams=8, mode="eval"),
 ]
-QUICK = [ROWS[2], ROWS[5], ROWS[13], ROWS[15]]
+QUICK = [ROWS[2], ROWS[5], ROWS[13], ROWS[16]]
 
 
 def peak(threads: int, seconds: float = 0.2) -> float:
@@ -110,6 +113,8 @@ class Job:
         model = ModelConfig(row.cell, hidden=row.hidden, layers=row.layers, dropout=0.0)
         parameters = Parameters(model, row.vocabulary)
         parameters.initialise(0)
+        if row.precision == "bfloat16":
+            parameters = parameters.rounded()
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
         training = Training(row.k2) if trains else None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..config.checks import choice
-from ..config.commands import ThreadsConfig
+from ..config.commands import PrecisionConfig, ThreadsConfig
 from ..config.evaluation import DynamicConfig, EvalConfig
 from ..distributed.launch import join
 from ..errors import ConfigurationError, GateError
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ..inference.texts import EvaluationText
 
 
-@click.command("eval", cls=Command, settings=(EvalConfig, ThreadsConfig))
+@click.command("eval", cls=Command, settings=(EvalConfig, PrecisionConfig, ThreadsConfig))
 @run_argument
 @click.argument("text", nargs=-1, metavar="[TEXT...]", type=click.Path())
 @json_option
@@ -59,7 +59,7 @@ def command(
 
     if ranks.size > 1:
         _require_divisible(text, how, ranks, quiet)
-    model = Model(ranks.from_first(lambda: load_run(run)), options["threads"], ranks)
+    model = Model(ranks.from_first(lambda: load_run(run)), options["threads"], ranks, options["precision"])
     evaluate = by_line if how.by_line else _whole
     bits_per_char = evaluate(model, text, how, ranks, as_json, quiet)
     if how.fail_above is not None and not bits_per_char <= how.fail_above:
@@ -79,6 +79,8 @@ def _checked(ctx: click.Context, text: tuple[str, ...], how: EvalConfig) -> Eval
         wrong = sorted(names & given)
         if wrong and not belong:
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
+    if how.dynamic and ctx.params["precision"] != "float32":
+        raise ConfigurationError("--dynamic updates the parameters, which need --precision float32")
     if how.html:
         how = replace(how, html=str(output_file(how.html, "--html", text)))
     if how.by_line and not text:

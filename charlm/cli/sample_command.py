@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.commands import ThreadsConfig
+from ..config.commands import PrecisionConfig, ThreadsConfig
 from ..config.sampling import SampleConfig
 from ..corpus.sources import read_small
 from ..errors import ConfigurationError, CorpusError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _PIECE = 1 << 22  # characters of the corpus decoded at a time
 
 
-@click.command("sample", cls=Command, settings=(SampleConfig, ThreadsConfig))
+@click.command("sample", cls=Command, settings=(SampleConfig, PrecisionConfig, ThreadsConfig))
 @run_argument
 @json_option
 @quiet_option
@@ -50,7 +50,7 @@ def command(ctx: click.Context, /, run: str | None, as_json: bool, quiet: bool, 
     from ..inference.generation import Ending
     from ..inference.model import load
 
-    model = load(run, options["threads"])
+    model = load(run, options["threads"], options["precision"])
     several = how.count is not None or how.unseen
     until = how.until or (model.checkpoint.config.reset.separator if several else "")
     if how.unseen and not until:

@@ -7,8 +7,8 @@ that leaves it) is complete.
 import numpy as np
 
 from .buffers import Net, Packed, Piece, Sizes, State, StepRows, Workspace
-from .jit import inner
 from .halves import product_of_either
+from .jit import inner
 from .matmul import product
 from .parallel import Part, meet
 from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..config.model import ModelConfig
 from ..errors import ResourceError
 from ..kernels.buffers import Packed, Sizes, State, Sublayer, Window, Workspace
-from .arrays import aligned_zeros
+from .arrays import aligned_zeros, padded
 from .cells.spec import Cell
 from .partition import Partition
 
@@ -117,6 +118,22 @@ class Allocator:
         """Return the memory of a window of so many steps, and of the work on it."""
         z = held(sizes, steps)
         return total_bytes(*self.window(z), *self.work(z))
+
+
+def sublayer(config: ModelConfig, dropout_seed: int | None, first: int) -> Sublayer:
+    """Return what lies between layers. dropout_seed: None for no dropout; first: the number of stream 0."""
+    dropout = 0.0 if dropout_seed is None else config.dropout
+    units = aligned_zeros((1, padded(config.hidden)))
+    units[0, : config.hidden] = 1.0
+    return Sublayer(
+        layer_norm=int(config.layer_norm),
+        residual=int(config.residual),
+        keep=int((1.0 - dropout) * 2**32),
+        scale=1.0 / (1.0 - dropout),
+        seed=dropout_seed or 0,
+        first=first,
+        units=units,
+    )
 
 
 def held(sizes: Sizes, steps: int) -> Sizes:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..config.model import ModelConfig
 from ..config.sampling import DrawConfig
 from ..distributed.ranks import Exchange
 from ..errors import CharlmError
-from ..kernels.buffers import Drawing, Net, OptimizerParams, Plan, Sizes, Sublayer, UpdateStats
+from ..kernels.buffers import Drawing, Net, OptimizerParams, Plan, Sizes, UpdateStats
 from ..kernels.draw import draw
 from ..kernels.elementary import log
 from ..kernels.records import Handed
@@ -22,7 +21,7 @@ from ..registry import CELLS
 from ..tbptt.plan import reading_plan
 from ..tbptt.resets import Resets
 from ..tree import StateDict, take_array
-from .allocation import Allocator, Pieces, held, total_bytes
+from .allocation import Allocator, Pieces, held, sublayer, total_bytes
 from .arrays import aligned_zeros, padded
 from .cells.spec import compiled
 from .parameters import Parameters
@@ -79,7 +78,7 @@ class Network:
         known = training or Training(0)
         self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
         self._pieces = Pieces(1, self.sizes.capacity)
-        self.sublayer = _sublayer(config, training)
+        self.sublayer = sublayer(config, known.dropout_seed, known.first_stream)
         self._allocator = allocator = Allocator(self._cell, self._partition, self.sublayer, self._trains)
         self.state, self._packed = allocator.states(self.sizes), allocator.packed(self.sizes)
         if self._memory:
@@ -293,19 +292,3 @@ class Network:
         """Return the memory of everything that this network holds."""
         arrays = (*self.window, *self._work, *self._packed, *self.state, *self._borders)
         return total_bytes(*arrays, self.parameters.flat, self.gradients.flat)
-
-
-def _sublayer(config: ModelConfig, training: Training | None) -> Sublayer:
-    seed = training.dropout_seed if training else None
-    dropout = 0.0 if seed is None else config.dropout
-    units = aligned_zeros((1, padded(config.hidden)))
-    units[0, : config.hidden] = 1.0
-    return Sublayer(
-        layer_norm=int(config.layer_norm),
-        residual=int(config.residual),
-        keep=int((1.0 - dropout) * 2**32),
-        scale=1.0 / (1.0 - dropout),
-        seed=seed or 0,
-        first=training.first_stream if training else 0,
-        units=units,
-    )

@@ -177,9 +177,7 @@ def _normal(random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return np.sqrt(-2.0 * log(1.0 - radius)) * cos_turns(turns)
 
 
-def _revived(
-    config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: ContextTables, halves: bool
-) -> Parameters:
+def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: ContextTables, halves: bool) -> Parameters:
     parameters = Parameters(config, vocabulary, tables)
     parameters.flat[...], parameters.halves = flat, halves
     return parameters

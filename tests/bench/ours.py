@@ -39,6 +39,8 @@ def main(**options: Any) -> None:
     corpus = read_corpus((str(work.corpus),))
     parameters = Parameters(ModelConfig(work.cell, hidden=work.hidden, layers=work.layers), len(corpus.vocabulary))
     parameters.initialise(0)
+    if work.precision == "bfloat16":
+        parameters = parameters.rounded()
     pieces = {"sample": lambda: draw(parameters, work), "eval": lambda: score(parameters, work, corpus)}
     click.echo(json.dumps({"chars_per_second": measure(pieces[work.mode], work.seconds, warm_up=1)}))
 

@@ -57,6 +57,8 @@ def charlm(row: Row, corpus: Path, seconds: float, threads: int, scratch: Path) 
 def program(module: str, row: Row, corpus: Path, seconds: float, threads: int) -> Command:
     """Return the command for a program with the options of peers/work.py."""
     network: dict[str, Option] = {"cell": row.cell, "hidden": row.hidden, "layers": row.layers, "streams": row.streams}
+    if row.precision != "float32":
+        network["precision"] = row.precision
     rest: dict[str, Option] = {"k1": row.k1, "k2": row.k2, "threads": row.threads or threads, "seconds": seconds}
     return [sys.executable, "-m", module, row.mode, str(corpus), *flags(network | rest)]
 
@@ -67,6 +69,7 @@ def programs(
     """Return the commands that can do this row, by package: charlm, then those of `packages` that are installed."""
     found = {"charlm": charlm(row, corpus, seconds, threads, scratch)}
     for peer in PEERS:
-        if peer.package in packages and importlib.util.find_spec(peer.package) and peer.can_do(row):
+        can_do = row.precision == "float32" and peer.can_do(row)
+        if peer.package in packages and importlib.util.find_spec(peer.package) and can_do:
             found[peer.package] = program(f"tests.bench.peers.{peer.package}_charrnn", row, corpus, seconds, threads)
     return found

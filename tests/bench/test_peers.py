@@ -176,6 +176,9 @@ def test_rows_name_the_programs_that_can_do_them(tmp_path: Path) -> None:
     for row in ROWS:
         found = programs(row, tmp_path / "text.txt", 1.0, 2, tmp_path, [peer.package for peer in PEERS])
         assert next(iter(found)) == "charlm"
+        if row.precision != "float32":
+            assert list(found) == ["charlm"], row.name
+            continue
         assert ("jax" in found) <= (importlib.util.find_spec("jax") is not None and row.k1 == row.k2)
         assert ("numpy" in found) == (row.layers == row.streams == 1 and row.k1 == row.k2 and row.cell != "gru")
 

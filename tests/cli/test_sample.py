@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from charlm.storage.checkpoint import load as load_checkpoint
+from charlm.storage.checkpoint import save
+
 from .conftest import SMALL, Result
 
 Run = Callable[..., Result]
@@ -104,3 +107,30 @@ def test_unknown_characters_of_a_prime_are_named_with_a_fix(run: Run, trained: P
         assert all(part in result.err for part in parts), result.err
         assert len(result.err.splitlines()) == 1
     assert "the text to stop at: '€' (U+20AC)" in run("sample", "--until", "€").err
+
+
+def test_precision_is_that_of_a_model_rounded_beforehand(run: Run, trained: Path) -> None:
+    """Texts and code lengths are those of a copy of the run with rounded matrices; what is saved does not change."""
+    saved = load_checkpoint(Path("runs/corpus/best.npz"))
+    same = saved.parameters.like()
+    same.flat[...] = saved.parameters.rounded().flat
+    save(Path("rounded.npz"), saved.config, saved.vocabulary, same, saved.progress)
+    before = Path("runs/corpus/best.npz").read_bytes()
+    commands = ("sample", "-n", 300, "--seed", 2), ("eval", "corpus.txt", "--json"), ("eval", "corpus.txt", "--by", "line")
+    for command in commands:
+        name, *rest = command
+        original, rounded = (run(name, model, *rest, "-q") for model in ("runs/corpus", "rounded.npz"))
+        found = run(name, "runs/corpus", *rest, "-q", "--precision", "bfloat16")
+        assert found.code == 0, found.err
+        assert found.out == rounded.out
+        assert name == "sample" or found.out != original.out
+    assert Path("runs/corpus/best.npz").read_bytes() == before
+
+
+def test_precisions_that_are_refused(run: Run, trained: Path) -> None:
+    unknown = run("sample", "--precision", "int8")
+    assert unknown.code == 2
+    assert "'float32', 'bfloat16'" in unknown.err
+    learning = run("eval", "corpus.txt", "--dynamic", "--precision", "bfloat16")
+    assert (learning.code, learning.err.count("\n")) == (2, 1)
+    assert "--dynamic updates the parameters, which need --precision float32" in learning.err

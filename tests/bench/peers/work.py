@@ -35,6 +35,7 @@ class Work:
     learning_rate: float = 2e-3
     clip: float = 5.0
     init: Path | None = None
+    precision: str = "float32"  # charlm only
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,6 @@ def with_options(function: Callable[..., None], modes: tuple[str, ...]) -> click
         click.Option(["--cell"], type=click.Choice([*GATES]), default=Work.cell),
         click.Option(["--init"], type=click.Path(path_type=Path), help="A charlm checkpoint with the initial parameters."),
     ]
-    for name in ("hidden", "layers", "streams", "k1", "k2", "threads", "seconds", "learning_rate", "clip"):
+    for name in ("hidden", "layers", "streams", "k1", "k2", "threads", "seconds", "learning_rate", "clip", "precision"):
         options.append(click.Option([f"--{name.replace('_', '-')}"], default=getattr(Work, name), show_default=True))
     return click.Command("peer", params=options, callback=function, help="Print characters per second as one JSON line.")
