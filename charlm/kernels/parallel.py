@@ -27,7 +27,9 @@ from .matmul import Scratch
 from .records import Array1, Array2
 
 GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
-_SPINS = 2000  # looks at another thread's place before the processor is offered to somebody else
+# Looks at another thread's place before the processor is offered to somebody else. Where each thread has a processor, the
+# one waited for will go on by itself, and whoever takes the offer keeps the processor for milliseconds.
+PATIENT, HASTY = 200_000, 2000
 
 
 class Part(NamedTuple):
@@ -46,6 +48,7 @@ class Part(NamedTuple):
     scratch: Scratch
     evidence: Evidence
     gate: Array1[np.int64]  # (ranks * GATE,), the same array for all threads, zeros at the start
+    patience: int  # PATIENT, or HASTY if there are more threads than processors
     bell: int = -1  # pipe that the first thread writes to when more of the gradient is complete; -1: nobody listens
     answer: int = -1  # pipe that it reads from before the gradient is used; a byte for each update
 
@@ -92,7 +95,7 @@ def _gather(part, first, apart):
         spins = 0
         while read(gate, other * GATE) < arrivals:
             spins += 1
-            if spins > _SPINS:
+            if spins > part.patience:
                 give_way()
 
 

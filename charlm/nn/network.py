@@ -3,6 +3,7 @@
 import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,23 +11,24 @@ import numpy as np
 from ..config.sampling import DrawConfig
 from ..distributed.ranks import Exchange
 from ..errors import CharlmError
-from ..kernels.buffers import Drawing, Net, OptimizerParams, Plan, Sizes, UpdateStats
+from ..kernels.buffers import Drawing, OptimizerParams, Plan, Sizes, UpdateStats, Window
 from ..kernels.draw import draw
 from ..kernels.elementary import log
-from ..kernels.records import Handed
 from ..kernels.score import score
 from ..kernels.simd import PAD
 from ..kernels.train import train
 from ..registry import CELLS
 from ..tbptt.plan import reading_plan
 from ..tbptt.resets import Resets
-from ..tree import StateDict, take_array
-from .allocation import Allocator, Pieces, held, sublayer, total_bytes
+from ..tree import StateDict
+from .allocation import sublayer, total_bytes
 from .arrays import aligned_zeros, padded
-from .cells.spec import compiled
+from .contention import ThreadCount
+from .layout import Layout
 from .parameters import Parameters
 from .partition import Partition, run_together
 
+_MOVABLE = 1 << 30  # bytes of activations that are copied when the division among threads changes
 _NOT_FINITE = "the model's probabilities are not finite: its parameters are too large to compute with"
 
 
@@ -70,21 +72,19 @@ class Network:
         self.parameters, self.streams = parameters, streams
         if training and parameters.halves:
             raise ValueError("rounded parameters are for reading, not for training")
-        self._trains, self._memory = training is not None, training.memory if training else 0
-        self._fixed, self._packs = fixed, 1
+        self._memory, self._fixed, self._packs = training.memory if training else 0, fixed, 1
         self._cell = CELLS[config.cell]
-        self._partition = Partition(parameters, padded(config.hidden), streams, threads, block, self._trains)
-        self.sizes = self._initial_sizes(block, training)
         known = training or Training(0)
         self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
-        self._pieces = Pieces(1, self.sizes.capacity)
-        self.sublayer = sublayer(config, known.dropout_seed, known.first_stream)
-        self._allocator = allocator = Allocator(self._cell, self._partition, self.sublayer, self._trains)
-        self.state, self._packed = allocator.states(self.sizes), allocator.packed(self.sizes)
+        between = sublayer(config, known.dropout_seed, known.first_stream)
+        self._partition_for = partial(Partition, parameters, padded(config.hidden), streams, block, training is not None)
+        sizes, partition = self._initial_sizes(block, training), self._partition_for(threads)
+        self._layout = Layout(parameters, self._cell, partition, sizes, between, self._tables)
         if self._memory:
-            self._divide_block(block, self._memory)
-        self.gradients = parameters.like() if self._trains else parameters
-        self._allocate()
+            self._layout.divide_block(block, self._memory)
+        self.gradients = parameters.like() if training else parameters
+        self._layout.allocate()
+        self._thread_count = ThreadCount(self.threads)
         self._pool = ThreadPoolExecutor(self.threads)
 
     def _initial_sizes(self, block: int, training: Training | None) -> Sizes:
@@ -95,7 +95,7 @@ class Network:
             streams=self.streams,
             hidden=config.hidden,
             padded=padded(config.hidden),
-            units=padded(config.hidden) // self._partition.slices,
+            units=padded(config.hidden),
             vocabulary=self.parameters.vocabulary,
             padded_vocabulary=padded(self.parameters.vocabulary),
             outputs=self.parameters.weights.out_b.shape[1],
@@ -108,12 +108,22 @@ class Network:
     @property
     def threads(self) -> int:
         """The number of threads that share the work."""
-        return len(self._partition.parts)
+        return len(self._layout.partition.parts)
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of its arrays."""
+        return self._layout.sizes
+
+    @property
+    def window(self) -> Window:
+        """The activations of the newest steps."""
+        return self._layout.window
 
     @property
     def longest_block(self) -> int:
         """Steps of the longest block that there is room for."""
-        return self.sizes.capacity * self._pieces.number
+        return self.sizes.capacity * self._layout.pieces.number
 
     def reserve(self, block: int, memory: float = math.inf) -> None:
         """Make room for blocks of this length. If there was none, the window is empty afterwards; the state is kept.
@@ -122,33 +132,16 @@ class Network:
         need more.
         """
         if block > self.longest_block:
-            self._divide_block(block, self._memory or memory)
-            self._allocate()
+            self._layout.divide_block(block, self._memory or memory)
+            self._layout.allocate()
 
-    def _allocate(self) -> None:
-        """Make room for the activations of a block, or of one of its pieces, and hand it all to the kernels."""
-        self.window, self._work = self._allocator.window(self.sizes), self._allocator.work(self.sizes)
-        self._borders = self._allocator.states(self.sizes, self._pieces.number - 1)
-        self._net = Handed(
-            Net(
-                cell=compiled(self._cell, self.parameters.config.activation),
-                sizes=self.sizes,
-                sublayer=self.sublayer,
-                tables=self._tables,
-                weights=self.parameters.weights,
-                packed=self._packed,
-                window=self.window,
-                state=self.state,
-                borders=self._borders,
-                work=self._work,
-                halves=int(self.parameters.halves),
-            )
-        )
-
-    def _divide_block(self, block: int, memory: float) -> None:
-        """Set the window's capacity and the number of pieces for blocks of this length."""
-        self._pieces = self._allocator.pieces_within(self.sizes, block, memory)
-        self.sizes = held(self.sizes, self._pieces.steps)
+    def _divide_anew(self) -> None:
+        """Divide the work among as many threads as have processors for themselves now, unless much memory would move."""
+        wanted, whole = self._thread_count.now, self._layout.pieces.number == 1
+        if wanted != self.threads and whole and not self._memory and self.window_bytes() <= _MOVABLE:
+            self._layout = self._layout.moved(self._partition_for(wanted))
+            self._thread_count.settle(self.threads)
+            self._packs = 1
 
     # --- kernels -----------------------------------------------------------------------------------------------------
 
@@ -157,6 +150,7 @@ class Network:
 
         lags: for how many steps back the errors' norms are reported. exchange: sums each gradient over the ranks.
         """
+        self._divide_anew()
         updates, layers = len(plan.start), self.sizes.layers if lags else 0
         stats = UpdateStats(
             loss=np.zeros((updates, self.streams)),
@@ -165,8 +159,9 @@ class Network:
             lags=np.zeros((updates, layers, 2, self.sizes.padded // PAD, self.streams, lags)),
         )
         if self._tables.learns:
-            before = self._partition.collect(self.state.context[0], 1, 0)[0]
-            for part in self._partition.parts:
+            partition = self._layout.partition
+            before = partition.collect(self._layout.state.context[0], 1, 0)[0]
+            for part in partition.parts:
                 part.evidence.context[...] = before
         self._run(train, plan, self.gradients.weights, rule, stats, exchange=exchange)
         return stats
@@ -220,17 +215,21 @@ class Network:
         return np.where(masses > 0, log(masses), -np.inf) - log(masses.sum(1, keepdims=True))
 
     def _read(self, kernel: Any, *arguments: Any) -> None:
+        self._divide_anew()
         self._run(kernel, *arguments, self._packs)
         self._packs = 0 if self._fixed else 1
 
     def _run(self, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
-        run_together(kernel, (self._net, *arguments), self._partition.parts, self._pool, exchange)
+        layout = self._layout
+        took = run_together(kernel, (layout.net, *arguments), layout.partition.parts, self._pool, exchange)
+        if exchange is None:  # else threads sleep until other ranks are ready
+            self._thread_count.record(*took)
 
     # --- state -------------------------------------------------------------------------------------------------------
 
     def clear_state(self) -> None:
         """Set the carried state of every stream to zero."""
-        for array in self.state:
+        for array in self._layout.state:
             array[...] = 0
 
     def choose_streams(self, chosen: np.ndarray) -> None:
@@ -239,45 +238,23 @@ class Network:
         self.load_state_dict({name: values[:, chosen] for name, values in state.items()}, window=False)
 
     def state_dict(self, window: bool = True) -> StateDict:
-        """Return copies of the carried state and, if asked for, of the window's activations.
-
-        Each array has its rows by layer or step and stream, whatever the threads: state_h (L, S, P), window_z
-        (L, C, S, G P) and so on. The streams are the axis before the last.
-        """
-        return {name: self._partition.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
+        """Return copies of the carried state and, if asked for, of the window's activations: see Layout."""
+        return self._layout.state_dict(window)
 
     def load_state_dict(self, state: StateDict, window: bool = True) -> None:
         """Take over what `state_dict` returned for the same `window`. Raises LeafError."""
-        for name, array, steps, groups in self._carried(window):
-            now = self._partition.collect(array, steps, groups)
-            self._partition.spread(take_array(state, name, now.shape, now.dtype), array, steps, groups)
-
-    def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
-        """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect."""
-        z, w = self.sizes, self.window
-        found = [("state_h", self.state.h[0], z.layers, 1), ("state_c", self.state.c[0], z.layers, 1)]
-        if self.state.context.size:
-            found.append(("state_context", self.state.context[0], 1, 0))
-        if window:
-            groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
-            found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
-            found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
-            if self.sublayer.layer_norm:
-                found.append(("window_stats", w.stats, z.capacity, 0))
-            if self.state.context.size:
-                found.append(("window_context", w.context, z.capacity, 0))
-                found.append(("window_section", w.section[:, None], z.capacity, 0))
-        return found
+        self._layout.load_state_dict(state, window)
 
     def gate_values(self) -> np.ndarray:
         """Return the sigmoid gates' values at one of the newest steps, (L, S, gates, H) in [0, 1].
 
         For a cell without such gates, (1 + h) / 2 if its activation is tanh, and no gates otherwise.
         """
-        z, step = self.sizes, self._partition.rows(self.sizes.capacity)[0]
+        z, partition = self.sizes, self._layout.partition
+        step = partition.rows(z.capacity)[0]
         chosen = self._cell.sigmoid_gates
         array, groups = (self.window.z, z.gates) if chosen else (self.window.h, 1)
-        rows = [piece * z.capacity * z.streams + step for piece in range(self._partition.slices)]
+        rows = [piece * z.capacity * z.streams + step for piece in range(partition.slices)]
         values = np.concatenate([array[:, row].reshape(z.layers, -1, groups, z.units) for row in rows], axis=3)
         values = values[..., : z.hidden]
         if chosen:
@@ -286,9 +263,8 @@ class Network:
 
     def window_bytes(self) -> int:
         """Return the memory of the window of stored activations."""
-        return total_bytes(*self.window, *self._borders)
+        return self._layout.window_bytes
 
     def all_bytes(self) -> int:
         """Return the memory of everything that this network holds."""
-        arrays = (*self.window, *self._work, *self._packed, *self.state, *self._borders)
-        return total_bytes(*arrays, self.parameters.flat, self.gradients.flat)
+        return total_bytes(*self._layout.arrays, self.parameters.flat, self.gradients.flat)

@@ -14,9 +14,10 @@ import numpy as np
 from ..distributed.ranks import Exchange
 from ..kernels.buffers import Evidence, Sizes
 from ..kernels.matmul import CHUNK, Scratch
-from ..kernels.parallel import GATE, Part, rehearse, share
+from ..kernels.parallel import GATE, HASTY, PATIENT, Part, rehearse, share
 from ..kernels.simd import PAD
 from ..kernels.tile import PANEL
+from ..system import processors
 from .arrays import aligned_zeros
 from .arrays import padded as roundup
 from .parameters import Parameters
@@ -65,9 +66,9 @@ class StepCost(NamedTuple):
 class Partition:
     """The parts of a network's threads. There are at most `threads`, and fewer if more would not be faster."""
 
-    def __init__(self, parameters: Parameters, padded: int, streams: int, threads: int, block: int, trains: bool) -> None:
+    def __init__(self, parameters: Parameters, padded: int, streams: int, block: int, trains: bool, threads: int) -> None:
         gates, layers = parameters.gates, parameters.config.layers
-        self.streams, self.lengths = streams, parameters.config.direct_lengths
+        self.streams, self.trains, self.lengths = streams, trains, parameters.config.direct_lengths
         self.longest = max(self.lengths, default=0)
         self.out_rows = parameters.weights.out.shape[0]
         cost = StepCost(
@@ -88,7 +89,7 @@ class Partition:
             scratch = _scratch(padded, self.out_rows, trains), _evidence(streams, self.lengths, parameters.vocabulary)
             (piece, group), (lo, n) = divmod(rank, self.groups), self._blocks()[rank % self.groups]
             place = self.groups, group, self.slices, piece, lo, n, piece * streams + lo
-            self.parts.append(Part(rank, ranks, *place, own, *scratch, gate))
+            self.parts.append(Part(rank, ranks, *place, own, *scratch, gate, _patience(ranks)))
 
     def _blocks(self) -> list[tuple[int, int]]:
         """Return (first stream, streams) of each group, whose rows lie together."""
@@ -182,7 +183,12 @@ def _evidence(streams: int, lengths: tuple[int, ...], vocabulary: int) -> Eviden
 
 def _idle_part(rank: int, ranks: int, gate: np.ndarray, evidence: Evidence) -> Part:
     """Return the part of a thread that computes nothing of a network."""
-    return Part(rank, ranks, ranks, rank, 1, 0, 0, 0, 0, np.zeros((0, 2), np.int64), _scratch(0, 0, False), evidence, gate)
+    place = ranks, rank, 1, 0, 0, 0, 0
+    return Part(rank, ranks, *place, np.zeros((0, 2), np.int64), _scratch(0, 0, False), evidence, gate, _patience(ranks))
+
+
+def _patience(threads: int) -> int:
+    return PATIENT if threads <= len(processors()) else HASTY
 
 
 def counting_parts(streams: int, lengths: tuple[int, ...], threads: int) -> list[Part]:
@@ -225,16 +231,24 @@ def run_together(
     parts: list[Part],
     pool: ThreadPoolExecutor,
     exchange: Exchange | None = None,
-) -> None:
+) -> tuple[list[float], float]:
     """Call a kernel on all parts at once, in other threads, so that this one can handle signals however long they take.
 
-    exchange: sums gradients over the ranks meanwhile.
+    exchange: sums gradients over the ranks meanwhile. Returns the processor time that each thread got, and the time that
+    the slowest took, in seconds.
     """
     parts[0].gate[:] = 0
     if exchange is not None:
         parts = [part._replace(bell=exchange.bell, answer=exchange.answer) for part in parts]
-    running = [pool.submit(kernel, *arguments, part) for part in parts]
+    running = [pool.submit(_timed, kernel, *arguments, part) for part in parts]
     if exchange is not None:
         exchange.serve(running)
-    for part in running:
-        part.result()
+    took = [part.result() for part in running]
+    return [got for got, _ in took], max(passed for _, passed in took)
+
+
+def _timed(kernel: Callable, *arguments: Any) -> tuple[float, float]:
+    """Call a kernel. Return the processor time that this thread got meanwhile, and the time that passed, in seconds."""
+    got, begun = time.thread_time(), time.perf_counter()
+    kernel(*arguments)
+    return time.thread_time() - got, time.perf_counter() - begun

@@ -1,5 +1,7 @@
 """However threads divide the work, by streams or by units: the same numbers, bit for bit, also across a change."""
 
+import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
 from charlm.nn import partition
+from charlm.nn.contention import ThreadCount
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.partition import StepCost
 from charlm.tbptt.plan import Position, make_plan
@@ -59,6 +62,49 @@ def test_carrying_on_with_another_division(slices: int, threads: int, back: bool
         results.append((other.train(plan, rule).loss, parameters.flat.copy()))
     for one, same in zip(*results, strict=True):
         assert np.array_equal(one, same)
+
+
+@pytest.mark.parametrize(
+    ("truncation", "counted"),
+    [
+        (TruncationConfig(4, 11), "blocks"),
+        (TruncationConfig(4, 9, "window"), ""),
+        (TruncationConfig(kind="artbp", settings={"mean_length": 6}), "text"),
+    ],
+    ids=["newest", "window", "artbp"],
+)
+def test_dividing_anew_beside_another_program(
+    truncation: TruncationConfig, counted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads that get no processor become fewer and then more again, in the middle of an epoch; no bit changes."""
+    model = ModelConfig("lstm", hidden=20, layers=2, dropout=0.3, layer_norm=True, direct_order=3 if counted else 0)
+    problem = Problem(model, truncation, ResetConfig("line"), 7, 7 * 91 + 2, threads=3, counted=counted)
+    record, rates = ThreadCount.record, np.full(1, 1e-2)
+
+    def trained(shares: Iterator[float]) -> tuple[list[int], list[np.ndarray]]:
+        """Numbers of threads after each update; losses of each, and the parameters after an epoch."""
+
+        def disturbed(self: ThreadCount, got: list[float], passed: float) -> None:
+            record(self, [next(shares)] * len(got), 1.0)
+
+        monkeypatch.setattr(ThreadCount, "record", disturbed)
+        parameters, threads, found = problem.parameters(), [], []
+        net = problem.network(parameters)
+        rule = Optimizer(OptimizerConfig("adam"), parameters, net.gradients).rule
+        streams, at = Streams(problem.length, problem.streams), Position()
+        while at.epoch == 0:
+            plan, at = make_plan(problem.cut(), streams, problem.resets(), problem.text(), at, 1, rates)
+            net.reserve(int(plan.steps.max()))
+            found.append(net.train(plan, rule).loss)
+            threads.append(net.threads)
+        return threads, [*found, parameters.flat]
+
+    threads, expected = trained(itertools.repeat(1.0))
+    assert set(threads) == {3}
+    threads, found = trained(itertools.chain([1.0, 0.1, 0.1], itertools.repeat(1.0)))
+    assert threads[:7] == [3, 3, 3, 1, 2, 3, 3]
+    for one, other in zip(found, expected, strict=True):
+        assert np.array_equal(one, other)
 
 
 def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:

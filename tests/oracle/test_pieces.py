@@ -20,7 +20,7 @@ RESETS = [ResetConfig("epoch"), ResetConfig("line")]
 def in_pieces(problem: Problem, share: float) -> Problem:
     """The same problem with a share of the memory that it takes."""
     net = problem.network(problem.parameters())
-    whole = net._allocator.activation_bytes(net.sizes, net.sizes.capacity)
+    whole = net._layout.allocator.activation_bytes(net.sizes, net.sizes.capacity)
     found = replace(problem, memory=int(share * whole))
     smaller = found.network(problem.parameters())
     assert smaller.window_bytes() < net.window_bytes()

@@ -1,0 +1,101 @@
+"""All arrays of a network, laid out for one division of its work among threads."""
+
+import numpy as np
+
+from ..kernels.buffers import Net, Sizes, Sublayer, Tables
+from ..kernels.records import Handed
+from ..tree import StateDict, take_array
+from .allocation import Allocator, Pieces, held, total_bytes
+from .cells.spec import Cell, compiled
+from .parameters import Parameters
+from .partition import Partition
+
+
+class Layout:
+    """The arrays that a network carries from call to call, and those that it works with; `net` is all of it, for kernels.
+
+    Nothing outside knows where rows lie: what is saved, or moved to another layout, has its rows by time and stream.
+    """
+
+    def __init__(
+        self, parameters: Parameters, cell: Cell, partition: Partition, sizes: Sizes, sublayer: Sublayer, tables: Tables
+    ) -> None:
+        """sizes: for any division into slices; this one's number of units takes the place of theirs."""
+        self._parameters, self._cell, self._sublayer, self._tables = parameters, cell, sublayer, tables
+        self.partition, self.sizes = partition, sizes._replace(units=sizes.padded // partition.slices)
+        self.allocator = Allocator(cell, partition, sublayer, partition.trains)
+        self.pieces = Pieces(1, sizes.capacity)
+        self.state, self.packed = self.allocator.states(self.sizes), self.allocator.packed(self.sizes)
+
+    def divide_block(self, block: int, memory: float) -> None:
+        """Plan for blocks of this length, in pieces if `memory` bytes do not hold one. Raises ResourceError."""
+        self.pieces = self.allocator.pieces_within(self.sizes, block, memory)
+        self.sizes = held(self.sizes, self.pieces.steps)
+
+    def allocate(self) -> None:
+        """Make room for the activations of a block, or of one of its pieces, and hand it all to the kernels."""
+        self.window, self.work = self.allocator.window(self.sizes), self.allocator.work(self.sizes)
+        self.borders = self.allocator.states(self.sizes, self.pieces.number - 1)
+        self.net = Handed(
+            Net(
+                cell=compiled(self._cell, self._parameters.config.activation),
+                sizes=self.sizes,
+                sublayer=self._sublayer,
+                tables=self._tables,
+                weights=self._parameters.weights,
+                packed=self.packed,
+                window=self.window,
+                state=self.state,
+                borders=self.borders,
+                work=self.work,
+                halves=int(self._parameters.halves),
+            )
+        )
+
+    def moved(self, partition: Partition) -> "Layout":
+        """Return a layout for another division that has carried over what this one holds; not for blocks in pieces."""
+        new = Layout(self._parameters, self._cell, partition, self.sizes, self._sublayer, self._tables)
+        new.allocate()
+        new.load_state_dict(self.state_dict())
+        return new
+
+    def state_dict(self, window: bool = True) -> StateDict:
+        """Return copies of the carried state and, if asked for, of the window's activations.
+
+        Each array has its rows by layer or step and stream, whatever the threads: state_h (L, S, P), window_z
+        (L, C, S, G P) and so on. The streams are the axis before the last.
+        """
+        return {name: self.partition.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
+
+    def load_state_dict(self, state: StateDict, window: bool = True) -> None:
+        """Take over what `state_dict` returned for the same `window`. Raises LeafError."""
+        for name, array, steps, groups in self._carried(window):
+            now = self.partition.collect(array, steps, groups)
+            self.partition.spread(take_array(state, name, now.shape, now.dtype), array, steps, groups)
+
+    def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
+        """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect."""
+        z, w = self.sizes, self.window
+        found = [("state_h", self.state.h[0], z.layers, 1), ("state_c", self.state.c[0], z.layers, 1)]
+        if self.state.context.size:
+            found.append(("state_context", self.state.context[0], 1, 0))
+        if window:
+            groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
+            found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
+            found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
+            if self._sublayer.layer_norm:
+                found.append(("window_stats", w.stats, z.capacity, 0))
+            if self.state.context.size:
+                found.append(("window_context", w.context, z.capacity, 0))
+                found.append(("window_section", w.section[:, None], z.capacity, 0))
+        return found
+
+    @property
+    def window_bytes(self) -> int:
+        """The memory of the window of stored activations."""
+        return total_bytes(*self.window, *self.borders)
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """All arrays."""
+        return [*self.window, *self.work, *self.packed, *self.state, *self.borders]
