@@ -127,6 +127,11 @@ class Job:
         self._rule = Optimizer(OptimizerConfig("adam"), parameters, self._net.gradients).rule if trains else None
         self._updates = 0
 
+    @property
+    def way(self) -> tuple[int, int]:
+        """Groups of streams and slices of units that the threads divide the work into now."""
+        return self._net.way
+
     def once(self) -> int:
         """Do a piece of the work and return the number of its characters."""
         row = self.row

@@ -23,18 +23,15 @@ class ThreadCount:
         self._before = most  # the number from which more are being tried; `now` if none are
         self._wait = self._left = _FIRST_WAIT
         self._suspected = False
-        self._begin()
+        self._begin(most)
 
-    def _begin(self) -> None:
-        self._got, self._passed = np.zeros(self.now), 0.0
-
-    def settle(self, threads: int) -> None:
-        """Take note that the work has been divided among so many, `now` or fewer."""
-        self.now, self._before = threads, min(self._before, threads)
-        self._begin()
+    def _begin(self, threads: int) -> None:
+        self._got, self._passed = np.zeros(threads), 0.0
 
     def record(self, got: Sequence[float], passed: float) -> None:
         """Take note of a call: the processor time that each thread got, and the time that passed, in seconds."""
+        if len(got) != len(self._got):
+            self._begin(len(got))
         self._got += got
         self._passed += passed
         if self._passed < _WINDOW:
@@ -44,7 +41,7 @@ class ThreadCount:
             self._disturbed(shares)
         else:
             self._undisturbed(passed)
-        self._begin()
+        self._begin(len(got))
 
     def _disturbed(self, shares: np.ndarray) -> None:
         if self._before < self.now:

@@ -23,7 +23,7 @@ from ..tbptt.resets import Resets
 from ..tree import StateDict
 from .allocation import sublayer, total_bytes
 from .arrays import aligned_zeros, padded
-from .contention import ThreadCount
+from .division import Division, step_cost
 from .layout import Layout
 from .parameters import Parameters
 from .partition import Partition, run_together
@@ -77,15 +77,16 @@ class Network:
         known = training or Training(0)
         self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
         between = sublayer(config, known.dropout_seed, known.first_stream)
-        self._partition_for = partial(Partition, parameters, padded(config.hidden), streams, block, training is not None)
-        sizes, partition = self._initial_sizes(block, training), self._partition_for(threads)
+        width, trains = padded(config.hidden), training is not None
+        self._division = Division(step_cost(parameters, width, streams, block, trains), width, threads)
+        self._partition_for = partial(Partition, parameters, width, streams, trains)
+        sizes, partition = self._initial_sizes(block, training), self._partition_for(self._division.way)
         self._layout = Layout(parameters, self._cell, partition, sizes, between, self._tables)
         if self._memory:
             self._layout.divide_block(block, self._memory)
         self.gradients = parameters.like() if training else parameters
         self._layout.allocate()
-        self._thread_count = ThreadCount(self.threads)
-        self._pool = ThreadPoolExecutor(self.threads)
+        self._pool = ThreadPoolExecutor(max(threads, self.threads))
 
     def _initial_sizes(self, block: int, training: Training | None) -> Sizes:
         config = self.parameters.config
@@ -109,6 +110,11 @@ class Network:
     def threads(self) -> int:
         """The number of threads that share the work."""
         return len(self._layout.partition.parts)
+
+    @property
+    def way(self) -> tuple[int, int]:
+        """Groups of streams and slices of units that they divide it into."""
+        return self._layout.partition.way
 
     @property
     def sizes(self) -> Sizes:
@@ -136,11 +142,10 @@ class Network:
             self._layout.allocate()
 
     def _divide_anew(self) -> None:
-        """Divide the work among as many threads as have processors for themselves now, unless much memory would move."""
-        wanted, whole = self._thread_count.now, self._layout.pieces.number == 1
-        if wanted != self.threads and whole and not self._memory and self.window_bytes() <= _MOVABLE:
-            self._layout = self._layout.moved(self._partition_for(wanted))
-            self._thread_count.settle(self.threads)
+        """Divide the work as is best now, unless much memory would move."""
+        now, whole = self._layout.partition, self._layout.pieces.number == 1
+        if self._division.way != now.way and whole and not self._memory and self.window_bytes() <= _MOVABLE:
+            self._layout = self._layout.moved(self._partition_for(self._division.way))
             self._packs = 1
 
     # --- kernels -----------------------------------------------------------------------------------------------------
@@ -163,7 +168,8 @@ class Network:
             before = partition.collect(self._layout.state.context[0], 1, 0)[0]
             for part in partition.parts:
                 part.evidence.context[...] = before
-        self._run(train, plan, self.gradients.weights, rule, stats, exchange=exchange)
+        work = int(plan.steps.sum())
+        self._run(work, train, plan, self.gradients.weights, rule, stats, exchange=exchange)
         return stats
 
     def score(self, characters: np.ndarray, resets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,7 +178,7 @@ class Network:
         Returns losses in nats (n, S) float64 and whether the target was the most likely (n, S) uint8.
         """
         nats, correct = np.zeros(resets.shape), np.zeros(resets.shape, np.uint8)
-        self._read(score, reading_plan(characters, resets, self.sizes.capacity), nats, correct)
+        self._read(len(resets), score, reading_plan(characters, resets, self.sizes.capacity), nats, correct)
         return nats, correct
 
     def draw(
@@ -197,7 +203,7 @@ class Network:
             seed=how.seed,
             logits=aligned_zeros((self.streams, self.sizes.outputs)),
         )
-        self._read(draw, drawing, text, nats)
+        self._read(n, draw, drawing, text, nats)
         if (text[len(known) :] < 0).any():
             raise CharlmError(_NOT_FINITE)
         return text[len(known) :], nats
@@ -214,16 +220,17 @@ class Network:
             raise CharlmError(_NOT_FINITE)
         return np.where(masses > 0, log(masses), -np.inf) - log(masses.sum(1, keepdims=True))
 
-    def _read(self, kernel: Any, *arguments: Any) -> None:
+    def _read(self, work: int, kernel: Any, *arguments: Any) -> None:
         self._divide_anew()
-        self._run(kernel, *arguments, self._packs)
+        self._run(work, kernel, *arguments, self._packs)
         self._packs = 0 if self._fixed else 1
 
-    def _run(self, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
+    def _run(self, work: int, kernel: Any, *arguments: Any, exchange: Exchange | None = None) -> None:
+        """Call a kernel on all threads. work: steps."""
         layout = self._layout
         took = run_together(kernel, (layout.net, *arguments), layout.partition.parts, self._pool, exchange)
         if exchange is None:  # else threads sleep until other ranks are ready
-            self._thread_count.record(*took)
+            self._division.record(work, *took)
 
     # --- state -------------------------------------------------------------------------------------------------------
 

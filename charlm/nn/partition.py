@@ -1,20 +1,19 @@
-"""The division of a network's work among threads, and the places of each thread's rows: see kernels/parallel.py.
+"""The parts of the threads that a network's work is divided among, and where their rows lie: see kernels/parallel.py.
 
 Nothing outside a network knows where rows lie: what is saved has its rows by time and stream, whatever the threads.
 """
 
-import functools
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from ..distributed.ranks import Exchange
 from ..kernels.buffers import Evidence, Sizes
 from ..kernels.matmul import CHUNK, Scratch
-from ..kernels.parallel import GATE, HASTY, PATIENT, Part, rehearse, share
+from ..kernels.parallel import GATE, HASTY, PATIENT, Part, share
 from ..kernels.simd import PAD
 from ..kernels.tile import PANEL
 from ..system import processors
@@ -22,65 +21,16 @@ from .arrays import aligned_zeros
 from .arrays import padded as roundup
 from .parameters import Parameters
 
-_LEAST_STREAMS = 2  # streams that are worth a thread of their own
-
-# What a thread gets done in a second, roughly, as measured on cores with AVX-512. Only ratios matter, and they decide
-# how the work is divided, not what comes out.
-_NEAR_BYTES = 0.75e6  # a matrix of this size stays in the second-level cache from step to step
-_NEAR, _FAR = 130e9, 60e9  # bytes of matrices read from there, and from the third level
-_FLOPS = 200e9
-_CELLS = 6e8  # units through a cell's step, forward or back
-_UPDATED = 2.5e9  # parameters packed, cleared and updated
-_REHEARSAL = 0.1  # seconds of meetings until one is as quick as it can be: new threads may share a processor at first
-_QUICK = 3e-7
-# What is read of other slices in the time of one meeting: units at a step, parameters and their gradients at an update.
-# Meetings are dearer where a hypervisor has placed two processors far apart; to err on this side costs less.
-_UNITS_A_MEETING, _PARAMETERS_A_MEETING = 400, 700
-
-
-class StepCost(NamedTuple):
-    """The work in one step of all streams, from which a division is chosen."""
-
-    streams: int
-    layers: int
-    recurrent: int  # numbers in a layer's recurrent matrix, read at each step forward and, in training, once back
-    weights: int  # numbers in all matrices
-    units: int  # of all layers
-    exchanged: int  # units of each stream that other slices need
-    updated: float  # parameters updated, per step; 0 where nothing is trained
-
-    def seconds(self, groups: int, slices: int, latency: float = 0.0) -> float:
-        """Estimate the time of a step with a thread for each slice in each group. latency: of a meeting of two threads."""
-        passes, products = (2, 3) if self.updated else (1, 1)
-        streams, matrix = -(-self.streams // groups), 4 * self.recurrent / slices
-        read = passes * self.layers * matrix / (_NEAR if matrix <= _NEAR_BYTES else _FAR)
-        multiplied = products * 2 * streams * self.weights / slices / _FLOPS
-        stepped = passes * streams * self.units / slices / _CELLS
-        exchanged = streams * self.exchanged / _UNITS_A_MEETING + self.updated / _PARAMETERS_A_MEETING
-        meetings = latency * (slices - 1).bit_length() * (2 * passes * self.layers + exchanged)
-        updated = self.updated / (groups * slices) / _UPDATED
-        # Most of the reading goes on while something is multiplied, and not all of it.
-        return (read**3 + multiplied**3) ** (1 / 3) + stepped + meetings + updated
-
 
 class Partition:
-    """The parts of a network's threads. There are at most `threads`, and fewer if more would not be faster."""
+    """The parts of a network's threads: `groups` of streams, each of a thread for every slice of units."""
 
-    def __init__(self, parameters: Parameters, padded: int, streams: int, block: int, trains: bool, threads: int) -> None:
-        gates, layers = parameters.gates, parameters.config.layers
+    def __init__(self, parameters: Parameters, padded: int, streams: int, trains: bool, way: tuple[int, int]) -> None:
+        """way: groups and slices."""
         self.streams, self.trains, self.lengths = streams, trains, parameters.config.direct_lengths
         self.longest = max(self.lengths, default=0)
         self.out_rows = parameters.weights.out.shape[0]
-        cost = StepCost(
-            streams=streams,
-            layers=layers,
-            recurrent=gates * padded**2,
-            weights=gates * padded**2 * (2 * layers - 1) + parameters.weights.out.size,
-            units=padded * layers,
-            exchanged=padded * layers * (1 + gates if trains else 1),
-            updated=parameters.flat.size / block if trains else 0.0,
-        )
-        self.groups, self.slices = _divide(cost, padded, threads)
+        self.way = self.groups, self.slices = way
         ranks = self.groups * self.slices
         self.parts: list[Part] = []
         gate = np.zeros(ranks * GATE, np.int64)
@@ -195,34 +145,6 @@ def counting_parts(streams: int, lengths: tuple[int, ...], threads: int) -> list
     """Return parts of threads that count a text in so many streams for tables."""
     gate = np.zeros(threads * GATE, np.int64)
     return [_idle_part(rank, threads, gate, _evidence(streams, lengths, 0)) for rank in range(threads)]
-
-
-def _divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
-    """Return (groups of streams, slices of units) of the division that takes the least time."""
-    groups = [n for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
-    slices = [n for n in range(1, threads + 1) if n == 1 or (padded % (n * PAD) == 0 and padded // n >= PANEL // 2)]
-    choices = [(g, s) for g in groups for s in slices if g * s <= threads]
-    best = min(choices, key=lambda choice: cost.seconds(*choice))  # if meetings cost nothing
-    if best[1] == 1:
-        return best
-    latency = meeting_seconds()
-    return min(choices, key=lambda choice: cost.seconds(choice[0], choice[1], latency))
-
-
-@functools.cache
-def meeting_seconds() -> float:
-    """Measure the time in which two threads meet: 0.1 microseconds if processors share a cache, else more."""
-    gate = np.zeros(2 * GATE, np.int64)
-    parts = [_idle_part(rank, 2, gate, _evidence(0, (), 0)) for rank in range(2)]
-    meetings, best = 2000, np.inf
-    with ThreadPoolExecutor(2) as pool:
-        run_together(rehearse, (1,), parts, pool)
-        end = time.perf_counter() + _REHEARSAL
-        while time.perf_counter() < end and best > _QUICK:
-            begun = time.perf_counter()
-            run_together(rehearse, (meetings,), parts, pool)
-            best = min(best, (time.perf_counter() - begun) / meetings)
-    return float(best)
 
 
 def run_together(

@@ -1,7 +1,7 @@
 """python -m tests.bench.division: how few streams a thread may have, and what a grid of threads is worth.
 
-The first table is measured: characters/s by the number of streams, divided by streams, by units, and as charlm chooses. The
-second one is what charlm's estimate (StepCost) promises for more processors than this machine may have.
+The first table is measured: characters/s by the number of streams, divided by streams, by units, and as charlm finds
+out. The second one is what charlm's estimate (StepCost) promises for more processors than this machine may have.
 """
 
 import statistics
@@ -11,16 +11,16 @@ from dataclasses import replace
 import click
 
 from charlm.analysis.speed import ROWS, Job, Row
-from charlm.nn import partition
+from charlm.nn import division
 from charlm.nn.arrays import padded
-from charlm.nn.partition import StepCost
+from charlm.nn.division import StepCost
 
 _ROUNDS = 3
 _SECONDS = 0.7
 _STREAMS = (1, 2, 4, 8, 16, 32)
 _PROCESSORS = (2, 4, 8, 16)
 _MEETING = 2.5e-7  # seconds, for the second table
-_divide = partition._divide
+_ways = division.ways
 
 
 class Divided:
@@ -29,20 +29,25 @@ class Divided:
     def __init__(self, row: Row, way: tuple[int, int] | None) -> None:
         """way: groups and slices; None for what charlm chooses."""
 
-        def divide(cost: StepCost, padded: int, threads: int) -> tuple[int, int]:
-            self.cost, self.way = cost, way or _divide(cost, padded, threads)
-            return self.way
+        def ways(cost: StepCost, padded: int, threads: int) -> list[tuple[int, int]]:
+            self.cost = cost
+            return [way] if way else _ways(cost, padded, threads)
 
-        partition._divide = divide
+        division.ways = ways
         try:
             self._job = Job(row, 2)
         finally:
-            partition._divide = _divide
+            division.ways = _ways
         self.rates: list[float] = []
 
     def measure(self) -> None:
         """Measure its rate once more."""
         self.rates.append(self._job.rate(_SECONDS))
+
+    @property
+    def way(self) -> tuple[int, int]:
+        """Groups and slices at last."""
+        return self._job.way
 
     @property
     def rate(self) -> float:
@@ -63,7 +68,7 @@ def measured(row: Row, show: Callable[[str], None]) -> list[StepCost]:
         for work in works.values():
             work.measure()
     most = max(works[_STREAMS[-1], name].rate for name in ways)
-    show("| streams | by streams | by units | chosen | groups x slices |\n| --- | --- | --- | --- | --- |")
+    show("| streams | by streams | by units | found out | groups x slices |\n| --- | --- | --- | --- | --- |")
     for s in _STREAMS:
         cells = [f"{works[s, n].rate:,.0f} ({works[s, n].rate / most:.0%})" if (s, n) in works else "-" for n in ways]
         show(f"| {s} | {' | '.join(cells)} | {' x '.join(map(str, works[s, 'chosen'].way))} |")
@@ -76,8 +81,8 @@ def modelled(costs: list[StepCost], width: int, show: Callable[[str], None]) -> 
     for cost in costs:
         cells = []
         for threads in _PROCESSORS:
-            groups, slices = _divide(cost, width, threads)
-            by_streams = max(1, min(threads, cost.streams // partition._LEAST_STREAMS))
+            groups, slices = _ways(cost, width, threads)[0]
+            by_streams = max(1, min(threads, cost.streams // division._LEAST_STREAMS))
             gain, without = (
                 cost.seconds(1, 1) / cost.seconds(*way, _MEETING) for way in ((groups, slices), (by_streams, 1))
             )

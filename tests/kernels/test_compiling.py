@@ -66,8 +66,8 @@ def test_what_is_over_at_once_is_not_worth_a_word(
 ) -> None:
     monkeypatch.setattr(progress, "_QUICK_SECONDS", HANGS)
     progress.announce_compilation(quiet=False)
-    jit.on_compile[0]("rehearse")
-    jit.on_compiled[0]("rehearse")
+    jit.on_compile[0]("score")
+    jit.on_compiled[0]("score")
     assert capsys.readouterr().err == ""
 
 

@@ -12,7 +12,7 @@ from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.kernels.buffers import Plan
-from charlm.nn import partition
+from charlm.nn import division
 from charlm.nn.counting import count_text
 from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
@@ -63,7 +63,7 @@ class Problem:
         cut, divided = self.cut(), (self.threads, self.slices)
         with pytest.MonkeyPatch.context() as patch:
             if self.slices > 1:
-                patch.setattr(partition, "_divide", lambda *arguments: divided)
+                patch.setattr(division, "ways", lambda *arguments: [divided])
             by_tables = {"excludes": self.counted == "text", "counts": self.counted == "blocks"}
             training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory, **by_tables)
             return Network(parameters, self.streams, cut.block, training, self.threads)

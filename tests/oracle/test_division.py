@@ -12,10 +12,10 @@ from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
-from charlm.nn import partition
+from charlm.nn import division
 from charlm.nn.contention import ThreadCount
+from charlm.nn.division import StepCost, ways
 from charlm.nn.optimizer import Optimizer
-from charlm.nn.partition import StepCost
 from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.streams import Streams
 
@@ -111,7 +111,7 @@ def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(ModelConfig("lstm", hidden=20, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=19)
     text = np.random.default_rng(0).integers(0, 19, 500)
     whole = Evaluator(problem.parameters()).losses(text, problem.resets())
-    monkeypatch.setattr("charlm.nn.partition._divide", lambda *arguments: (1, 2))
+    monkeypatch.setattr(division, "ways", lambda *arguments: [(1, 2)])
     for one, other in zip(whole, Evaluator(problem.parameters()).losses(text, problem.resets()), strict=True):
         assert np.array_equal(one, other)
 
@@ -124,22 +124,24 @@ def test_units_are_divided_where_streams_are_few(
     panel: int, slices: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On processors of every width: each slice is of whole blocks, and not narrower than half a panel."""
-    monkeypatch.setattr(partition, "PANEL", panel)
-    monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-7)
+    monkeypatch.setattr(division, "PANEL", panel)
+    monkeypatch.setattr(division, "_MEETINGS", (1e-7,))
     cost = StepCost(1, layers=1, recurrent=4 * 256**2, weights=4 * 256**2, units=256, exchanged=256, updated=0.0)
-    assert partition._divide(cost, 256, 2) == (1, 2)
-    assert partition._divide(cost, 256, 1) == (1, 1)
-    assert partition._divide(cost._replace(streams=64), 256, 2) == (2, 1)
+    assert ways(cost, 256, 2) == [(1, 2)]
+    assert ways(cost, 256, 1) == [(1, 1)]
+    assert ways(cost._replace(streams=64), 256, 2) == [(2, 1)]
     for units, expected in slices.items():
-        assert partition._divide(cost, units, 2) == (1, expected), f"{units} units in panels of {panel}"
-    monkeypatch.setattr(partition, "meeting_seconds", lambda: 1e-4)
-    assert partition._divide(cost, 256, 2) == (1, 1), "meeting costs more than is gained"
+        assert ways(cost, units, 2) == [(1, expected)], f"{units} units in panels of {panel}"
+    monkeypatch.setattr(division, "_MEETINGS", (1e-4,))
+    assert ways(cost, 256, 2) == [(1, 1)], "meeting costs more than is gained"
+    monkeypatch.setattr(division, "_MEETINGS", (1e-7, 1e-4, 1e-7))
+    assert ways(cost, 256, 2) == [(1, 2), (1, 1)], "the two are tried"
 
 
 def test_a_grid_of_threads_leaves_no_processor_idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """The default network on 16 processors: 32 streams alone would keep half of them busy."""
-    monkeypatch.setattr(partition, "meeting_seconds", lambda: 2e-7)
+    monkeypatch.setattr(division, "_MEETINGS", (2e-7,))
     cost = StepCost(32, layers=2, recurrent=4 * 256**2, weights=12 * 256**2, units=512, exchanged=2560, updated=14000.0)
-    assert partition._divide(cost, 256, 16) == (8, 2)
-    assert partition._divide(cost._replace(streams=4), 256, 4) == (2, 2)
-    assert partition._divide(cost, 256, 4) == (4, 1)
+    assert ways(cost, 256, 16) == [(8, 2)]
+    assert ways(cost._replace(streams=4), 256, 4) == [(2, 2)]
+    assert ways(cost, 256, 4) == [(4, 1)]

@@ -82,9 +82,6 @@ def test_all_come_back_when_the_other_program_has_ended() -> None:
     assert after(count, [1.0] * 7 + [0.5]) == 8, "a first hiccup again"
 
 
-def test_a_division_may_use_fewer_than_it_was_offered() -> None:
-    count = ThreadCount(6)
-    count.now = 3
-    count.settle(2)
-    assert count.now == 2
-    count.record([1.0, 1.0], 1.0)
+def test_a_division_may_use_fewer_than_it_may_have() -> None:
+    count = ThreadCount(2)
+    assert after(count, [1.0], [1.0, 1.0], [0.5], [0.5]) == 1
