@@ -1,7 +1,7 @@
 """Which of several ways is the fastest, found by taking turns at the work itself."""
 
 _TRY = 0.05  # seconds of work, at least, that are judged together
-_TRIES = 3  # of each way in the beginning; the best counts: threads that have just begun may share a processor
+_TRIES = 2  # of each way in the beginning; the best counts: threads that have just begun may share a processor
 _FIRST_PERIOD, _LONGEST_PERIOD = 0.5, 8.0  # seconds until others are tried again, twice as many each time nothing changes
 _SPARSE = 10  # so many times as long as a try took, at least
 

@@ -20,7 +20,7 @@ def test_one_way_is_taken() -> None:
 
 def test_the_fastest_is_found_and_kept() -> None:
     trial = Trial(3)
-    assert run(trial, [1.0, 3.0, 2.0], 9) == [0, 1, 2, 0, 1, 2, 0, 1, 2]
+    assert run(trial, [1.0, 3.0, 2.0], 6) == [0, 1, 2, 0, 1, 2]
     taken = run(trial, [1.0, 3.0, 2.0], 1000)
     assert 0.9 < taken.count(1) / 1000 < 1.0
     assert taken.count(0) == taken.count(2) > 3
@@ -29,7 +29,7 @@ def test_the_fastest_is_found_and_kept() -> None:
 def test_a_first_try_that_had_to_compile_does_not_count() -> None:
     trial = Trial(2)
     trial.record(1.0, 5.0)
-    assert run(trial, [2.0, 1.0], 5) == [1, 0, 1, 0, 1]
+    assert run(trial, [2.0, 1.0], 3) == [1, 0, 1]
     assert trial.now == 0
 
 
@@ -47,7 +47,7 @@ def test_tries_become_rarer_while_nothing_changes() -> None:
     tries = [i for i, way in enumerate(taken) if way == 1]
     apart = [b - a for a, b in pairwise(tries[3:])]
     assert apart == sorted(apart)
-    assert apart[0] < 50
+    assert apart[0] < 100
     assert 160 <= apart[-1] <= 162, "eight seconds, and the try"
 
 
