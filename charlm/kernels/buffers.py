@@ -57,14 +57,17 @@ class Weights(NamedTuple):
 
 
 class Packed(NamedTuple):
-    """Weight matrices in panels for `product`; each row the part of a matrix that belongs to one slice."""
+    """Weight matrices in panels for `product`; each row the part of a matrix that belongs to one slice.
 
-    w_ih: Array2[np.float32]  # ((L - 1) X, P G U)
-    w_hh: Array2[np.float32]  # (L X, P G U)
-    out: Array2[np.float32]  # (1, P O)
-    w_ih_t: Array2[np.float32]  # ((L - 1) X, G P U)  transposed, for the way back; (0, .) where nothing is trained
-    w_hh_t: Array2[np.float32]  # (L X, G P U)
-    out_t: Array2[np.float32]  # (X, rows of out * U)
+    [n]: n columns, rounded up to whole panels.
+    """
+
+    w_ih: Array2[np.float32]  # ((L - 1) X, P [G U])
+    w_hh: Array2[np.float32]  # (L X, P [G U])
+    out: Array2[np.float32]  # (1, P [O])
+    w_ih_t: Array2[np.float32]  # ((L - 1) X, G P [U])  transposed, for the way back; (0, .) where nothing is trained
+    w_hh_t: Array2[np.float32]  # (L X, G P [U])
+    out_t: Array2[np.float32]  # (X, rows of out * [U])
 
 
 class Window(NamedTuple):

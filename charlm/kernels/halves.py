@@ -7,16 +7,12 @@ same bits as those of the rounded matrix in float32. Sums, states and biases sta
 import numpy as np
 
 from .jit import inner, kernel_on_demand
-from .matmul import panels_at, product
+from .matmul import in_panels, panels_at, product
 from .records import Array2
 from .simd import LANES, load, pair, store
 from .tile import PANEL, ROWS, tile_of_halves
 
-
-@inner
-def words(width: int) -> int:
-    """Return the numbers that a row of a panel takes: each vector shares its place with the next; the last may be alone."""
-    return (width // LANES + 1) // 2 * LANES
+WORDS = PANEL // 2  # of a row of a panel
 
 
 @kernel_on_demand
@@ -29,7 +25,7 @@ def halve(packed: Array2[np.float32], which: int, k_size: int, columns: int, fir
     while column < last:
         width = min(PANEL, columns - column)
         for k in range(k_size):
-            source, target = column * k_size + k * width, column * k_size + k * words(width)
+            source, target = column * k_size + k * PANEL, column * k_size + k * WORDS
             for j in range(0, width, 2 * LANES):
                 left = load(packed, which, source + j)
                 right = load(packed, which, source + j + LANES) if j + LANES < width else left
@@ -51,33 +47,16 @@ def product_of_halves(
     n: int,
 ) -> None:
     """Do the same as `product` with a matrix of pairs."""
-    width, k_size, b = a.shape[1], packed.shape[1] // columns, which * packed.shape[1]
-    column = 0
+    width, k_size, b = a.shape[1], packed.shape[1] // in_panels(columns), which * packed.shape[1]
+    last, column = runs.shape[0], 0
     while column < columns:
         width_now = panels_at(n, column, columns)
-        at, stride = b + column * k_size, words(min(PANEL, width_now))
+        vectors = width_now // LANES
+        at, to, apart = b + column * k_size, c_column + column, k_size * PANEL
         i = 0
         for left in range(-(-n // ROWS), 0, -1):
             rows, start = (n - i + left - 1) // left, (a_row + i) * width
-            to = c_column + column
-            tile_of_halves(
-                a,
-                start,
-                width,
-                1,
-                packed,
-                at,
-                stride,
-                k_size * PANEL,
-                c,
-                c_row + i,
-                to,
-                runs,
-                0,
-                runs.shape[0],
-                rows,
-                width_now // LANES,
-            )
+            tile_of_halves(a, start, width, 1, packed, at, WORDS, apart, c, c_row + i, to, runs, 0, last, rows, vectors)
             i += rows
         column += width_now
 

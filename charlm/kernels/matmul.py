@@ -1,7 +1,7 @@
 """Matrix products, of whole matrices and of gradients, made of tiles.
 
-A right-hand matrix (K, N) is first packed into panels of PANEL columns, each panel contiguous (K, PANEL); the columns
-left over make a last, narrower panel. The panel that begins at column j thus begins at j * K in the packed array.
+A right-hand matrix (K, N) is first packed into panels of PANEL columns, each panel contiguous (K, PANEL); of the last one
+only the columns that are left over are used. The panel that begins at column j begins at j * K in the packed array.
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ def _rows_of_tiles(
 ):
     """Make tiles down n rows, as equal in height as possible: 25 rows are 5 times 5, not 4 times 6 and 1.
 
-    They are as wide as `vectors`: a panel at most, or several if n is 1. For the rest see tile.py.
+    They are as wide as `vectors`: a panel at most, or more if n is 1. For the rest see tile.py.
     """
     i = 0
     for left in range(-(-n // ROWS), 0, -1):
@@ -41,6 +41,12 @@ def _rows_of_tiles(
         at = start + i * row_stride
         tile(a, at, row_stride, k_stride, b, b_start, b_stride, b_next, c, row + i, column, runs, first, last, rows, vectors)
         i += rows
+
+
+@inner
+def in_panels(columns: int) -> int:
+    """Return columns rounded up to whole panels."""
+    return -(-columns // PANEL) * PANEL
 
 
 @inner
@@ -58,7 +64,7 @@ def pack(matrix, at_column, units, stride, columns, packed, which, first, last):
         for j in range(0, width, LANES):
             source = at_column + (column + j) // units * stride + (column + j) % units
             for k in range(k_size):
-                store(packed, which, at + k * width + j, load(matrix, k, source))
+                store(packed, which, at + k * PANEL + j, load(matrix, k, source))
         column += width
 
 
@@ -77,21 +83,20 @@ def pack_transposed(matrix, at_row, columns, packed, which, first, last):
             row = at_row + column + j
             if row + LANES <= n:
                 for k in range(0, k_size, LANES):
-                    transpose(matrix, row, k, packed, which, at + k * width + j, width)
+                    transpose(matrix, row, k, packed, which, at + k * PANEL + j, PANEL)
             else:
                 for i in range(row, n):
                     for k in range(k_size):
-                        packed[which, at + k * width + j + i - row] = matrix[i, k]
+                        packed[which, at + k * PANEL + j + i - row] = matrix[i, k]
         column += width
 
 
 @inner
 def panels_at(n, column, columns):
-    """Return how many columns n rows of a product are made of at once: a panel or what is left, for one row several."""
-    panels = 1
-    if n == 1 and column + 2 * PANEL <= columns:
-        panels = PANELS if column + PANELS * PANEL <= columns else 2
-    return min(panels * PANEL, columns - column)
+    """Return how many columns of n rows are made at once: a panel or what is left; of one row several, in equal parts."""
+    panels = in_panels(columns - column) // PANEL
+    at_once = -(-panels // -(-panels // PANELS)) if n == 1 else 1
+    return min(at_once * PANEL, columns - column)
 
 
 @kernel
@@ -111,13 +116,12 @@ def product(
 
     Row i of the left-hand matrix begins at a[a_row + i, 0] and is collected from there by `runs`: see tile.py.
     """
-    width, k_size, b = a.shape[1], packed.shape[1] // columns, which * packed.shape[1]
+    width, k_size, b = a.shape[1], packed.shape[1] // in_panels(columns), which * packed.shape[1]
     begin, last, column = a_row * width, runs.shape[0], 0
     while column < columns:
         width_now = panels_at(n, column, columns)
-        panel, vectors = min(PANEL, width_now), width_now // LANES
-        at, to, apart = b + column * k_size, c_column + column, k_size * PANEL
-        _rows_of_tiles(a, begin, width, 1, packed, at, panel, apart, c, c_row, to, runs, 0, last, n, vectors)
+        at, to, apart, vectors = b + column * k_size, c_column + column, k_size * PANEL, width_now // LANES
+        _rows_of_tiles(a, begin, width, 1, packed, at, PANEL, apart, c, c_row, to, runs, 0, last, n, vectors)
         column += width_now
 
 

@@ -19,12 +19,13 @@ from .jit import LANES, REGISTERS
 VECTORS = REGISTERS // 8
 ROWS = 6
 PANEL = VECTORS * LANES
-PANELS = 4  # panels that a single row takes at once: the chains of one would wait for each other, and for memory
+# Panels that a single row takes at once: one vector's chain would wait for itself, four cycles for each of its steps.
+PANELS = 4 if REGISTERS == 32 else 6
 
 
 # The tiles there are, as (rows, vectors).
 SHAPES = [(rows, vectors) for vectors in range(1, VECTORS + 1) for rows in range(1, ROWS + 1)]
-SHAPES += [(1, panels * VECTORS) for panels in (2, PANELS)]
+SHAPES += [(1, vectors) for vectors in range(VECTORS + 1, PANELS * VECTORS + 1)]
 
 
 def tile(

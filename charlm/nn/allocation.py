@@ -8,6 +8,7 @@ import numpy as np
 from ..config.model import ModelConfig
 from ..errors import ResourceError
 from ..kernels.buffers import Packed, Sizes, State, Sublayer, Window, Workspace
+from ..kernels.matmul import in_panels
 from .arrays import aligned_zeros, padded
 from .cells.spec import Cell
 from .partition import Partition
@@ -69,12 +70,12 @@ class Allocator:
         x = self.partition.slices
         back = z.layers if self.trains else 0
         return Packed(
-            w_ih=aligned_zeros(((z.layers - 1) * x, z.padded * z.gates * z.units)),
-            w_hh=aligned_zeros((z.layers * x, z.padded * z.gates * z.units)),
-            out=aligned_zeros((1, z.padded * z.outputs)),
-            w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * z.units)),
-            w_hh_t=aligned_zeros((back * x, z.gates * z.padded * z.units)),
-            out_t=aligned_zeros((x, self.partition.out_rows * z.units if back else 0)),
+            w_ih=aligned_zeros(((z.layers - 1) * x, z.padded * in_panels(z.gates * z.units))),
+            w_hh=aligned_zeros((z.layers * x, z.padded * in_panels(z.gates * z.units))),
+            out=aligned_zeros((1, z.padded * in_panels(z.outputs))),
+            w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * in_panels(z.units))),
+            w_hh_t=aligned_zeros((back * x, z.gates * z.padded * in_panels(z.units))),
+            out_t=aligned_zeros((x, self.partition.out_rows * in_panels(z.units) if back else 0)),
         )
 
     def work(self, z: Sizes) -> Workspace:
