@@ -24,7 +24,8 @@ _UPDATED = 2.5e9  # parameters packed, cleared and updated
 # What is read of other slices in the time of one meeting: units at a step, parameters and their gradients at an update.
 # Meetings are dearer where a hypervisor has placed two processors far apart; to err on this side costs less.
 _UNITS_A_MEETING, _PARAMETERS_A_MEETING = 400, 700
-_MEETINGS = (2.5e-7, 0.0, 1e-6)  # seconds that a meeting of two threads takes: usually, at least, at most
+_LEAST, _USUAL, _MOST = 0.0, 2.5e-7, 1e-6  # seconds that a meeting of two threads takes
+_WORTHWHILE = 1.1  # times as fast, by the estimate
 
 
 class StepCost(NamedTuple):
@@ -67,11 +68,24 @@ def step_cost(parameters: Parameters, padded: int, streams: int, block: int, tra
 
 
 def ways(cost: StepCost, padded: int, threads: int) -> list[tuple[int, int]]:
-    """Return (groups, slices) of each way that would take the least time if meetings cost what they may; first the usual."""
+    """Return (groups, slices) of the way that usually takes the least time, and of others that may be worth trying.
+
+    They are faster if meetings cost less or more than usual, by enough to move all activations for it.
+    """
     groups = [n for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
     slices = [n for n in range(1, threads + 1) if n == 1 or (padded % (n * PAD) == 0 and padded // n >= PANEL // 2)]
     choices = [(g, s) for g in groups for s in slices if g * s <= threads]
-    return list(dict.fromkeys(min(choices, key=lambda way: cost.seconds(way[0], way[1], meeting)) for meeting in _MEETINGS))
+
+    def seconds(way: tuple[int, int], meeting: float) -> float:
+        return cost.seconds(way[0], way[1], meeting)
+
+    usual = min(choices, key=lambda way: seconds(way, _USUAL))
+    found = [usual]
+    for meeting in (_LEAST, _MOST):
+        best = min(choices, key=lambda way: seconds(way, meeting))
+        if best not in found and seconds(usual, meeting) > _WORTHWHILE * seconds(best, meeting):
+            found.append(best)
+    return found
 
 
 class Division:

@@ -28,7 +28,7 @@ from .layout import Layout
 from .parameters import Parameters
 from .partition import Partition, run_together
 
-_MOVABLE = 1 << 30  # bytes of activations that are copied when the division among threads changes
+_MOVABLE = 1 << 28  # bytes of activations that are copied when the division among threads changes
 _NOT_FINITE = "the model's probabilities are not finite: its parameters are too large to compute with"
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from charlm.kernels import fastmath, matmul, peak
 from charlm.kernels.jit import kernel
-from charlm.kernels.matmul import Scratch
+from charlm.kernels.matmul import Scratch, in_panels
 from charlm.kernels.simd import LANES, LINE, PAD, highest, keep, largest, load, load_block, lowest, same, store, total
 from charlm.nn.arrays import aligned_zeros, padded
 
@@ -155,7 +155,7 @@ def test_product(n: int, k: int, m: int) -> None:
     """The product in every remainder of rows and columns; each row alone gives the same bits as all together."""
     random = np.random.default_rng(n * k * m)
     a, b = (random.standard_normal(shape).astype(np.float32) for shape in ((n, k), (k, m)))
-    c, packed, runs = aligned_zeros((n, m)), aligned_zeros((2, k * m)), np.array([(0, 0, k)])
+    c, packed, runs = aligned_zeros((n, m)), aligned_zeros((2, k * in_panels(m))), np.array([(0, 0, k)])
     multiply(a, runs, b, packed, c, 0, n)
     expected = a.astype(np.float64) @ b.astype(np.float64)
     assert np.abs(c - expected).max() < 1e-6 * k
@@ -166,7 +166,7 @@ def test_product(n: int, k: int, m: int) -> None:
     if k % LANES:  # only matrices with padded rows are ever packed transposed
         return
     again = aligned_zeros((n, m))
-    multiply_transposed(a, runs, np.ascontiguousarray(b.T), aligned_zeros((2, k * m)), again)
+    multiply_transposed(a, runs, np.ascontiguousarray(b.T), aligned_zeros((2, k * in_panels(m))), again)
     assert np.array_equal(c, again)
 
 
@@ -178,7 +178,7 @@ def test_product_of_slices() -> None:
     sliced = np.concatenate([a[:, :units], a[:, units:]])
     runs = np.array([(0, 0, units), (n * units, units, units)])
     c = aligned_zeros((n, gates * units))
-    multiply_group(sliced, n, runs, b, units, units, 2 * units, aligned_zeros((1, b.size // 2)), c)
+    multiply_group(sliced, n, runs, b, units, units, 2 * units, aligned_zeros((1, 2 * units * in_panels(gates * units))), c)
     expected = (a.astype(np.float64) @ b).reshape(n, gates, 2, units)[:, :, 1].reshape(n, -1)
     assert np.abs(c - expected).max() < 1e-4
 

@@ -125,23 +125,25 @@ def test_units_are_divided_where_streams_are_few(
 ) -> None:
     """On processors of every width: each slice is of whole blocks, and not narrower than half a panel."""
     monkeypatch.setattr(division, "PANEL", panel)
-    monkeypatch.setattr(division, "_MEETINGS", (1e-7,))
+    for name in ("_LEAST", "_USUAL", "_MOST"):
+        monkeypatch.setattr(division, name, 1e-7)
     cost = StepCost(1, layers=1, recurrent=4 * 256**2, weights=4 * 256**2, units=256, exchanged=256, updated=0.0)
     assert ways(cost, 256, 2) == [(1, 2)]
     assert ways(cost, 256, 1) == [(1, 1)]
     assert ways(cost._replace(streams=64), 256, 2) == [(2, 1)]
     for units, expected in slices.items():
         assert ways(cost, units, 2) == [(1, expected)], f"{units} units in panels of {panel}"
-    monkeypatch.setattr(division, "_MEETINGS", (1e-4,))
-    assert ways(cost, 256, 2) == [(1, 1)], "meeting costs more than is gained"
-    monkeypatch.setattr(division, "_MEETINGS", (1e-7, 1e-4, 1e-7))
+    monkeypatch.setattr(division, "_MOST", 1e-4)
     assert ways(cost, 256, 2) == [(1, 2), (1, 1)], "the two are tried"
+    monkeypatch.setattr(division, "_USUAL", 1e-4)
+    assert ways(cost, 256, 2) == [(1, 1), (1, 2)]
+    monkeypatch.setattr(division, "_LEAST", 1e-4)
+    assert ways(cost, 256, 2) == [(1, 1)], "meeting costs more than is gained"
 
 
-def test_a_grid_of_threads_leaves_no_processor_idle(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_grid_of_threads_leaves_no_processor_idle() -> None:
     """The default network on 16 processors: 32 streams alone would keep half of them busy."""
-    monkeypatch.setattr(division, "_MEETINGS", (2e-7,))
     cost = StepCost(32, layers=2, recurrent=4 * 256**2, weights=12 * 256**2, units=512, exchanged=2560, updated=14000.0)
-    assert ways(cost, 256, 16) == [(8, 2)]
-    assert ways(cost._replace(streams=4), 256, 4) == [(2, 2)]
-    assert ways(cost, 256, 4) == [(4, 1)]
+    assert ways(cost, 256, 16)[0] == (8, 2)
+    assert ways(cost._replace(streams=4), 256, 4)[0] == (2, 2)
+    assert ways(cost, 256, 4) == [(4, 1)], "others would gain little, however quick a meeting"
