@@ -25,7 +25,7 @@ from ..tbptt.streams import Streams
 VOCABULARY = 65  # tinyshakespeare's
 _CALL_CHARACTERS = 20_000  # of one call, at most: as in training, where calls take a fraction of a second
 _READ_STEPS = 64
-_DRAWN_STEPS = 2048
+_DRAWN_STEPS = 512
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ class Row:
     def name(self) -> str:
         """The row's name in tables; `--rows` selects by a part of it."""
         what = f"{self.cell} {self.hidden} x {self.layers}"
-        alone = ", 1 thread" if self.threads == 1 else ""
-        alone += "" if self.precision == "float32" else f", {self.precision}"
+        suffix = ", 1 thread" if self.threads == 1 else ""
+        suffix += "" if self.precision == "float32" else f", {self.precision}"
         if self.mode == "train":
-            return f"{what}, S={self.streams}, k1={self.k1}" + (f" k2={self.k2}" if self.k2 != self.k1 else "") + alone
+            return f"{what}, S={self.streams}, k1={self.k1}" + (f" k2={self.k2}" if self.k2 != self.k1 else "") + suffix
         if self.mode == "sample":
-            return f"sample {what}" + (f", count={self.streams}" if self.streams > 1 else "") + alone
-        return f"eval {what}, " + ("in order" if self.streams == 1 else f"streams={self.streams}") + alone
+            return f"sample {what}" + (f", count={self.streams}" if self.streams > 1 else "") + suffix
+        return f"eval {what}, " + ("in order" if self.streams == 1 else f"streams={self.streams}") + suffix
 
     @property
     def flops(self) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..config.checks import choice
-from ..config.commands import PrecisionConfig, ThreadsConfig
+from ..config.commands import PrecisionConfig, ThreadsConfig, require_float32
 from ..config.evaluation import DynamicConfig, EvalConfig
 from ..distributed.launch import join
 from ..errors import ConfigurationError, GateError
@@ -79,8 +79,8 @@ def _checked(ctx: click.Context, text: tuple[str, ...], how: EvalConfig) -> Eval
         wrong = sorted(names & given)
         if wrong and not belong:
             raise ConfigurationError(f"--{wrong[0]} belongs to {what}")
-    if how.dynamic and ctx.params["precision"] != "float32":
-        raise ConfigurationError("--dynamic updates the parameters, which need --precision float32")
+    if how.dynamic:
+        require_float32(ctx.params["precision"], "--dynamic")
     if how.html:
         how = replace(how, html=str(output_file(how.html, "--html", text)))
     if how.by_line and not text:

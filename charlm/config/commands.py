@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from ..errors import ConfigurationError
 from .checks import LARGEST_SEED
 from .declare import Declared, setting
 from .model import activations
@@ -19,6 +20,12 @@ class ThreadsConfig(Declared):
 PRECISIONS = "float32", "bfloat16"
 
 
+def require_float32(precision: str, what: str) -> None:
+    """Raise ConfigurationError for rounded parameters. what: updates them."""
+    if precision != "float32":
+        raise ConfigurationError(f"{what} updates the parameters, which need --precision float32")
+
+
 @dataclass(frozen=True)
 class PrecisionConfig(Declared):
     """The numbers that a trained model's matrices are read as."""
@@ -26,8 +33,8 @@ class PrecisionConfig(Declared):
     precision: str = setting(
         "float32",
         choices=PRECISIONS,
-        help="Read the model's matrices as they were trained (float32), or rounded to numbers half as long (bfloat16): one "
-        "text at a time is then drawn or read 1.5 to 2 times as fast.",
+        help="Read the network's matrices as they were trained (float32), or rounded to 16-bit numbers (bfloat16), which is "
+        "1.5 to 2 times as fast for one text at a time.",
     )
 
 

@@ -10,7 +10,7 @@ from typing import Unpack
 import numpy as np
 
 from ..config.checks import choice
-from ..config.commands import PRECISIONS
+from ..config.commands import PRECISIONS, require_float32
 from ..config.evaluation import DynamicConfig
 from ..config.keywords import DrawOptions
 from ..config.reset import ResetConfig
@@ -96,9 +96,11 @@ class Model:
     ) -> None:
         """threads: default all processors; results do not depend on it. ranks: processes that score texts together.
 
-        precision: "bfloat16" rounds the network's matrices, which is faster and slightly worse.
+        precision: "bfloat16" rounds the network's matrices, which is faster and slightly worse; `checkpoint` then has the
+        rounded parameters.
         """
         choice("precision", precision, PRECISIONS)
+        self._precision = precision
         if precision == "bfloat16":
             checkpoint = replace(checkpoint, parameters=checkpoint.parameters.rounded())
         self.checkpoint = checkpoint
@@ -171,7 +173,11 @@ class Model:
     def dynamic_nats(
         self, text: EncodedText, config: DynamicConfig, on_done: Callable[[int], None] = lambda n: None
     ) -> float:
-        """Return the loss of all characters in nats under dynamic evaluation (dynamic_evaluation.py)."""
+        """Return the loss of all characters in nats under dynamic evaluation (dynamic_evaluation.py).
+
+        Raise ConfigurationError for a model whose parameters were rounded.
+        """
+        require_float32(self._precision, "dynamic evaluation")
         evaluator = DynamicEvaluator(self.checkpoint.parameters, self._resets, config, self._threads)
         return finite(math.fsum(evaluator.losses(text, on_done)), "the text's loss with dynamic evaluation")
 

@@ -11,7 +11,7 @@ from ..nn.parameters import Parameters
 from ..tbptt.resets import Resets
 from ..tbptt.streams import Streams
 
-_FIRST_PIECE, _LARGEST_PIECE = 16, 2048  # characters per piece: few at first, so that text appears soon
+_FIRST_PIECE, _LARGEST_PIECE = 16, 512  # characters per piece: few at first, so that text appears soon
 _BLOCK = 64
 
 

@@ -7,7 +7,7 @@ same bits as those of the rounded matrix in float32. Sums, states and biases sta
 import numpy as np
 
 from .jit import inner, kernel_on_demand
-from .matmul import in_panels, panels_at, product
+from .matmul import in_panels, columns_at_once, product
 from .records import Array2
 from .simd import LANES, load, pair, store
 from .tile import PANEL, ROWS, tile_of_halves
@@ -50,7 +50,7 @@ def product_of_halves(
     width, k_size, b = a.shape[1], packed.shape[1] // in_panels(columns), which * packed.shape[1]
     last, column = runs.shape[0], 0
     while column < columns:
-        width_now = panels_at(n, column, columns)
+        width_now = columns_at_once(n, column, columns)
         vectors = width_now // LANES
         at, to, apart = b + column * k_size, c_column + column, k_size * PANEL
         i = 0

@@ -92,7 +92,7 @@ def pack_transposed(matrix, at_row, columns, packed, which, first, last):
 
 
 @inner
-def panels_at(n, column, columns):
+def columns_at_once(n, column, columns):
     """Return how many columns of n rows are made at once: a panel or what is left; of one row several, in equal parts."""
     panels = in_panels(columns - column) // PANEL
     at_once = -(-panels // -(-panels // PANELS)) if n == 1 else 1
@@ -119,7 +119,7 @@ def product(
     width, k_size, b = a.shape[1], packed.shape[1] // in_panels(columns), which * packed.shape[1]
     begin, last, column = a_row * width, runs.shape[0], 0
     while column < columns:
-        width_now = panels_at(n, column, columns)
+        width_now = columns_at_once(n, column, columns)
         at, to, apart, vectors = b + column * k_size, c_column + column, k_size * PANEL, width_now // LANES
         _rows_of_tiles(a, begin, width, 1, packed, at, PANEL, apart, c, c_row, to, runs, 0, last, n, vectors)
         column += width_now

@@ -28,20 +28,23 @@ class ThreadCount:
     def _begin(self, threads: int) -> None:
         self._got, self._passed = np.zeros(threads), 0.0
 
-    def record(self, got: Sequence[float], passed: float) -> None:
-        """Take note of a call: the processor time that each thread got, and the time that passed, in seconds."""
-        if len(got) != len(self._got):
-            self._begin(len(got))
-        self._got += got
+    def record(self, shares: Sequence[float], passed: float) -> None:
+        """Take note of a call: the share of its time for which each thread got a processor, and the seconds that passed.
+
+        There may be fewer threads than `now`.
+        """
+        if len(shares) != len(self._got):
+            self._begin(len(shares))
+        self._got += np.multiply(shares, passed)
         self._passed += passed
         if self._passed < _WINDOW:
             return
-        shares, passed = self._got / self._passed, self._passed
-        if self.now > 1 and shares.min() < _UNDISTURBED:
-            self._disturbed(shares)
+        means, passed = self._got / self._passed, self._passed
+        if self.now > 1 and means.min() < _UNDISTURBED:
+            self._disturbed(means)
         else:
-            self._undisturbed(passed)
-        self._begin(len(got))
+            self._undisturbed(len(means), passed)
+        self._begin(len(means))
 
     def _disturbed(self, shares: np.ndarray) -> None:
         if self._before < self.now:
@@ -54,9 +57,9 @@ class ThreadCount:
             self.now = self._before = max(1, min(self.now - 1, whole))
         self._suspected, self._left = False, self._wait
 
-    def _undisturbed(self, passed: float) -> None:
-        if self._before < self.now:
-            self._before, self._wait = self.now, _FIRST_WAIT
+    def _undisturbed(self, threads: int, passed: float) -> None:
+        if self._before < self.now and threads > self._before:
+            self._before, self._wait = self.now, max(_FIRST_WAIT, self._wait / 2)
             self._left = self._wait
         self._suspected = False
         self._left -= passed

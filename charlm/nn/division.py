@@ -70,7 +70,7 @@ def step_cost(parameters: Parameters, padded: int, streams: int, block: int, tra
 def ways(cost: StepCost, padded: int, threads: int) -> list[tuple[int, int]]:
     """Return (groups, slices) of the way that usually takes the least time, and of others that may be worth trying.
 
-    They are faster if meetings cost less or more than usual, by enough to move all activations for it.
+    The others are faster if meetings cost less or more than usual, by a tenth at least, since activations must be moved.
     """
     groups = [n for n in range(1, threads + 1) if n == 1 or cost.streams // n >= _LEAST_STREAMS]
     slices = [n for n in range(1, threads + 1) if n == 1 or (padded % (n * PAD) == 0 and padded // n >= PANEL // 2)]
@@ -96,6 +96,8 @@ class Division:
         self._threads = ThreadCount(threads)
         self._consider()
 
+        self._kind: object = None
+
     def _consider(self) -> None:
         self._ways = ways(self._cost, self._padded, self._threads.now)
         self._trial = Trial(len(self._ways))
@@ -105,11 +107,16 @@ class Division:
         """The number of groups of streams, and of slices of units."""
         return self._ways[self._trial.now]
 
-    def record(self, work: float, got: list[float], passed: float) -> None:
-        """Take note of a call: what was done, the processor time that each thread got, the time that passed (seconds)."""
+    def changed(self, seconds: float) -> None:
+        """Take note of what it took to move all arrays to another division."""
+        self._trial.changed(seconds)
+
+    def record(self, kind: object, work: float, shares: list[float], passed: float) -> None:
+        """Take note of a call: the kind of work, how much, each thread's share of a processor, the seconds that passed."""
         before = self._threads.now
-        self._threads.record(got, passed)
-        if self._threads.now == before:
-            self._trial.record(work, passed)
-        else:
+        self._threads.record(shares, passed)
+        if self._threads.now != before or kind is not self._kind:
+            self._kind = kind
             self._consider()
+        else:
+            self._trial.record(work, passed)

@@ -53,10 +53,13 @@ class Layout:
         )
 
     def moved(self, partition: Partition) -> "Layout":
-        """Return a layout for another division that has carried over what this one holds; not for blocks in pieces."""
+        """Return a layout for another division that has carried over what this one holds; not for blocks in pieces.
+
+        A network that only reads never looks at activations again.
+        """
         new = Layout(self._parameters, self._cell, partition, self.sizes, self._sublayer, self._tables)
         new.allocate()
-        new.load_state_dict(self.state_dict())
+        new.load_state_dict(self.state_dict(partition.trains), partition.trains)
         return new
 
     def state_dict(self, window: bool = True) -> StateDict:
@@ -74,7 +77,10 @@ class Layout:
             self.partition.spread(take_array(state, name, now.shape, now.dtype), array, steps, groups)
 
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
-        """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect."""
+        """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect.
+
+        What else there is belongs to one update: gradient_scale too, since cuts are drawn where blocks end.
+        """
         z, w = self.sizes, self.window
         found = [("state_h", self.state.h[0], z.layers, 1), ("state_c", self.state.c[0], z.layers, 1)]
         if self.state.context.size:

@@ -1,6 +1,7 @@
 """A network at work: its window of stored activations, its packed weights, and the kernels called in order."""
 
 import math
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +29,7 @@ from .layout import Layout
 from .parameters import Parameters
 from .partition import Partition, run_together
 
-_MOVABLE = 1 << 28  # bytes of activations that are copied when the division among threads changes
+_MOVABLE = 1 << 27  # bytes of activations that are copied when the division among threads changes
 _NOT_FINITE = "the model's probabilities are not finite: its parameters are too large to compute with"
 
 
@@ -72,7 +73,8 @@ class Network:
         self.parameters, self.streams = parameters, streams
         if training and parameters.halves:
             raise ValueError("rounded parameters are for reading, not for training")
-        self._memory, self._fixed, self._packs = training.memory if training else 0, fixed, 1
+        self._memory, self._packs = training.memory if training else 0, 1
+        self._fixed = fixed or parameters.halves
         self._cell = CELLS[config.cell]
         known = training or Training(0)
         self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
@@ -86,7 +88,7 @@ class Network:
             self._layout.divide_block(block, self._memory)
         self.gradients = parameters.like() if training else parameters
         self._layout.allocate()
-        self._pool = ThreadPoolExecutor(max(threads, self.threads))
+        self._pool = ThreadPoolExecutor(threads)
 
     def _initial_sizes(self, block: int, training: Training | None) -> Sizes:
         config = self.parameters.config
@@ -145,8 +147,10 @@ class Network:
         """Divide the work as is best now, unless much memory would move."""
         now, whole = self._layout.partition, self._layout.pieces.number == 1
         if self._division.way != now.way and whole and not self._memory and self.window_bytes() <= _MOVABLE:
+            begun = time.perf_counter()
             self._layout = self._layout.moved(self._partition_for(self._division.way))
             self._packs = 1
+            self._division.changed(time.perf_counter() - begun)
 
     # --- kernels -----------------------------------------------------------------------------------------------------
 
@@ -229,8 +233,8 @@ class Network:
         """Call a kernel on all threads. work: steps."""
         layout = self._layout
         took = run_together(kernel, (layout.net, *arguments), layout.partition.parts, self._pool, exchange)
-        if exchange is None:  # else threads sleep until other ranks are ready
-            self._division.record(work, *took)
+        if exchange is None and layout.partition.way == self._division.way:  # with an exchange, threads sleep meanwhile
+            self._division.record(kernel, work, *took)
 
     # --- state -------------------------------------------------------------------------------------------------------
 

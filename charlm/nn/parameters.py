@@ -27,8 +27,8 @@ class Parameters:
 
     flat: (R, P) float32, padding included. weights: views of it in the kernels' layout (see kernels/buffers.py).
     matrices: how many rows at the front of flat belong to matrices, which weight decay applies to. tables: counts beside
-    the network. halves: whether the matrices that products read have been rounded to bfloat16, which a network then stores
-    in half the memory.
+    the network. halves: whether the matrices that products read have been rounded to bfloat16, of which a network reads half
+    as many bytes.
     """
 
     def __init__(self, config: ModelConfig, vocabulary: int, tables: ContextTables | None = None) -> None:

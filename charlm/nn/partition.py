@@ -156,8 +156,8 @@ def run_together(
 ) -> tuple[list[float], float]:
     """Call a kernel on all parts at once, in other threads, so that this one can handle signals however long they take.
 
-    exchange: sums gradients over the ranks meanwhile. Returns the processor time that each thread got, and the time that
-    the slowest took, in seconds.
+    exchange: sums gradients over the ranks meanwhile. Returns the share of its own time for which each thread got a
+    processor, and the seconds that the slowest took.
     """
     parts[0].gate[:] = 0
     if exchange is not None:
@@ -166,11 +166,12 @@ def run_together(
     if exchange is not None:
         exchange.serve(running)
     took = [part.result() for part in running]
-    return [got for got, _ in took], max(passed for _, passed in took)
+    return [share for share, _ in took], max(passed for _, passed in took)
 
 
 def _timed(kernel: Callable, *arguments: Any) -> tuple[float, float]:
-    """Call a kernel. Return the processor time that this thread got meanwhile, and the time that passed, in seconds."""
+    """Call a kernel. Return the share of the time for which this thread got a processor, and the seconds that passed."""
     got, begun = time.thread_time(), time.perf_counter()
     kernel(*arguments)
-    return time.thread_time() - got, time.perf_counter() - begun
+    got, passed = time.thread_time() - got, time.perf_counter() - begun
+    return got / max(passed, 1e-9), passed

@@ -14,7 +14,7 @@ from charlm.analysis.speed import ROWS, Job
 _NAMES = ("lstm 256 x 2, S=32, k1=64", "lstm 128 x 1, S=1, k1=50", "sample lstm 256 x 1", "eval lstm 256 x 1, streams=8")
 _ROUNDS = 5
 _SECONDS = 1.0
-_FORGET = 1.0  # seconds until a thread that had become idle is tried again
+_FORGET = 20.0  # seconds after which all threads are used again
 _BUSY = "while True: pass"
 
 
@@ -41,12 +41,12 @@ def main(threads: int) -> None:
     for row in (each for each in ROWS if each.name in _NAMES):
         for allowed in (1, threads):
             job = Job(row, allowed)
-            job.rate(_FORGET)
+            job.rate(_SECONDS)
             rates = []
             for programs in counts:
                 with busy(programs):
                     rates.append(statistics.median(job.rate(_SECONDS) for _ in range(_ROUNDS)))
-                job.rate(_FORGET)
+                job.rate(_FORGET if allowed > 1 else 0.0)
             click.echo(f"| {row.name} | {allowed} | {' | '.join(f'{rate:,.0f}' for rate in rates)} |")
 
 

@@ -1,7 +1,7 @@
 """python -m tests.bench.division: how few streams a thread may have, and what a grid of threads is worth.
 
-The first table is measured: characters/s by the number of streams, divided by streams, by units, and as charlm finds
-out. The second one is what charlm's estimate (StepCost) promises for more processors than this machine may have.
+The first table is measured: characters/s by the number of streams, divided by streams, by units, and as charlm
+chooses. The second one is what charlm's estimate (StepCost) promises for more processors than this machine may have.
 """
 
 import statistics
@@ -68,7 +68,7 @@ def measured(row: Row, show: Callable[[str], None]) -> list[StepCost]:
         for work in works.values():
             work.measure()
     most = max(works[_STREAMS[-1], name].rate for name in ways)
-    show("| streams | by streams | by units | found out | groups x slices |\n| --- | --- | --- | --- | --- |")
+    show("| streams | by streams | by units | chosen | groups x slices |\n| --- | --- | --- | --- | --- |")
     for s in _STREAMS:
         cells = [f"{works[s, n].rate:,.0f} ({works[s, n].rate / most:.0%})" if (s, n) in works else "-" for n in ways]
         show(f"| {s} | {' | '.join(cells)} | {' x '.join(map(str, works[s, 'chosen'].way))} |")

@@ -134,3 +134,7 @@ def test_precisions_that_are_refused(run: Run, trained: Path) -> None:
     learning = run("eval", "corpus.txt", "--dynamic", "--precision", "bfloat16")
     assert (learning.code, learning.err.count("\n")) == (2, 1)
     assert "--dynamic updates the parameters, which need --precision float32" in learning.err
+    with pytest.raises(ConfigurationError, match="dynamic evaluation updates the parameters"):
+        load("runs/corpus", precision="bfloat16").dynamic_nats(EncodedText(0, np.zeros(3), np.ones(3)), DynamicConfig())
+    with pytest.raises(ConfigurationError, match="'float32', 'bfloat16'"):
+        load("runs/corpus", precision="half")

@@ -66,7 +66,7 @@ class Problem:
                 patch.setattr(division, "ways", lambda *arguments: [divided])
             by_tables = {"excludes": self.counted == "text", "counts": self.counted == "blocks"}
             training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory, **by_tables)
-            return Network(parameters, self.streams, cut.block, training, self.threads)
+            return Network(parameters, self.streams, cut.block, training, self.threads * self.slices)
 
     def parameters(self) -> Parameters:
         """Initial values with every bias and norm moved away from 0 and 1, so that no error can hide there."""

@@ -11,10 +11,12 @@ from charlm.config.model import ModelConfig
 from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
+from charlm.config.sampling import DrawConfig
 from charlm.inference.evaluation import Evaluator
 from charlm.nn import division
 from charlm.nn.contention import ThreadCount
 from charlm.nn.division import StepCost, ways
+from charlm.nn.network import Network
 from charlm.nn.optimizer import Optimizer
 from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.streams import Streams
@@ -107,12 +109,36 @@ def test_dividing_anew_beside_another_program(
         assert np.array_equal(one, other)
 
 
+@pytest.mark.parametrize("rounded", [False, True])
+def test_reading_goes_on_where_it_is_divided_anew(rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Texts drawn and read while threads become fewer and more, by streams and by units, with tables: the same numbers."""
+    model = ModelConfig("lstm", hidden=20, layers=2, layer_norm=True, direct_order=3)
+    problem = Problem(model, TruncationConfig(4, 4), ResetConfig("line"), 4, 400, vocabulary=19, counted="text")
+    parameters = problem.parameters().rounded() if rounded else problem.parameters()
+    text = np.random.default_rng(0).integers(0, 19, (41, 4)).astype(np.int32)
+    found = []
+    for threads in (1, 3):
+        given = itertools.chain([(2, 1), (1, 2), (1, 1)] * 20) if threads == 3 else itertools.repeat((1, 1))
+        monkeypatch.setattr(division.Division, "way", property(lambda self, given=given: next(given)))
+        net = Network(parameters, 4, 4, threads=threads, fixed=True)
+        ways_taken, results = set(), []
+        for first in range(0, 40, 8):
+            results.append(net.score(text[first : first + 9], np.zeros((8, 4), np.uint8))[0])
+            results.append(net.draw(text[first : first + 3], 5, 7, 0, problem.resets(), DrawConfig(seed=1), True)[1])
+            ways_taken.add(net.way)
+        found.append(results)
+        assert len(ways_taken) == threads
+    for one, other in zip(*found, strict=True):
+        assert np.array_equal(one, other)
+
+
 def test_reading_in_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(ModelConfig("lstm", hidden=20, layers=2, dropout=0.0), TruncationConfig(4, 4), vocabulary=19)
     text = np.random.default_rng(0).integers(0, 19, 500)
     whole = Evaluator(problem.parameters()).losses(text, problem.resets())
     monkeypatch.setattr(division, "ways", lambda *arguments: [(1, 2)])
-    for one, other in zip(whole, Evaluator(problem.parameters()).losses(text, problem.resets()), strict=True):
+    sliced = Evaluator(problem.parameters(), threads=2).losses(text, problem.resets())
+    for one, other in zip(whole, sliced, strict=True):
         assert np.array_equal(one, other)
 
 

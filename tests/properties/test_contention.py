@@ -48,9 +48,9 @@ def test_as_many_stay_as_have_processors_of_their_own(shares: list[float], left:
 def test_short_calls_are_judged_together() -> None:
     count = ThreadCount(2)
     for _ in range(7):  # two windows of four calls but for one
-        count.record([0.03, 0.015], 0.03)
+        count.record([1.0, 0.5], 0.03)
     assert count.now == 2
-    count.record([0.03, 0.015], 0.03)
+    count.record([1.0, 0.5], 0.03)
     assert count.now == 1
 
 
@@ -80,6 +80,14 @@ def test_all_come_back_when_the_other_program_has_ended() -> None:
         count.record([1.0] * count.now, 1.0)
     assert seen == [1, 2, 4, *[8] * 9]
     assert after(count, [1.0] * 7 + [0.5]) == 8, "a first hiccup again"
+
+
+def test_a_way_with_one_thread_says_nothing_about_two() -> None:
+    """While two are tried, the division may try a way that needs only one."""
+    count = ThreadCount(2)
+    after(count, [1.0, 0.5], [1.0, 0.5], [1.0])
+    assert count.now == 2
+    assert after(count, *[[1.0]] * 5, [1.0, 0.5]) == 1
 
 
 def test_a_division_may_use_fewer_than_it_may_have() -> None:
