@@ -7,7 +7,7 @@ same bits as those of the rounded matrix in float32. Sums, states and biases sta
 import numpy as np
 
 from .jit import inner, kernel_on_demand
-from .matmul import in_panels, columns_at_once, product
+from .matmul import columns_at_once, in_panels, product
 from .records import Array2
 from .simd import LANES, load, pair, store
 from .tile import PANEL, ROWS, tile_of_halves

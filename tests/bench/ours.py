@@ -17,7 +17,7 @@ from charlm.tbptt.resets import Resets
 
 from .peers.work import Work, measure, with_options
 
-_DRAWN = 2000  # characters of each text in one piece
+_DRAWN = 20_000  # characters of each text in one piece
 
 
 def draw(parameters: Parameters, work: Work) -> int:

@@ -10,8 +10,8 @@ import pytest
 from charlm.config.model import ModelConfig
 from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
-from charlm.config.truncation import TruncationConfig
 from charlm.config.sampling import DrawConfig
+from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
 from charlm.nn import division
 from charlm.nn.contention import ThreadCount
@@ -116,18 +116,16 @@ def test_reading_goes_on_where_it_is_divided_anew(rounded: bool, monkeypatch: py
     problem = Problem(model, TruncationConfig(4, 4), ResetConfig("line"), 4, 400, vocabulary=19, counted="text")
     parameters = problem.parameters().rounded() if rounded else problem.parameters()
     text = np.random.default_rng(0).integers(0, 19, (41, 4)).astype(np.int32)
-    found = []
-    for threads in (1, 3):
-        given = itertools.chain([(2, 1), (1, 2), (1, 1)] * 20) if threads == 3 else itertools.repeat((1, 1))
-        monkeypatch.setattr(division.Division, "way", property(lambda self, given=given: next(given)))
-        net = Network(parameters, 4, 4, threads=threads, fixed=True)
-        ways_taken, results = set(), []
-        for first in range(0, 40, 8):
+    found, now = [], [(1, 1)]
+    monkeypatch.setattr(division.Division, "way", property(lambda self: now[0]))
+    for ways_taken in ([(1, 1)], [(2, 1), (1, 2), (1, 1)]):
+        net, results = Network(parameters, 4, 4, threads=2, fixed=True), []
+        for first, way in zip(range(0, 40, 8), itertools.cycle(ways_taken), strict=False):
+            now[0] = way
             results.append(net.score(text[first : first + 9], np.zeros((8, 4), np.uint8))[0])
             results.append(net.draw(text[first : first + 3], 5, 7, 0, problem.resets(), DrawConfig(seed=1), True)[1])
-            ways_taken.add(net.way)
+            assert net.way == way
         found.append(results)
-        assert len(ways_taken) == threads
     for one, other in zip(*found, strict=True):
         assert np.array_equal(one, other)
 

@@ -35,15 +35,12 @@ def test_another_program_leaves_one_thread_and_all_come_back(division: Division)
     assert division.way == (1, 2)
 
 
-def test_another_kind_of_work_is_tried_anew(division: Division) -> None:
+def test_another_kind_of_work_is_tried_anew(division: Division, monkeypatch: pytest.MonkeyPatch) -> None:
     work(division, 1.0)
-    RATES_BEFORE = dict(RATES)
-    try:
-        RATES[1, 2], RATES[1, 1] = 20.0, 30.0
-        work(division, 1.0, kind="draw")
-        assert division.way == (1, 1)
-    finally:
-        RATES.update(RATES_BEFORE)
+    monkeypatch.setitem(RATES, (1, 2), 20.0)
+    monkeypatch.setitem(RATES, (1, 1), 30.0)
+    work(division, 1.0, kind="draw")
+    assert division.way == (1, 1)
 
 
 def test_moving_that_takes_long_is_done_rarely(division: Division) -> None:
