@@ -33,7 +33,7 @@ class StepCost(NamedTuple):
 
     streams: int
     layers: int
-    recurrent: int  # numbers in a layer's recurrent matrix, read at each step forward and, in training, once back
+    recurrent: int  # bytes of a layer's recurrent matrix, read at each step forward and, in training, once back
     weights: int  # numbers in all matrices
     units: int  # of all layers
     exchanged: int  # units of each stream that other slices need
@@ -42,7 +42,7 @@ class StepCost(NamedTuple):
     def seconds(self, groups: int, slices: int, latency: float = 0.0) -> float:
         """Estimate the time of a step with a thread for each slice in each group. latency: of a meeting of two threads."""
         passes, products = (2, 3) if self.updated else (1, 1)
-        streams, matrix = -(-self.streams // groups), 4 * self.recurrent / slices
+        streams, matrix = -(-self.streams // groups), self.recurrent / slices
         read = passes * self.layers * matrix / (_NEAR if matrix <= _NEAR_BYTES else _FAR)
         multiplied = products * 2 * streams * self.weights / slices / _FLOPS
         stepped = passes * streams * self.units / slices / _CELLS
@@ -59,7 +59,7 @@ def step_cost(parameters: Parameters, padded: int, streams: int, block: int, tra
     return StepCost(
         streams=streams,
         layers=layers,
-        recurrent=gates * padded**2,
+        recurrent=(2 if parameters.halves else 4) * gates * padded**2,
         weights=gates * padded**2 * (2 * layers - 1) + parameters.weights.out.size,
         units=padded * layers,
         exchanged=padded * layers * (1 + gates if trains else 1),

@@ -151,7 +151,7 @@ def test_units_are_divided_where_streams_are_few(
     monkeypatch.setattr(division, "PANEL", panel)
     for name in ("_LEAST", "_USUAL", "_MOST"):
         monkeypatch.setattr(division, name, 1e-7)
-    cost = StepCost(1, layers=1, recurrent=4 * 256**2, weights=4 * 256**2, units=256, exchanged=256, updated=0.0)
+    cost = StepCost(1, layers=1, recurrent=16 * 256**2, weights=4 * 256**2, units=256, exchanged=256, updated=0.0)
     assert ways(cost, 256, 2) == [(1, 2)]
     assert ways(cost, 256, 1) == [(1, 1)]
     assert ways(cost._replace(streams=64), 256, 2) == [(2, 1)]
@@ -167,7 +167,7 @@ def test_units_are_divided_where_streams_are_few(
 
 def test_a_grid_of_threads_leaves_no_processor_idle() -> None:
     """The default network on 16 processors: 32 streams alone would keep half of them busy."""
-    cost = StepCost(32, layers=2, recurrent=4 * 256**2, weights=12 * 256**2, units=512, exchanged=2560, updated=14000.0)
+    cost = StepCost(32, layers=2, recurrent=16 * 256**2, weights=12 * 256**2, units=512, exchanged=2560, updated=14000.0)
     assert ways(cost, 256, 16)[0] == (8, 2)
     assert ways(cost._replace(streams=4), 256, 4)[0] == (2, 2)
     assert ways(cost, 256, 4) == [(4, 1)], "others would gain little, however quick a meeting"

@@ -4,7 +4,7 @@ import pytest
 
 from charlm.nn.division import Division, StepCost, ways
 
-COST = StepCost(1, layers=1, recurrent=4 * 128**2, weights=4 * 128**2, units=128, exchanged=128, updated=0.0)
+COST = StepCost(1, layers=1, recurrent=16 * 128**2, weights=4 * 128**2, units=128, exchanged=128, updated=0.0)
 RATES = {(1, 2): 3.0, (1, 1): 2.0}
 
 
