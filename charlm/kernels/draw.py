@@ -12,6 +12,7 @@ from .parallel import Part, barrier, meet, own_rows
 from .reading import read_character
 from .records import Array2
 from .rows import fill_row, sliced_row
+from .simd import PAD, larger, largest, load_block, splat_block, total
 from .softmax import exponentials_in_place, loss_in_place
 from .sublayer import row_key
 
@@ -52,15 +53,13 @@ def _threshold(logits, row, n, least_count, least_mass):
 
 
 @inner
-def _likeliest(logits, row, n):
-    """Return the index of the largest of n logits, the first one on a tie; -1 if one is not finite."""
-    best = 0
-    for v in range(n):
-        if not math.isfinite(logits[row, v]):
-            return -1
-        if logits[row, v] > logits[row, best]:
-            best = v
-    return best
+def _largest(logits, row, width):
+    """Return the largest of a row of logits; NaN if one is not finite."""
+    most, nothing = load_block(logits, row, 0), splat_block(0.0)
+    for j in range(0, width, PAD):
+        value = load_block(logits, row, j)
+        most, nothing = larger(most, value), nothing + value * 0.0  # infinity times 0 is NaN
+    return largest(most) + total(nothing)
 
 
 @inner
@@ -69,12 +68,16 @@ def _choose(drawing, logits, row, n, width, chance):
 
     top_p is a share of what top_k leaves.
     """
-    best = _likeliest(logits, row, n)
-    if best < 0 or drawing.temperature < COLDEST:
-        return best
-    top = np.float64(logits[row, best])
-    for v in range(n):
-        logits[row, v] = (np.float64(logits[row, v]) - top) / drawing.temperature
+    top = _largest(logits, row, width)
+    if not math.isfinite(top):
+        return -1
+    if drawing.temperature < COLDEST:
+        for v in range(n):
+            if logits[row, v] == top:
+                return v
+    if drawing.temperature != 1.0:
+        for v in range(n):
+            logits[row, v] = (np.float64(logits[row, v]) - top) / drawing.temperature
     exponentials_in_place(logits, row, width)
     floor = 0.0
     if drawing.top_k > 0:
@@ -84,7 +87,7 @@ def _choose(drawing, logits, row, n, width, chance):
         floor = max(floor, _threshold(logits, row, n, 0, drawing.top_p * kept))
     _, mass = _count_and_mass(logits, row, n, floor)
     left = chance * mass
-    last = best
+    last = 0
     for v in range(n):
         if logits[row, v] >= floor and logits[row, v] > 0.0:
             last = v
