@@ -58,7 +58,7 @@ def by_corpus(text: Path, seconds: float, threads: int) -> list[tuple[float, flo
             with corpus.open("wb") as file:
                 for _ in range(max(1, round(megabytes * 1e6 / len(piece)))):
                     file.write(piece)
-            cut = {"streams": 32, "k1": 64, "k2": 256, "threads": threads}
+            cut = {"streams": 32, "k1": 64, "k2": 256, "threads": threads, "direct_order": 0}
             command = charlm_train(
                 corpus, Path(scratch) / "run", hidden=256, layers=1, minutes=seconds / 60, quiet=True, **cut
             )
