@@ -14,7 +14,7 @@ from charlm.analysis.speed import ROWS, Job
 _NAMES = ("lstm 256 x 2, S=32, k1=64", "lstm 128 x 1, S=1, k1=50", "sample lstm 256 x 1", "eval lstm 256 x 1, streams=8")
 _ROUNDS = 5
 _SECONDS = 1.0
-_FORGET = 20.0  # seconds after which all threads are used again
+_FORGET = 10.0  # seconds after which all threads are used again
 _BUSY = "while True: pass"
 
 
