@@ -57,6 +57,16 @@ CELLS = Registry(
     },
 )
 
+NORMS = Registry(
+    "norm",
+    {
+        "none": "nn.norms.none:NONE",
+        "layer": "nn.norms.layer:LAYER",
+        "cell": "nn.norms.cell:CELL",
+        "batch": "nn.norms.batch:BATCH",
+    },
+)
+
 OPTIMIZERS = Registry(
     "optimizer",
     {

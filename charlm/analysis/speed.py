@@ -117,7 +117,7 @@ class Job:
             parameters = parameters.rounded()
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
-        training = Training(row.k2) if trains else None
+        training = Training(row.k2, statistics=True) if trains else None
         self._net = Network(parameters, row.streams, block, training, row.threads or threads, fixed=not trains)
         blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else _DRAWN_STEPS
         self._steps = blocks * block

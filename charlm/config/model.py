@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..registry import CELLS
+from ..registry import CELLS, NORMS
 from .checks import require
 from .declare import Declared, setting
 from .groups import NETWORK
@@ -48,7 +48,13 @@ class ModelConfig(Declared, group=NETWORK):
         help="Share of units dropped between layers and before the output layer.",
     )
     residual: bool = setting(False, help="Add the input of each layer to its output, from the second layer on.")
-    layer_norm: bool = setting(False, help="Normalise activations between layers and before the output layer.")
+    norm: str = setting(
+        "none",
+        choices=NORMS,
+        help="Normalise activations between layers and before the output layer (layer), each gate's sum over its units "
+        "(cell), or the input's part of the gates over the streams and steps of a block (batch).",
+    )
+    layer_norm: bool = setting(False, help="Another name for --norm layer.")
     direct_order: int = setting(
         0,
         bounds=(0, 32),
@@ -95,6 +101,10 @@ class ModelConfig(Declared, group=NETWORK):
     def __post_init__(self) -> None:
         super().__post_init__()
         cell = CELLS[self.cell]
+        if self.layer_norm:
+            require(self.norm in ("none", "layer"), f"--norm {self.norm}: --layer-norm asks for another norm; give one of them")
+            object.__setattr__(self, "norm", "layer")
+        object.__setattr__(self, "layer_norm", self.norm == "layer")
         require(
             self.activation in cell.activations,
             f"--activation {self.activation} belongs to the "

@@ -12,6 +12,7 @@ from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed, product
+from .norms import norm_block_back, norm_step_gradient
 from .parallel import Part, announce, barrier, meet, own_rows
 from .records import Array5
 from .recurrence import backward_layer, error_below
@@ -125,7 +126,12 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
                 norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
-        layer_gradient(net.cell, sizes, part, piece, window, work, gradients, layer)
+        if net.norm.rows:
+            norm_step_gradient(net, part, piece.end, piece.reach, gradients, layer)
+        if net.norm.columns:
+            norm_block_back(net, part, piece.end, piece.reach, piece.steps, gradients, layer)
+            barrier(part)
+        layer_gradient(net.cell, net.norm, sizes, part, piece, window, work, gradients, layer)
         barrier(part)
         if piece.oldest:
             announce(part)

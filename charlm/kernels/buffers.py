@@ -39,6 +39,8 @@ class CellSteps(NamedTuple):
     separate: int  # 1 if the cell sees the state's part of the gates on its own, with an error of its own; else 0
     forward: int
     backward: int
+    show: int  # of a cell whose memory is normalised: h from the normalised memory, and back
+    show_backward: int
 
 
 class Weights(NamedTuple):
@@ -50,7 +52,10 @@ class Weights(NamedTuple):
     out: Array2[np.float32]  # (V, P); with tables (VP + 2 K, P), the gates from row VP on
     b_ih: Array2[np.float32]  # (L, G P)
     b_hh: Array2[np.float32]  # (L, G P)
-    gain: Array2[np.float32]  # (L, P)           layer norm; (0, P) without it
+    running: Array3[np.float32]  # (L, 2, G P)   batch norm's means and variances for reading; their gradient is the block's
+    gain_ih: Array2[np.float32]  # (L, G P)      norm of the gates' sums, or of the input's part; (0, .) without it
+    gain_hh: Array2[np.float32]  # (L, G P)      of the state's part, where a cell sees it on its own
+    gain: Array2[np.float32]  # (L, P)           layer norm, or of the cell's memory; (0, P) without it
     shift: Array2[np.float32]  # (L, P)
     direct_b: Array2[np.float32]  # (1, B)       biases of the tables' gates, by bucket: see direct.py; (1, 0) without them
     out_b: Array2[np.float32]  # (1, O)          the last rows of P, as many as it takes
@@ -79,6 +84,12 @@ class Window(NamedTuple):
     context: Array2[np.uint64]  # (X C S, K)  hashes of the contexts that end with the character read
     section: Array1[np.uint64]  # (X C S,)  key of the section of the training text whose counts are left out: see Tables
     gradient_scale: Array1[np.float32]  # (C,)       factor on errors that pass from this step to the one before it
+    ends: Array1[np.int64]  # (C,)      slot at which the block ends that the slot belongs to; with batch norm
+    sums: Array3[np.float32]  # (L, X C S, G U)   what is normalised before it becomes z; z itself without a norm of gates
+    sums_h: Array3[np.float32]  # (L, X C S, G U) the state's part, where a cell sees it on its own and it is normalised
+    memory: Array3[np.float32]  # (L, X C S, U)   the memory after the step, where it is normalised
+    scales: Array3[np.float32]  # (L, X C S, 2 (2 G + 1))  mean and 1 / deviation of each gate's sums, sums_h, the memory
+    columns: Array3[np.float32]  # (L, 2 C + 2, G P)  the same of a block's sums, in the rows of its last slot: batch norm
     z: Array3[np.float32]  # (L, X C S, G U)      gates
     extra: Array3[np.float32]  # (L, X C S, E U)
     h_in: Array3[np.float32]  # (L, X C S, U)     state that entered the step
@@ -106,8 +117,13 @@ class Workspace(NamedTuple):
     """
 
     recurrent: Array2[np.float32]  # (X S, G U)  the state's part of the gates at one step
-    dz: Array2[np.float32]  # (X C S, G U)       error of the gates, as the layer below sees it
-    dz_h: Array2[np.float32]  # (X C S, G U)     the same as the state sees it; dz itself where they are equal
+    dz: Array2[np.float32]  # (X C S, G U)       error of the gates' sums, of the input's part where they are apart
+    dz_h: Array2[np.float32]  # (X C S, G U)     the same of the state's part; dz itself where they are not apart
+    dx: Array2[np.float32]  # (X C S, G U)       dz before the norm, as the layer below sees it; dz itself without a norm
+    ds: Array2[np.float32]  # (X C S, G U)       dz_h before the norm, as the state sees it; dz_h itself without a norm
+    dm: Array2[np.float32]  # (X C S, U)         error of the normalised memory
+    means: Array2[np.float32]  # (2, G P)        of a block's errors, for batch norm
+    variance: Array2[np.float32]  # (L, G P)     of the newest block's sums, for batch norm
     error: Array2[np.float32]  # (X C S, U)      error of what a layer passed up
     kept: Array2[np.float32]  # (X C S, U)       the same after dropout; may be error itself unless there is a residual
     dy: Array2[np.float32]  # (X C S, U)         error of a layer's h; error itself where nothing lies between
@@ -130,6 +146,16 @@ class Sublayer(NamedTuple):
     seed: int  # uint64, of the dropout masks
     first: int  # number of stream 0 among all streams, where other ranks have some: it decides about dropout
     units: Array2[np.float32]  # (1, P) 1 for a real unit, 0 for padding
+
+
+class GateNorm(NamedTuple):
+    """Settings of the norm of the sums that gates are made of: see norms.py. All 0: none."""
+
+    rows: int  # 1: each gate of a step is normalised over its units
+    memory: int  # 1: so is the memory of the cell
+    columns: int  # 1: each column of the input's part is normalised over a block
+    learns: int  # 1: by the block's own statistics, which are averaged; 0: by the averages
+    share: float  # of the streams of all ranks that are here
 
 
 class Evidence(NamedTuple):
@@ -172,6 +198,7 @@ class Net(NamedTuple):
     cell: CellSteps
     sizes: Sizes
     sublayer: Sublayer
+    norm: GateNorm
     tables: Tables
     weights: Weights
     packed: Packed

@@ -4,6 +4,7 @@ from .buffers import Net, State, Sublayer
 from .halves import halve, product_of_either
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed
+from .norms import settle_running
 from .parallel import Part, divide, meet, own_rows
 from .recurrence import forward_layer, input_part
 from .rows import common_row, fill_row
@@ -35,6 +36,8 @@ def pack_forward(net: Net, part: Part) -> None:
             pack(weights.w_ih[layer - 1], part.slice * units, units, p, wide, packed.w_ih, below, first, last)
             if net.halves:
                 halve(packed.w_ih, below, p, wide, first, last)
+    if net.norm.columns and not net.norm.learns:
+        settle_running(net, part)
     first, last = divide(sizes.outputs, PANEL, part.rank, part.ranks)
     pack_transposed(weights.out, 0, sizes.outputs, packed.out, 0, first, last)
     if net.halves:

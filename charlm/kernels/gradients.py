@@ -1,6 +1,6 @@
 """Gradients of weights, from the errors of a window: this thread's rows, over all steps and streams in order."""
 
-from .buffers import CellSteps, Piece, Sizes, Weights, Window, Workspace
+from .buffers import CellSteps, GateNorm, Piece, Sizes, Weights, Window, Workspace
 from .direct import bias_gradient
 from .jit import inner, kernel
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
@@ -39,22 +39,34 @@ def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work
 
 @kernel
 def layer_gradient(
-    cell: CellSteps, sizes: Sizes, part: Part, piece: Piece, window: Window, work: Workspace, gradients: Weights, layer: int
+    cell: CellSteps,
+    norm: GateNorm,
+    sizes: Sizes,
+    part: Part,
+    piece: Piece,
+    window: Window,
+    work: Workspace,
+    gradients: Weights,
+    layer: int,
 ) -> None:
-    """Add to the gradients of one layer's weights, over the piece's reach."""
+    """Add to the gradients of one layer's weights, over the piece's reach; to those of its biases if no norm comes between.
+
+    Biases are added after a norm, so they learn from other errors: see norms.py.
+    """
+    biases = not (norm.rows or norm.columns)
     parts = work.time_runs.shape[0] // sizes.capacity
     for half in range(2):
         slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, half)
         first, last = slot * parts, (slot + length) * parts
-        if cell.separate:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz_h, True, False, first, last)
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz, False, True, first, last)
+        if cell.separate or norm.columns:
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.ds, True, False, biases, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, False, True, biases, first, last)
         else:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dz, True, True, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, True, True, biases, first, last)
 
 
 @inner
-def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, first, last):
+def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, biases, first, last):
     """Add what the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
 
     d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn.
@@ -85,7 +97,7 @@ def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, 
                 owns = at // PANEL % part.ranks == part.rank
                 if of_state:
                     outer_products(scratch.left, hi - lo, scratch, panel, gradients.w_hh[layer], lo, at)
-                    if owns:
+                    if owns and biases:
                         _sum_rows(scratch.right, k, panel, gradients.b_hh, layer, at)
                 if of_input:
                     if layer > 0:
@@ -96,9 +108,9 @@ def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, 
                     elif owns:
                         # Some characters are much more frequent than others, but all panels are equal.
                         _to_characters(part, k, panel, gradients.embed, at, 0, sizes.vocabulary)
-                    if owns and of_state:
+                    if owns and biases and of_state:
                         fill_part(gradients.b_ih, layer, at, gradients.b_hh, layer, at, panel)
-                    elif owns:
+                    elif owns and biases:
                         _sum_rows(scratch.right, k, panel, gradients.b_ih, layer, at)
         run, offset = skip_rows(runs, run, offset, k)
 

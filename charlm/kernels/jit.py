@@ -19,7 +19,7 @@ from llvmlite import binding
 
 from . import machine_code
 from .code_store import Code, Store, start_helper, symbol_of
-from .records import ArrayKind, Handed, flattened, is_record, kind_of, kind_of_hint
+from .records import ArrayKind, ByValue, Handed, flattened, is_record, kind_of, kind_of_hint
 
 # With NUMBA_DISABLE_JIT=1 kernels are the plain Python that they are written in.
 JIT = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
@@ -166,6 +166,8 @@ class Kernel:
                 traceback.print_exc()
                 os._exit(1)
 
+        if any(isinstance(kind, ByValue) for kind in self.declared):
+            raise TypeError(f"{self.name}: a kernel on demand is handed no records by value")
         return _prototype(_RESULTS[self.returns], self.declared)(arrive)
 
     def _load(self, kinds: tuple[Any, ...]) -> Entry:

@@ -6,12 +6,13 @@ that leaves it) is complete.
 
 import numpy as np
 
-from .buffers import Net, Packed, Piece, Sizes, State, StepRows, Workspace
+from .buffers import Net, Packed, Piece, Sizes, State, Workspace
 from .halves import product_of_either
 from .jit import inner
 from .matmul import product
+from .norms import norm_block, norm_step, norm_step_back, show_memory, show_memory_back
 from .parallel import Part, meet
-from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row
+from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row, step_rows
 from .simd import LANES, PAD, load, load_block, store, total
 from .steps import call, span
 
@@ -22,14 +23,18 @@ _ROWS = 60  # rows of z that are begun and then multiplied into while they are s
 def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
     """Set z to the biases and the input's part of the gates, for all steps of a block at once.
 
-    The state's bias is left out if the cell sees the state's part on its own. The input of layer 0 is one-hot, so
+    If the sums are normalised, they go without biases to window.sums; the norm of a block makes z of them at once. The
+    state's bias is left out if the cell sees the state's part on its own. The input of layer 0 is one-hot, so
     its part is the character's row of `embed`; no product is made.
     """
     sizes, window = net.sizes, net.window
     row = sliced_row(part, sizes.capacity, slot)
     for done in range(0, steps * part.n, _ROWS):
         n = min(_ROWS, steps * part.n - done)
-        _add_biases(net.cell, sizes, part, net.weights, window, layer, row + done, n)
+        if net.norm.rows or net.norm.columns:
+            _characters_rows(sizes, part, net.weights, window, layer, row + done, n)
+        else:
+            _add_biases(net.cell, sizes, part, net.weights, window, layer, row + done, n)
         if layer > 0:
             product_of_either(
                 net.halves,
@@ -39,11 +44,13 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
                 net.packed.w_ih,
                 (layer - 1) * part.slices + part.slice,
                 window.z.shape[2],
-                window.z[layer],
+                window.sums[layer],
                 row + done,
                 0,
                 n,
             )
+    if net.norm.columns:
+        norm_block(net, part, layer, slot, steps)
 
 
 @inner
@@ -63,6 +70,16 @@ def _add_biases(cell, sizes, part, weights, window, layer, row, n):
 
 
 @inner
+def _characters_rows(sizes, part, weights, window, layer, row, n):
+    """Set n rows of sums to zero, or in layer 0 to the characters' rows."""
+    for i in range(row, row + n):
+        clear_row(window.sums[layer], i)
+        for gate in range(sizes.gates if layer == 0 else 0):
+            at = gate * sizes.padded + part.slice * sizes.units
+            fill_part(window.sums[layer], i, gate * sizes.units, weights.embed, window.x[i], at, sizes.units)
+
+
+@inner
 def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, slot: int, steps: int) -> None:
     """Run one layer over the block at [slot, slot + steps), from and to state[which]."""
     cell, sizes, window, recurrent = net.cell, net.sizes, net.window, net.work.recurrent
@@ -78,6 +95,8 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
             fill_row(h_in, row + s, state_h, at + s)
         meet(part)
         _state_part(net, part, layer, t, row)
+        if net.norm.rows:
+            norm_step(net, part, layer, t)
         for s in range(part.n):
             if window.y[row + s] < 0:  # the stream has ended a step before the others: it waits
                 fill_row(h, row + s, h_in, row + s)
@@ -85,15 +104,32 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
                 clear_row(window.extra[layer], row + s)
             else:
                 _step_forward(cell, sizes, window, layer, row + s, recurrent, part.base + s, state_c, at + s)
-                fill_row(state_h, at + s, h, row + s)
+                if net.norm.memory:
+                    fill_row(window.memory[layer], row + s, state_c, at + s)
+                else:
+                    fill_row(state_h, at + s, h, row + s)
+        if net.norm.memory:
+            show_memory(net, part, layer, t)
+            for s in range(part.n):
+                if window.y[row + s] >= 0:
+                    fill_row(state_h, at + s, h, row + s)
 
 
 @inner
 def _state_part(net, part, layer, slot, row):
-    """Add the state's part of the gates to z, or set work.recurrent to it for a cell that sees it on its own."""
+    """Add the state's part of the gates to z, or set work.recurrent to it for a cell that sees it on its own.
+
+    If it is normalised at each step, it goes without bias to window.sums or window.sums_h.
+    """
     sizes, separate, window, work = net.sizes, net.cell.separate, net.window, net.work
-    z = window.z[layer]
-    if separate:
+    z, first = window.z[layer], row
+    if net.norm.rows:
+        z = window.sums_h[layer] if separate else window.sums[layer]
+        if separate:
+            for s in range(row, row + part.n):
+                clear_row(z, s)
+    elif separate:
+        z, first = work.recurrent, part.base
         for gate in range(sizes.gates):
             for s in range(part.base, part.base + part.n):
                 from_column = gate * sizes.padded + part.slice * sizes.units
@@ -106,18 +142,11 @@ def _state_part(net, part, layer, slot, row):
         net.packed.w_hh,
         layer * part.slices + part.slice,
         z.shape[1],
-        work.recurrent if separate else z,
-        part.base if separate else row,
+        z,
+        first,
         0,
         part.n,
     )
-
-
-@inner
-def _rows(window, layer, row):
-    """Return one stream's rows of a step."""
-    z, extra = span(window.z[layer], row, row + 1), span(window.extra[layer], row, row + 1)
-    return StepRows(z, extra, span(window.h_in[layer], row, row + 1), span(window.h[layer], row, row + 1))
 
 
 @inner
@@ -127,7 +156,7 @@ def _step_forward(cell, sizes, window, layer, row, recurrent, recurrent_row, c, 
         cell.forward,
         (
             sizes.units,
-            _rows(window, layer, row),
+            step_rows(window, layer, row),
             span(recurrent, recurrent_row, recurrent_row + 1),
             span(c, stream, stream + 1),
         ),
@@ -141,7 +170,7 @@ def _step_backward(cell, sizes, window, work, layer, row, stream):
         cell.backward,
         (
             sizes.units,
-            _rows(window, layer, row),
+            step_rows(window, layer, row),
             span(work.dh, stream, stream + 1),
             span(work.dc, stream, stream + 1),
             span(work.dz, row, row + 1),
@@ -152,7 +181,7 @@ def _step_backward(cell, sizes, window, work, layer, row, stream):
 
 @inner
 def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndarray) -> None:
-    """Run one layer backwards from the piece's end over its reach: work.dy -> work.dz, work.dz_h.
+    """Run one layer backwards from the piece's end over its reach: work.dy -> work.dx, work.ds.
 
     The linear-time recursion: each step adds its own error to what arrives from the step after it, times
     window.gradient_scale. What would flow to the step before the reach, or before a reset, is dropped, unless the piece
@@ -173,12 +202,17 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
             if lags.shape[0] > 0:
                 _squares(sizes, part, dh, at + s, lags, layer, 0, part.lo + s, piece.end - 1 - t)
                 _squares(sizes, part, dc, at + s, lags, layer, 1, part.lo + s, piece.end - 1 - t)
+        if net.norm.memory:
+            show_memory_back(net, part, layer, slot)
+        for s in range(part.n):
             _step_backward(cell, sizes, window, work, layer, row + s, at + s)
+        if net.norm.rows:
+            norm_step_back(net, part, layer, slot)
         if t == piece.end - piece.reach and not piece.leaves:
             return
         meet(part)
         product(
-            work.dz_h,
+            work.ds,
             common_row(part, sizes.capacity, slot),
             work.dz_runs,
             net.packed.w_hh_t,
@@ -211,13 +245,13 @@ def _squares(sizes, part, array, row, lags, layer, which, stream, lag):
 def error_below(
     sizes: Sizes, part: Part, packed: Packed, work: Workspace, layer: int, slot: int, steps: int, residual: int
 ) -> None:
-    """Turn work.error of this layer into that of the layer below, for `steps` slots: from work.dz, and residually."""
+    """Turn work.error of this layer into that of the layer below, for `steps` slots: from work.dx, and residually."""
     row = sliced_row(part, sizes.capacity, slot)
     if not residual:
         for i in range(row, row + steps * part.n):
             clear_row(work.error, i)
     product(
-        work.dz,
+        work.dx,
         common_row(part, sizes.capacity, slot),
         work.dz_runs,
         packed.w_ih_t,

@@ -2,9 +2,11 @@
 
 import numpy as np
 
+from .buffers import StepRows, Window
 from .jit import inner
 from .parallel import Part
 from .simd import LANES, load, splat, store
+from .steps import span
 
 
 @inner
@@ -40,6 +42,13 @@ def add_part(array: np.ndarray, row: int, column: int, source: np.ndarray, sourc
     """Add source[source_row, at : at + n] to array[row, column : column + n]."""
     for j in range(0, n, LANES):
         store(array, row, column + j, load(array, row, column + j) + load(source, source_row, at + j))
+
+
+@inner
+def step_rows(window: Window, layer: int, row: int) -> StepRows:
+    """Return one stream's rows of a step."""
+    z, extra = span(window.z[layer], row, row + 1), span(window.extra[layer], row, row + 1)
+    return StepRows(z, extra, span(window.h_in[layer], row, row + 1), span(window.h[layer], row, row + 1))
 
 
 @inner

@@ -8,7 +8,7 @@ Python (NUMBA_DISABLE_JIT=1) a row is a one-dimensional NumPy view, and a step i
 A step may use what stands in its own file and in this folder: a change of anything else leaves its code on disk stale.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,12 @@ from .records import ROW, ByValue
 MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
 
 
-def compile_cell(forward: Callable[..., None], backward: Callable[..., None], separate: bool) -> CellSteps:
+def compile_cell(
+    forward: Callable[..., None],
+    backward: Callable[..., None],
+    separate: bool,
+    show: Sequence[Callable[..., None]] = (),
+) -> CellSteps:
     """Compile a cell's steps.
 
     forward(units, rows, recurrent, c) makes one step of one stream. units: U. rows: StepRows. It reads rows.z, the sums of
@@ -32,11 +37,19 @@ def compile_cell(forward: Callable[..., None], backward: Callable[..., None], se
     error of h, and dc (U), that of the memory. It writes dz (G U) and dz_h (G U), the errors of the input's and the state's
     part of the gates; dh, the part of the error of h_before that does not pass through the recurrent weights; and dc, the
     error of the memory before the step. Without `separate`, dz_h is dz.
+
+    show: two more steps of a cell whose memory is normalised in each step. Then forward leaves rows.h alone, and show(units,
+    rows, memory) makes it from the normalised memory (U). On the way back show_backward(units, rows, dh, dm, dz) comes first:
+    it writes dm (U), the error of the normalised memory, and to dz those of the gates that it read; to backward the whole
+    error of the memory arrives in dc, and it leaves those gates' dz alone.
     """
+    shown, shown_back = show or (None, None)
     return CellSteps(
         separate=int(separate),
         forward=step_address(forward, int, ByValue(StepRows), ROW, ROW),
         backward=step_address(backward, int, ByValue(StepRows), *[ROW] * 4),
+        show=step_address(shown, int, ByValue(StepRows), ROW) if shown else 0,
+        show_backward=step_address(shown_back, int, ByValue(StepRows), *[ROW] * 3) if shown_back else 0,
     )
 
 

@@ -10,12 +10,12 @@ import numpy as np
 
 from .buffers import Net, Sizes, Weights, Window, Workspace
 from .jit import inner, kernel_on_demand
+from .norms import error_before, mean_errors, statistics
 from .parallel import Part, own_rows, share
 from .rows import common_row
-from .simd import LANES, PAD, fma, keep, load, load_block, splat_block, store, total
+from .simd import LANES, fma, keep, load, store
 from .splitmix import mixed
 
-_EPSILON = 1e-5  # PyTorch's default for layer norm
 _ALL = 1 << 32
 _MASK = np.uint64(0xFFFFFFFF)
 
@@ -28,25 +28,6 @@ def row_key(seed, layer, step, stream):
     return mixed(bits) & _MASK
 
 
-@inner
-def _statistics(sizes, part, sublayer, h, row):
-    """Return mean and 1 / deviation of the real units of a row of h, which lies in as many pieces as there are slices."""
-    per_slice, units = sizes.capacity * sizes.streams, sizes.units
-    sums = splat_block(0.0)
-    for piece in range(part.slices):
-        for j in range(0, units, PAD):
-            sums = sums + load_block(h, row + piece * per_slice, j)
-    mean = total(sums) / np.float32(sizes.hidden)
-    squares = splat_block(0.0)
-    for piece in range(part.slices):
-        for j in range(0, units, PAD):
-            real = load_block(sublayer.units, 0, piece * units + j)
-            deviation = (load_block(h, row + piece * per_slice, j) - mean) * real
-            squares = fma(deviation, deviation, squares)
-    variance = total(squares) / np.float32(sizes.hidden)
-    return mean, np.float32(1.0) / np.sqrt(variance + np.float32(_EPSILON))
-
-
 @kernel_on_demand
 def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: int) -> None:
     """Fill window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
@@ -57,7 +38,7 @@ def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: i
         row = common_row(part, sizes.capacity, slot) + i
         mean, inverse = np.float32(0.0), np.float32(1.0)
         if sublayer.layer_norm:
-            mean, inverse = _statistics(sizes, part, sublayer, h, row)
+            mean, inverse = statistics(sizes, part, sublayer.units, h, row, 0)
             window.stats[layer, row, 0] = mean
             window.stats[layer, row, 1] = inverse
         key = row_key(sublayer.seed, layer, position + i // part.n, sublayer.first + part.lo + i % part.n)
@@ -102,27 +83,16 @@ def pass_down(net: Net, part: Part, layer: int, slot: int, steps: int, position:
 
 @inner
 def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
-    """Pass an error back through layer norm: d h = (e - mean(e) - x mean(e x)) / deviation.
-
-    e = gain * error, x is the normalised h.
-    """
+    """Pass an error back through layer norm."""
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     mean, inverse = stats[row, 0], stats[row, 1]
-    sums, products = splat_block(0.0), splat_block(0.0)
-    for piece in range(part.slices):
-        at = row + piece * per_slice
-        for j in range(0, units, PAD):
-            e = load_block(error, at, j) * load_block(weights.gain, layer, piece * units + j)
-            sums = sums + e
-            products = fma(e * (load_block(h, at, j) - mean), inverse, products)
-    mean_e = total(sums) / np.float32(sizes.hidden)
-    mean_ex = total(products) / np.float32(sizes.hidden)
+    mean_e, mean_ex = mean_errors(sizes, part, weights.gain, layer, 0, h, 0, error, row, mean, inverse)
     for piece in range(part.slices):
         at = row + piece * per_slice
         for j in range(0, units, LANES):
             e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
-            x = (load(h, at, j) - mean) * inverse
-            store(dy, at, j, fma(-x, mean_ex, e - mean_e) * inverse * load(sublayer.units, 0, piece * units + j))
+            found = error_before(e, load(h, at, j), mean, inverse, mean_e, mean_ex)
+            store(dy, at, j, found * load(sublayer.units, 0, piece * units + j))
 
 
 @kernel_on_demand

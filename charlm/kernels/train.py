@@ -7,6 +7,7 @@ from .buffers import Net, OptimizerParams, Piece, Plan, UpdateStats, Weights
 from .contexts import count_steps
 from .forward import forward, pack_forward
 from .jit import inner, kernel
+from .norms import average_statistics
 from .parallel import Part, await_sum, barrier
 from .reading import read_block
 from .rows import fill_row, sliced_row
@@ -116,6 +117,8 @@ def _one_update(net, part, plan, u, gradients, rule, stats):
         stats.applied[u] = 1 if applied else 0
     if applied:
         apply(rule, part, plan.learning_rate[u], plan.number[u], norm_now)
+        if net.norm.learns:
+            average_statistics(net, part, gradients)
         _count_block(net, part, plan, u)
     barrier(part)
     return applied

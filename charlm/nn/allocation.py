@@ -7,8 +7,9 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..errors import ResourceError
-from ..kernels.buffers import Packed, Sizes, State, Sublayer, Window, Workspace
+from ..kernels.buffers import GateNorm, Packed, Sizes, State, Sublayer, Window, Workspace
 from ..kernels.matmul import in_panels
+from ..registry import CELLS, NORMS
 from .arrays import aligned_zeros, padded
 from .cells.spec import Cell
 from .partition import Partition
@@ -28,6 +29,7 @@ class Allocator:
     cell: Cell
     partition: Partition
     sublayer: Sublayer
+    norm: GateNorm
     trains: bool
 
     @property
@@ -46,7 +48,8 @@ class Allocator:
         """Return an empty window."""
         x, orders = self.partition.slices, len(self.partition.lengths)
         rows = z.capacity * z.streams
-        h = aligned_zeros((z.layers, x * rows, z.units))
+        h, gates = aligned_zeros((z.layers, x * rows, z.units)), aligned_zeros((z.layers, x * rows, z.gates * z.units))
+        normed, apart = self.norm.rows or self.norm.columns, self.norm.rows and self.cell.separate
         return Window(
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
@@ -54,7 +57,13 @@ class Allocator:
             context=np.zeros((x * rows, orders), np.uint64),
             section=np.zeros(x * rows, np.uint64),
             gradient_scale=np.ones(z.capacity, np.float32),
-            z=aligned_zeros((z.layers, x * rows, z.gates * z.units)),
+            ends=np.zeros(z.capacity if self.norm.columns else 0, np.int64),
+            sums=aligned_zeros(gates.shape) if normed else gates,
+            sums_h=aligned_zeros(gates.shape if apart else (0, 0, 0)),
+            memory=aligned_zeros(h.shape if self.norm.memory else (0, 0, 0)),
+            scales=aligned_zeros((z.layers if self.norm.rows else 0, x * rows, 2 * (2 * z.gates + 1))),
+            columns=aligned_zeros((z.layers if self.norm.columns else 0, 2 * z.capacity + 2, z.gates * z.padded)),
+            z=gates,
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
             h_in=aligned_zeros(h.shape),
             h=h,
@@ -84,10 +93,19 @@ class Allocator:
         rows = x * z.capacity * z.streams if self.trains else 0
         state = z.layers * z.streams * x, z.units
         dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
+        dz_h = aligned_zeros(dz.shape) if self.cell.separate else dz
+        dx = aligned_zeros(dz.shape) if self.norm.rows or self.norm.columns else dz
+        ds = dz_h if not self.norm.rows else aligned_zeros(dz.shape) if self.cell.separate else dx
+        wide = z.gates * z.padded if self.norm.columns else 0
         return Workspace(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
             dz=dz,
-            dz_h=aligned_zeros(dz.shape) if self.cell.separate else dz,
+            dz_h=dz_h,
+            dx=dx,
+            ds=ds,
+            dm=aligned_zeros((rows if self.norm.memory else 0, z.units)),
+            means=aligned_zeros((2, wide)),
+            variance=aligned_zeros((z.layers, wide)),
             error=error,
             kept=aligned_zeros(error.shape) if self.sublayer.residual else error,
             dy=error if self._plain else aligned_zeros(error.shape),
@@ -127,13 +145,25 @@ def sublayer(config: ModelConfig, dropout_seed: int | None, first: int) -> Subla
     units = aligned_zeros((1, padded(config.hidden)))
     units[0, : config.hidden] = 1.0
     return Sublayer(
-        layer_norm=int(config.layer_norm),
+        layer_norm=int(NORMS[config.norm].between),
         residual=int(config.residual),
         keep=int((1.0 - dropout) * 2**32),
         scale=1.0 / (1.0 - dropout),
         seed=dropout_seed or 0,
         first=first,
         units=units,
+    )
+
+
+def gate_norm(config: ModelConfig, learns: bool, share: float) -> GateNorm:
+    """Return the norm of the sums that gates are made of. learns: by a block's own statistics. share: see GateNorm."""
+    sums = NORMS[config.norm].sums
+    return GateNorm(
+        rows=int(sums == "units"),
+        memory=int(sums == "units" and CELLS[config.cell].normed_steps is not None),
+        columns=int(sums == "block"),
+        learns=int(sums == "block" and learns),
+        share=share,
     )
 
 

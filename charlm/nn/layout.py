@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from ..kernels.buffers import Net, Sizes, Sublayer, Tables
+from ..kernels.buffers import GateNorm, Net, Sizes, Sublayer, Tables
 from ..kernels.records import Handed
+from ..registry import NORMS
 from ..tree import StateDict, take_array
 from .allocation import Allocator, Pieces, held, total_bytes
 from .cells.spec import Cell, compiled
@@ -18,12 +19,18 @@ class Layout:
     """
 
     def __init__(
-        self, parameters: Parameters, cell: Cell, partition: Partition, sizes: Sizes, sublayer: Sublayer, tables: Tables
+        self,
+        parameters: Parameters,
+        cell: Cell,
+        partition: Partition,
+        sizes: Sizes,
+        between: tuple[Sublayer, GateNorm],
+        tables: Tables,
     ) -> None:
         """sizes: for any division into slices; this one's number of units takes the place of theirs."""
-        self._parameters, self._cell, self._sublayer, self._tables = parameters, cell, sublayer, tables
+        self._parameters, self._cell, self._between, self._tables = parameters, cell, between, tables
         self.partition, self.sizes = partition, sizes._replace(units=sizes.padded // partition.slices)
-        self.allocator = Allocator(cell, partition, sublayer, partition.trains)
+        self.allocator = Allocator(cell, partition, *between, partition.trains)
         self.pieces = Pieces(1, sizes.capacity)
         self.state, self.packed = self.allocator.states(self.sizes), self.allocator.packed(self.sizes)
 
@@ -36,11 +43,13 @@ class Layout:
         """Make room for the activations of a block, or of one of its pieces, and hand it all to the kernels."""
         self.window, self.work = self.allocator.window(self.sizes), self.allocator.work(self.sizes)
         self.borders = self.allocator.states(self.sizes, self.pieces.number - 1)
+        config = self._parameters.config
         self.net = Handed(
             Net(
-                cell=compiled(self._cell, self._parameters.config.activation),
+                cell=compiled(self._cell, config.activation, NORMS[config.norm]),
                 sizes=self.sizes,
-                sublayer=self._sublayer,
+                sublayer=self._between[0],
+                norm=self._between[1],
                 tables=self._tables,
                 weights=self._parameters.weights,
                 packed=self.packed,
@@ -57,7 +66,7 @@ class Layout:
 
         A network that only reads never looks at activations again.
         """
-        new = Layout(self._parameters, self._cell, partition, self.sizes, self._sublayer, self._tables)
+        new = Layout(self._parameters, self._cell, partition, self.sizes, self._between, self._tables)
         new.allocate()
         new.load_state_dict(self.state_dict(partition.trains), partition.trains)
         return new
@@ -68,13 +77,17 @@ class Layout:
         Each array has its rows by layer or step and stream, whatever the threads: state_h (L, S, P), window_z
         (L, C, S, G P) and so on. The streams are the axis before the last.
         """
-        return {name: self.partition.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
+        found = {name: self.partition.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
+        return found | {name: np.repeat(array[..., None, :], self.sizes.streams, -2) for name, array in self._shared(window)}
 
     def load_state_dict(self, state: StateDict, window: bool = True) -> None:
         """Take over what `state_dict` returned for the same `window`. Raises LeafError."""
         for name, array, steps, groups in self._carried(window):
             now = self.partition.collect(array, steps, groups)
             self.partition.spread(take_array(state, name, now.shape, now.dtype), array, steps, groups)
+        for name, array in self._shared(window):
+            shape = *array.shape[:-1], self.sizes.streams, array.shape[-1]
+            array[...] = take_array(state, name, shape, array.dtype)[..., 0, :]
 
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
         """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect.
@@ -87,14 +100,23 @@ class Layout:
             found.append(("state_context", self.state.context[0], 1, 0))
         if window:
             groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
+            groups |= {"sums": z.gates} if w.sums is not w.z else {}
+            groups |= {name: n for name, n in (("sums_h", z.gates), ("memory", 1)) if getattr(w, name).size}
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
-            if self._sublayer.layer_norm:
+            if w.stats.size:
                 found.append(("window_stats", w.stats, z.capacity, 0))
+            if w.scales.size:
+                found.append(("window_scales", w.scales, z.capacity, 0))
             if self.state.context.size:
                 found.append(("window_context", w.context, z.capacity, 0))
                 found.append(("window_section", w.section[:, None], z.capacity, 0))
         return found
+
+    def _shared(self, window: bool) -> list[tuple[str, np.ndarray]]:
+        """Return arrays that belong to all streams together. They are saved for each, as everything else is."""
+        w = self.window
+        return [("window_columns", w.columns), ("window_ends", w.ends[:, None])] if window and w.ends.size else []
 
     @property
     def window_bytes(self) -> int:

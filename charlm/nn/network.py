@@ -22,7 +22,7 @@ from ..registry import CELLS
 from ..tbptt.plan import reading_plan
 from ..tbptt.resets import Resets
 from ..tree import StateDict
-from .allocation import sublayer, total_bytes
+from .allocation import gate_norm, sublayer, total_bytes
 from .arrays import aligned_zeros, padded
 from .division import Division, step_cost
 from .layout import Layout
@@ -41,7 +41,8 @@ class Training:
     "window"). dropout_seed: None for no dropout. memory: bytes for the window and the work on it, 0 for no limit; a block
     that needs more is made in pieces, see kernels/train.py. first_stream: the number of the first stream, where other ranks
     have those before it. excludes, counts: what the tables beside the network leave out, and whether they learn: see
-    ContextTables.for_kernels.
+    ContextTables.for_kernels. statistics: whether batch norm takes each block's own and averages them; else it takes the
+    averages, so that nothing is predicted from what follows it. share: of all ranks' streams, those of this one.
     """
 
     window: int
@@ -51,6 +52,8 @@ class Training:
     first_stream: int = 0
     excludes: bool = False
     counts: bool = False
+    statistics: bool = False
+    share: float = 1.0
 
 
 class Network:
@@ -78,7 +81,8 @@ class Network:
         self._cell = CELLS[config.cell]
         known = training or Training(0)
         self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
-        between = sublayer(config, known.dropout_seed, known.first_stream)
+        norm = gate_norm(config, known.statistics, known.share)
+        between = sublayer(config, known.dropout_seed, known.first_stream), norm
         width, trains = padded(config.hidden), training is not None
         self._division = Division(step_cost(parameters, width, streams, block, trains), width, threads)
         self._partition_for = partial(Partition, parameters, width, streams, trains)

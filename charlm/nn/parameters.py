@@ -12,13 +12,15 @@ from ..kernels.direct import RATE
 from ..kernels.elementary import cos_turns, log
 from ..kernels.parallel import share
 from ..kernels.table_sizes import BUCKETS, KINDS, SIZES
-from ..registry import CELLS
+from ..registry import CELLS, NORMS
 from ..tree import StateDict, take_array
 from .arrays import aligned_zeros, padded, to_bfloat16
 from .shapes import pytorch_shapes
 from .tables import ContextTables
 
 _FIRST_GATE = 0.5  # of the tables' gates when they join; if all were 1, the tables would predict by themselves
+# Gains for which no number is drawn. For those of layer norm one is, and not used: so runs keep their initial values.
+_GAINS = ("norm.weight_ih", "norm.weight_hh", "norm.weight_c")
 _NO_PROBABILITY = -1e30  # the bias of logits that only pad a row
 
 
@@ -38,7 +40,9 @@ class Parameters:
         self.vocabulary = vocabulary
         self.gates = len(CELLS[config.cell].gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
-        norms, gates = layers if config.layer_norm else 0, 2 * len(config.direct_lengths)
+        norm, gates = NORMS[config.norm], 2 * len(config.direct_lengths)
+        per_step, cell = norm.sums == "units", CELLS[config.cell]
+        norms = layers if norm.between or (per_step and cell.normed_steps is not None) else 0
         shapes = {
             "embed": (vocabulary, wide),
             "w_ih": (layers - 1, p, wide),
@@ -46,6 +50,9 @@ class Parameters:
             "out": (padded(vocabulary) + gates if gates else vocabulary, p),
             "b_ih": (layers, wide),
             "b_hh": (layers, wide),
+            "running": (layers if norm.sums == "block" else 0, 2, wide),
+            "gain_ih": (layers if norm.sums else 0, wide),
+            "gain_hh": (layers if per_step and cell.separate else 0, wide),
             "gain": (norms, p),
             "shift": (norms, p),
             "direct_b": (1, padded(len(config.direct_lengths) * BUCKETS)),
@@ -64,10 +71,11 @@ class Parameters:
         """Return the rows of flat whose gradients thread `rank` of `ranks` sums, as (n, 2) int64 stretches.
 
         They are a share of each matrix's rows and each bias's gates; what is small and left over is the last thread's.
+        Running averages are nobody's.
         """
         found, at, p = [], 0, self.flat.shape[1]
         for name, view in zip(Weights._fields, self.weights, strict=True):
-            if name in ("gain", "shift", "direct_b", "out_b"):
+            if name == "running":
                 break
             for _ in range(view.shape[0] if view.ndim == 3 or name.startswith("b_") else 1):
                 size = view[0].size if view.ndim == 3 or name.startswith("b_") else view.size
@@ -76,7 +84,7 @@ class Parameters:
                 found.append((at + lo * (size // units) // p, at + hi * (size // units) // p))
                 at += size // p
         if rank == ranks - 1:
-            found.append((at, len(self.flat)))
+            found.append((at + self.weights.running.size // p, len(self.flat)))
         return np.array(found, np.int64)
 
     def by_layer(self) -> list[list[np.ndarray]]:
@@ -112,8 +120,8 @@ class Parameters:
 
     @property
     def count(self) -> int:
-        """The number of parameters, without padding."""
-        return sum(view.size for _, view in self.named_views())
+        """The number of parameters, without padding and without running averages."""
+        return sum(view.size for name, view in self.named_views() if not name.startswith("norm.running"))
 
     def named_views(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.
@@ -127,9 +135,16 @@ class Parameters:
             yield f"rnn.weight_hh_l{layer}", w.w_hh[layer].reshape(p, self.gates, p)[:h, :, :h]
             yield f"rnn.bias_ih_l{layer}", w.b_ih[layer].reshape(self.gates, p)[:, :h]
             yield f"rnn.bias_hh_l{layer}", w.b_hh[layer].reshape(self.gates, p)[:, :h]
-            if self.config.layer_norm:
-                yield f"norm.weight_l{layer}", w.gain[layer, :h]
-                yield f"norm.bias_l{layer}", w.shift[layer, :h]
+            if len(w.gain):
+                kind = "_c" if len(w.gain_ih) else ""
+                yield f"norm.weight{kind}_l{layer}", w.gain[layer, :h]
+                yield f"norm.bias{kind}_l{layer}", w.shift[layer, :h]
+            for name, gains in (("ih", w.gain_ih), ("hh", w.gain_hh)):
+                if len(gains):
+                    yield f"norm.weight_{name}_l{layer}", gains[layer].reshape(self.gates, p)[:, :h]
+            if len(w.running):
+                for i, name in enumerate(("mean", "var")):
+                    yield f"norm.running_{name}_l{layer}", w.running[layer, i].reshape(self.gates, p)[:, :h]
         yield "out.weight", w.out[:v, :h]
         yield "out.bias", w.out_b[0, :v]
         if self.config.direct_lengths:
@@ -158,11 +173,16 @@ class Parameters:
         for name, view in self.named_views():
             if name == "rnn.weight_ih_l0":
                 view[...] = 0.5 * _normal(random, view.shape)
-            elif name.endswith("weight") and not name.startswith("direct") or "weight_" in name:
+            elif name == "out.weight" or "weight_" in name and not name.startswith(_GAINS):
                 view[...] = 2 * bound * (random.random(view.shape) - 0.5)
             else:
                 view[...] = 0.0
-        self.weights.gain[:, : self.config.hidden] = 1.0
+        norm = NORMS[self.config.norm]
+        for name, view in self.named_views():
+            if name.startswith("norm.weight"):
+                view[...] = norm.gain
+            elif name.startswith("norm.running_var"):
+                view[...] = 1.0
         cell = CELLS[self.config.cell]
         if cell.keep_gate is not None:
             p, bias = padded(self.config.hidden), self.config.forget_bias
@@ -186,4 +206,4 @@ def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: Con
 def _to_pytorch(name: str, view: np.ndarray) -> np.ndarray:
     if name.startswith("rnn.weight"):
         return np.ascontiguousarray(view.reshape(view.shape[0], -1).T)
-    return view.reshape(-1).copy() if "bias" in name else view.copy()
+    return view.reshape(-1).copy() if "bias" in name or name.startswith("norm") else view.copy()

@@ -12,11 +12,11 @@ import numpy as np
 
 from ..config.model import ModelConfig
 from ..kernels.direct import DISCOUNT, RATE
-from ..registry import CELLS
+from ..registry import CELLS, NORMS
+from .norms.spec import EPSILON, normalised
 
 Arrays = dict[str, np.ndarray]
 _STEP = 1e-30
-_NORM_EPSILON = 1e-5
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,10 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Sequence:
-    """A text to read: x, y (T, S) int ids, y = -1 if a stream has ended; resets (T, S) bool, before the step."""
+    """A text to read: x, y (T, S) int ids, y = -1 if a stream has ended; resets (T, S) bool, before the step.
+
+    block: steps of the blocks whose own statistics batch norm takes, the last one perhaps shorter; 0: running averages.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -42,6 +45,7 @@ class Sequence:
     dropout_seed: int = 0
     first_position: int = 0
     evidence: Evidence | None = None
+    block: int = 0
 
 
 def _times(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -54,9 +58,50 @@ def _row(vector: np.ndarray) -> np.ndarray:
     return vector[..., None, :]
 
 
-def cell_step(config: ModelConfig, zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple:
-    """Return (h', c') from the input's and the state's parts of the gates, each (..., S, G*H), and the state (..., S, H)."""
-    return CELLS[config.cell].reference(zx, zh, h, c, config.activation)
+def cell_step(
+    config: ModelConfig, p: Arrays, layer: int, zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray
+) -> tuple:
+    """Return (h', c') from the parts of the gates without biases, each (..., S, G*H), and the state (..., S, H).
+
+    zx: the input's part, after the norm if a block is normalised. Norms of a step are taken here.
+    """
+    cell, shown = CELLS[config.cell], {}
+    b_ih, b_hh = _row(p[f"rnn.bias_ih_l{layer}"]), _row(p[f"rnn.bias_hh_l{layer}"])
+    if NORMS[config.norm].sums == "units":
+        if cell.separate:
+            zx, zh = (_gates_normed(p, f"norm.weight_{side}_l{layer}", x) for side, x in (("ih", zx), ("hh", zh)))
+        else:
+            zx, zh = _gates_normed(p, f"norm.weight_ih_l{layer}", zx + zh), np.zeros(1)
+        if cell.normed_steps is not None:
+            gain, shift = _row(p[f"norm.weight_c_l{layer}"]), _row(p[f"norm.bias_c_l{layer}"])
+            shown = {"shown": lambda c: normalised(c, (-1,)) * gain + shift}
+    return cell.reference(zx + b_ih, zh + b_hh, h, c, config.activation, **shown)
+
+
+def _gates_normed(p: Arrays, name: str, x: np.ndarray) -> np.ndarray:
+    """Return x (..., S, G*H), each gate of H normalised, times its gain."""
+    hidden = next(a for key, a in p.items() if key.startswith("rnn.weight_hh")).shape[-1]
+    gates = x.reshape(*x.shape[:-1], -1, hidden)
+    return normalised(gates, (-1,)).reshape(x.shape) * _row(p[name])
+
+
+def block_normed(
+    p: Arrays, layer: int, zx: list[np.ndarray], alive: np.ndarray, differentiated: bool, statistics: bool
+) -> list[np.ndarray]:
+    """Return the input's parts of a block, (..., S, G*H) for each step, normalised over its streams and steps, times gains.
+
+    alive: (T, S), of streams that have not ended. differentiated: whether the statistics are functions of the inputs, or
+    constants. statistics: whether to take the block's, or else running averages.
+    """
+    gain = _row(p[f"norm.weight_ih_l{layer}"])
+    if not statistics:
+        mean, variance = (_row(p[f"norm.running_{name}_l{layer}"]) for name in ("mean", "var"))
+        return [(x - mean) / np.sqrt(variance + EPSILON) * gain for x in zx]
+    rows = np.concatenate([np.moveaxis(x, -2, 0)[on] for x, on in zip(zx, alive, strict=True)])
+    rows = rows if differentiated else rows.real
+    mean = rows.mean(0)
+    deviation = np.sqrt(((rows - mean) ** 2).mean(0) + EPSILON)
+    return [(x - _row(mean)) / _row(deviation) * gain * on[:, None] for x, on in zip(zx, alive, strict=True)]
 
 
 def keep_mask(seed: int, layer: int, step: int, streams: int, hidden: int, dropout: float) -> np.ndarray:
@@ -83,11 +128,8 @@ def pass_up(
     config: ModelConfig, p: Arrays, layer: int, h: np.ndarray, below: np.ndarray | None, mask: np.ndarray
 ) -> np.ndarray:
     """Return residual + dropout(norm(h)), which a layer hands up."""
-    if config.layer_norm:
-        mean = h.mean(-1, keepdims=True)
-        variance = ((h - mean) ** 2).mean(-1, keepdims=True)
-        h = (h - mean) / np.sqrt(variance + _NORM_EPSILON)
-        h = h * _row(p[f"norm.weight_l{layer}"]) + _row(p[f"norm.bias_l{layer}"])
+    if NORMS[config.norm].between:
+        h = normalised(h, (-1,)) * _row(p[f"norm.weight_l{layer}"]) + _row(p[f"norm.bias_l{layer}"])
     if config.dropout > 0:
         h = h * mask / (1 - config.dropout)
     return h + below if config.residual and below is not None else h
@@ -130,35 +172,72 @@ def losses(
     """Return the loss of each step, T arrays (..., S).
 
     constant(t): whether the cells' results at step t are held constant. gradient_scale(t): a factor on derivatives that
-    pass from step t to t - 1; 0 cuts them.
+    pass from step t to t - 1; 0 cuts them. The statistics of all blocks but the last are constants.
     """
     steps, streams = sequence.x.shape
     state = [(np.zeros((streams, config.hidden)), np.zeros((streams, config.hidden))) for _ in range(config.layers)]
-    out = []
-    for t in range(steps):
-        hold = (lambda a: a.real) if constant(t) else (lambda a: a)
-        passed: np.ndarray | None = None
+    out: list[np.ndarray] = []
+    for first in range(0, steps, sequence.block or steps):
+        block = range(first, min(first + (sequence.block or steps), steps))
+        passed: list[np.ndarray] = []
         for layer in range(config.layers):
-            h, c = (a.real + gradient_scale(t) * (a - a.real) for a in state[layer])
-            h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
-            w_ih = p[f"rnn.weight_ih_l{layer}"]
-            zx = np.swapaxes(w_ih[..., sequence.x[t]], -1, -2) if passed is None else _times(passed, w_ih)
-            zh = _times(h, p[f"rnn.weight_hh_l{layer}"]) + _row(p[f"rnn.bias_hh_l{layer}"])
-            h, c = (hold(a) for a in cell_step(config, zx + _row(p[f"rnn.bias_ih_l{layer}"]), zh, h, c))
-            state[layer] = (h, c)
-            mask = keep_mask(
-                sequence.dropout_seed, layer, sequence.first_position + t, streams, config.hidden, config.dropout
-            )
-            below = None if passed is None else hold(passed)
-            passed = pass_up(config, p, layer, h, below, mask)
-            if layer + 1 < config.layers:
-                passed = hold(passed)
-        assert passed is not None
-        logits = _times(passed, p["out.weight"]) + _row(p["out.bias"])
-        if sequence.evidence is not None:
-            logits = logits + direct_logits(p, passed, sequence.evidence, t)
-        out.append(log_loss(logits, sequence.y[t]))
+            zx = _input_parts(config, p, sequence, layer, block, passed, constant)
+            passed = _layer(config, p, sequence, layer, block, zx, passed, state, constant, gradient_scale)
+        for t, top in zip(block, passed, strict=True):
+            logits = _times(top, p["out.weight"]) + _row(p["out.bias"])
+            if sequence.evidence is not None:
+                logits = logits + direct_logits(p, top, sequence.evidence, t)
+            out.append(log_loss(logits, sequence.y[t]))
     return out
+
+
+def _input_parts(
+    config: ModelConfig,
+    p: Arrays,
+    sequence: Sequence,
+    layer: int,
+    block: range,
+    below: list[np.ndarray],
+    constant: Callable[[int], bool],
+) -> list[np.ndarray]:
+    """Return the input's parts of a layer's gates, without biases, (..., S, G*H) for each step of a block."""
+    weight = p[f"rnn.weight_ih_l{layer}"]
+    if layer == 0:
+        zx = [np.swapaxes(weight[..., sequence.x[t]], -1, -2) for t in block]
+    else:
+        zx = [_times(x, weight) for x in below]
+    zx = [x.real if constant(t) else x for t, x in zip(block, zx, strict=True)]
+    if NORMS[config.norm].sums == "block":
+        newest, alive = block.stop == len(sequence.x), sequence.y[block.start : block.stop] >= 0
+        zx = block_normed(p, layer, zx, alive, newest, sequence.block > 0)
+    return zx
+
+
+def _layer(
+    config: ModelConfig,
+    p: Arrays,
+    sequence: Sequence,
+    layer: int,
+    block: range,
+    zx: list[np.ndarray],
+    below: list[np.ndarray],
+    state: list[tuple[np.ndarray, np.ndarray]],
+    constant: Callable[[int], bool],
+    gradient_scale: Callable[[int], float],
+) -> list[np.ndarray]:
+    """Run a layer over a block, from and to its state; return what it passes up, (..., S, H) for each step."""
+    passed, streams = [], sequence.x.shape[1]
+    for i, t in enumerate(block):
+        hold = (lambda a: a.real) if constant(t) else (lambda a: a)
+        h, c = (a.real + gradient_scale(t) * (a - a.real) for a in state[layer])
+        h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
+        zh = _times(h, p[f"rnn.weight_hh_l{layer}"])
+        h, c = (hold(a) for a in cell_step(config, p, layer, zx[i], zh, h, c))
+        state[layer] = (h, c)
+        mask = keep_mask(sequence.dropout_seed, layer, sequence.first_position + t, streams, config.hidden, config.dropout)
+        found = pass_up(config, p, layer, h, below[i] if below else None, mask)
+        passed.append(hold(found) if layer + 1 < config.layers else found)
+    return passed
 
 
 def block_loss(config: ModelConfig, p: Arrays, sequence: Sequence, window: int, injected: int, weight: float) -> np.ndarray:

@@ -4,19 +4,28 @@ import math
 
 from ..config.model import ModelConfig
 from ..kernels.table_sizes import BUCKETS
-from ..registry import CELLS
+from ..registry import CELLS, NORMS
 
 
 def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int, ...]]:
     """Return the shapes of a network's parameters, by PyTorch's names. vocabulary: V."""
-    h, wide = config.hidden, len(CELLS[config.cell].gates) * config.hidden
+    cell, norm = CELLS[config.cell], NORMS[config.norm]
+    h, wide = config.hidden, len(cell.gates) * config.hidden
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.layers):
         shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)
         shapes[f"rnn.weight_hh_l{layer}"] = (wide, h)
         shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
-        if config.layer_norm:
+        if norm.between:
             shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
+        if norm.sums:
+            shapes[f"norm.weight_ih_l{layer}"] = (wide,)
+        if norm.sums == "units" and cell.separate:
+            shapes[f"norm.weight_hh_l{layer}"] = (wide,)
+        if norm.sums == "units" and cell.normed_steps is not None:
+            shapes[f"norm.weight_c_l{layer}"] = shapes[f"norm.bias_c_l{layer}"] = (h,)
+        if norm.sums == "block":
+            shapes[f"norm.running_mean_l{layer}"] = shapes[f"norm.running_var_l{layer}"] = (wide,)
     shapes |= {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
     orders = len(config.direct_lengths)
     if orders:

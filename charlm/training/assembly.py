@@ -94,6 +94,8 @@ def _network(config: RunConfig, parameters: Parameters, text: TrainingText, thre
             first_stream=text.streams.first,
             excludes=not once,
             counts=once,
+            statistics=True,
+            share=text.streams.own / text.streams.count,
         ),
         threads,
     )

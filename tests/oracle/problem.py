@@ -17,7 +17,7 @@ from charlm.nn.counting import count_text
 from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
-from charlm.nn.reference import Arrays, Sequence, gradient, losses
+from charlm.nn.reference import Arrays, Sequence, block_loss, gradient, losses
 from charlm.tbptt.method import TruncationMethod, make_method
 from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.resets import Resets
@@ -65,7 +65,7 @@ class Problem:
             if self.slices > 1:
                 patch.setattr(division, "ways", lambda *arguments: [divided])
             by_tables = {"excludes": self.counted == "text", "counts": self.counted == "blocks"}
-            training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory, **by_tables)
+            training = Training(cut.window, cut.older_losses > 0, self.seed, self.memory, statistics=True, **by_tables)
             return Network(parameters, self.streams, cut.block, training, self.threads * self.slices)
 
     def parameters(self) -> Parameters:
@@ -143,6 +143,14 @@ def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
     older = min(problem.cut().older_losses, first)
     weight = 1 / (problem.streams * (cut.k1 + older))
     begin = max(0, last - min(cut.k2, last - first if cut.memory else last))
+    if problem.model.norm == "batch":
+        sequence = replace(reference_sequence(problem, last), block=cut.k1)
+
+        def truncated(p: Arrays) -> np.ndarray:
+            return block_loss(problem.model, p, sequence, last - begin, last - first + older, weight)
+
+        found = gradient(exact(problem.parameters()), truncated)
+        return {name: a for name, a in found.items() if not name.startswith("norm.running")}
     by_blocks = problem.reset.policy == "block" or problem.counted == "blocks"
     block = TruncationConfig(cut.k1) if by_blocks else TruncationConfig()  # all that a loss depends on
     by_step = gradients_of_losses(replace(problem, truncation=block, threads=1, slices=1, memory=0), begin)

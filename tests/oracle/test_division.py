@@ -29,8 +29,17 @@ CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
 @pytest.mark.parametrize(("hidden", "slices", "groups"), [(20, 2, 1), (37, 3, 1), (20, 2, 2), (37, 3, 2), (20, 2, 3)])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int, groups: int) -> None:
-    for norm, kind, streams in ((False, "newest", groups), (True, "window", 3), (True, "newest", 7)):
-        model = ModelConfig(cell, activation, hidden, 2, 0.4 if norm else 0.0, residual=norm, layer_norm=norm)
+    for norm, kind, streams in (
+        ("none", "newest", groups),
+        ("layer", "window", 3),
+        ("layer", "newest", 7),
+        ("cell", "newest", groups),
+        ("cell", "window", 7),
+        ("batch", "newest", groups),
+        ("batch", "window", 7),
+    ):
+        mixed = norm != "none"
+        model = ModelConfig(cell, activation, hidden, 2, 0.4 if mixed else 0.0, residual=mixed, norm=norm)
         for k1, k2 in ((4, 9), (5, 3)):
             whole = Problem(model, TruncationConfig(k1, k2, kind), ResetConfig("line"), streams, streams * 13 + 2, 23)
             expected, _ = run_epoch(whole)
@@ -42,9 +51,10 @@ def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int, g
 
 @pytest.mark.parametrize(("slices", "threads"), [(2, 1), (1, 2), (1, 3), (2, 2)])
 @pytest.mark.parametrize("back", [False, True])
-def test_carrying_on_with_another_division(slices: int, threads: int, back: bool) -> None:
+@pytest.mark.parametrize(("cell", "norm"), [("gru", "layer"), ("gru", "cell"), ("lstm", "cell"), ("lstm", "batch")])
+def test_carrying_on_with_another_division(cell: str, norm: str, slices: int, threads: int, back: bool) -> None:
     """State and window go from one network to another that is divided otherwise, in the middle of an epoch."""
-    model = ModelConfig("gru", hidden=20, layers=2, dropout=0.3, layer_norm=True)
+    model = ModelConfig(cell, hidden=20, layers=2, dropout=0.3, norm=norm)
     problem = Problem(model, TruncationConfig(4, 11), streams=7, length=7 * 31 + 2)
     other_way = replace(problem, slices=slices, threads=threads)
     before, after = (other_way, problem) if back else (problem, other_way)

@@ -35,7 +35,7 @@ def derivative(
         def moved(*arguments: object, unit: int = unit) -> tuple:
             nonlocal calls
             h, c = plain(*arguments)  # type: ignore[arg-type]
-            if calls == at * model.layers + layer:
+            if calls == layer * len(sequence.x) + at:  # layer by layer
                 step = np.zeros(h.shape, complex)
                 step[..., unit] = 1e-30j
                 h, c = (h, c + step) if of_c else (h + step, c)

@@ -51,7 +51,8 @@ def test_a_cell() -> None:
 
 def test_an_activation() -> None:
     config, zeros = renamed(ModelConfig("rnn"), "activation"), np.zeros((1, 1))
-    for attempt in (lambda: RNN.steps("mystery"), lambda: cell_step(config, *[zeros] * 4)):
+    biases = {"rnn.bias_ih_l0": zeros[0], "rnn.bias_hh_l0": zeros[0]}
+    for attempt in (lambda: RNN.steps("mystery"), lambda: cell_step(config, biases, 0, *[zeros] * 4)):
         with pytest.raises(ConfigurationError, match="--activation mystery: choose from tanh, relu$"):
             attempt()
 

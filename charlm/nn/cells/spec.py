@@ -11,6 +11,7 @@ from ...lazy import np
 
 if TYPE_CHECKING:
     from ...kernels.buffers import CellSteps
+    from ..norms.spec import Norm
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class Cell:
     the gates. separate: whether the cell sees the state's part of the gates on its own (GRU). keep_gate: index of the gate
     that keeps the state, whose bias starts at keep_bias; None if there is none.
 
-    reference(zx, zh, h, c, activation) is one step in NumPy, see nn/reference.py. steps(activation) returns the step
+    reference(zx, zh, h, c, activation, shown) is one step in NumPy, see nn/reference.py. steps(activation) returns the step
     forward and the step back for kernels, as kernels/steps.py describes them; importing that takes long, so only this
-    function may do it.
+    function may do it. normed_steps(activation): the same for a cell whose memory is normalised before h is made of it, and
+    two steps more; None if no memory is. Only the reference of such a cell is handed `shown`, the norm as a function.
 
     pytorch: name of the torch.nn module with the same equations, or None. onnx(activation): likewise for ONNX.
     """
@@ -50,6 +52,7 @@ class Cell:
     gates: tuple[Gate, ...]
     reference: Callable[..., tuple[Any, Any]]
     steps: Callable[[str], tuple[Callable[..., None], Callable[..., None]]]
+    normed_steps: Callable[[str], tuple[Callable[..., None], ...]] | None = None
     activations: tuple[str, ...] = ("tanh",)
     memory: bool = False
     extras: int = 0
@@ -66,10 +69,13 @@ class Cell:
 
 
 @functools.cache
-def compiled(cell: Cell, activation: str) -> CellSteps:
+def compiled(cell: Cell, activation: str, norm: Norm) -> CellSteps:
     """Return the steps of a cell as kernels call them."""
     from ...kernels.steps import compile_cell
 
+    if norm.sums == "units" and cell.normed_steps is not None:
+        forward, backward, *show = cell.normed_steps(activation)
+        return compile_cell(forward, backward, cell.separate, show)
     return compile_cell(*cell.steps(activation), cell.separate)
 
 

@@ -1,0 +1,1 @@
+"""Norms: one file each, listed in charlm/registry.py."""

@@ -1,0 +1,5 @@
+"""No norm."""
+
+from .spec import Norm
+
+NONE = Norm("none")

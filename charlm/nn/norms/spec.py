@@ -1,0 +1,31 @@
+"""The description of a norm: where a network has it, which parameters that takes, and its formula."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...lazy import np
+
+EPSILON = 1e-5  # added to variances: PyTorch's default
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm. It computes (x - mean) / sqrt(variance + 1e-5) of some numbers x, times a gain.
+
+    between: it normalises each layer's output over its units, outside of the recurrence. sums: it normalises the sums that
+    a cell's gates are made of, before their biases: "units", each gate of a step over its units, and the memory of a cell
+    that has one before the step's output is made of it; "block", the input's part of each unit's gates over the streams
+    and steps of a block; "" leaves them alone. gain: at first.
+    """
+
+    name: str
+    between: bool = False
+    sums: str = ""
+    gain: float = 1.0
+
+
+def normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """Return x with mean 0 and variance 1 over the axes, but for the epsilon; also of complex numbers."""
+    centred = x - x.mean(axes, keepdims=True)
+    return centred / np.sqrt((centred**2).mean(axes, keepdims=True) + EPSILON)
