@@ -42,6 +42,7 @@ class Row:
     vocabulary: int = VOCABULARY
     threads: int | None = None  # None: as many as asked for
     precision: str = "float32"  # see PrecisionConfig
+    norm: str = "none"
 
     @property
     def name(self) -> str:
@@ -49,6 +50,7 @@ class Row:
         what = f"{self.cell} {self.hidden} x {self.layers}"
         suffix = ", 1 thread" if self.threads == 1 else ""
         suffix += "" if self.precision == "float32" else f", {self.precision}"
+        suffix += "" if self.norm == "none" else f", norm {self.norm}"
         if self.mode == "train":
             return f"{what}, S={self.streams}, k1={self.k1}" + (f" k2={self.k2}" if self.k2 != self.k1 else "") + suffix
         if self.mode == "sample":
@@ -110,7 +112,7 @@ class Job:
     def __init__(self, row: Row, threads: int, characters: int = _CALL_CHARACTERS) -> None:
         """characters: of a piece, roughly; at least two blocks."""
         self.row = row
-        model = ModelConfig(row.cell, hidden=row.hidden, layers=row.layers, dropout=0.0)
+        model = ModelConfig(row.cell, hidden=row.hidden, layers=row.layers, dropout=0.0, norm=row.norm)
         parameters = Parameters(model, row.vocabulary)
         parameters.initialise(0)
         if row.precision == "bfloat16":

@@ -10,7 +10,7 @@ import click
 from ..config.model import ModelConfig
 from ..config.reset import ResetConfig
 from ..config.run import RunConfig
-from ..registry import CELLS
+from ..registry import CELLS, NORMS
 from ..storage.run_directory import BEST, LAST, checkpoint_file, find_run
 from ..units import to_bits
 from .command import Command
@@ -61,7 +61,7 @@ def _label(path: Path, meta: "Meta") -> list[tuple[str, str]]:
 
 
 def _contents(model: ModelConfig) -> str:
-    extras = [name for name, has in (("residual", model.residual), ("layer norm", model.layer_norm)) if has]
+    extras = [name for name in ("residual" if model.residual else "", NORMS[model.norm].label) if name]
     extras += [f"dropout {model.dropout:g}"] if model.dropout else []
     extras += [f"forget bias {model.forget_bias:g}"] if model.forget_bias is not None else []
     lengths = model.direct_lengths

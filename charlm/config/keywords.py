@@ -50,7 +50,10 @@ class Settings(TypedDict, total=False):
     dropout: float
     # Add the input of each layer to its output, from the second layer on.
     residual: bool
-    # Normalise activations between layers and before the output layer.
+    # Normalise activations between layers and before the output layer (layer), each gate's sum over its units (cell),
+    # or the input's part of the gates over the streams and steps of a block (batch). Default: none.
+    norm: str
+    # Another name for --norm layer.
     layer_norm: bool
     # Longest context, in characters. What followed each context in the text is counted in tables, which add to the
     # network's prediction (direct connections). 0: no tables. Default: 8; 32 with --once.

@@ -102,7 +102,9 @@ class ModelConfig(Declared, group=NETWORK):
         super().__post_init__()
         cell = CELLS[self.cell]
         if self.layer_norm:
-            require(self.norm in ("none", "layer"), f"--norm {self.norm}: --layer-norm asks for another norm; give one of them")
+            require(
+                self.norm in ("none", "layer"), f"--norm {self.norm}: --layer-norm asks for another norm; give one of them"
+            )
             object.__setattr__(self, "norm", "layer")
         object.__setattr__(self, "layer_norm", self.norm == "layer")
         require(

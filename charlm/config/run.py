@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from ..errors import ConfigurationError
+from ..registry import NORMS
 from .checks import LARGEST_SEED, MOST_STREAMS, MOST_UPDATES, require
 from .declare import Declaration, Declared, parts, setting
 from .groups import GROUPS, LENGTH, NETWORK, RUN, TRUNCATION
@@ -71,6 +72,14 @@ class RunConfig(Declared, group=LENGTH):
         once=0.0,
         help="Share of the corpus held out at its end; 0 holds out nothing.",
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if NORMS[self.model.norm].sums == "block":
+            name = f"--norm {self.model.norm}"
+            require(self.streams * self.truncation.k1 > 1, f"{name}: one step of one stream has no variance: more --streams")
+            require(not self.truncation.memory, f"{name}: takes statistics of a whole block, which --memory would divide")
+            require(not self.once, f"{name}: statistics of a block know what follows in it, and --once must not know")
 
     @classmethod
     def declared(cls) -> tuple[Declaration, ...]:

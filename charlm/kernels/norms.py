@@ -93,7 +93,19 @@ def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
             if window.y[own + s] >= 0:
                 one, z = weights.b_ih, window.z[layer]
                 _norm_row(
-                    net, part, window.sums, layer, row + s, own + s, weights.gain_ih, gate, gate, z, own + s, one, not separate
+                    net,
+                    part,
+                    window.sums,
+                    layer,
+                    row + s,
+                    own + s,
+                    weights.gain_ih,
+                    gate,
+                    gate,
+                    z,
+                    own + s,
+                    one,
+                    not separate,
                 )
                 if separate:
                     kind, to = sizes.gates + gate, part.base + s
@@ -125,9 +137,7 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
     meet(part)
     for s in range(part.n):
         for gate in range(sizes.gates):
-            _before_row(
-                net, part, window.sums, layer, row + s, own + s, weights.gain_ih, gate, gate, work.dz, work.dx
-            )
+            _before_row(net, part, window.sums, layer, row + s, own + s, weights.gain_ih, gate, gate, work.dz, work.dx)
             if net.cell.separate:
                 kind = sizes.gates + gate
                 _before_row(
@@ -164,7 +174,11 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
     kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
     at = sliced_row(part, sizes.layers, layer)
     for s in range(part.n):
-        dh, dm, dz = span(work.dh, at + s, at + s + 1), span(work.dm, own + s, own + s + 1), span(work.dz, own + s, own + s + 1)
+        dh, dm, dz = (
+            span(work.dh, at + s, at + s + 1),
+            span(work.dm, own + s, own + s + 1),
+            span(work.dz, own + s, own + s + 1),
+        )
         call(net.cell.show_backward, (sizes.units, step_rows(window, layer, own + s), dh, dm, dz))
     meet(part)
     for s in range(part.n):
@@ -217,17 +231,15 @@ def _gain_gradient(net, part, end, reach, x, scales, gate, kind, error, gain, sh
     parts, base = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
     column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
     lo, hi = own_columns(part, sizes)
-    for j in range(lo, hi, LANES):
-        gains, shifts = load(gain, layer, at + j), load(shift, layer, at + j)
-        for half in range(2):
-            slot, length = piece_of_ring(end, reach, sizes.capacity, half)
-            for run in range(slot * parts, (slot + length) * parts):
-                for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                    e, mean, inverse = load(error, i, column + j), scales[i, 2 * kind], scales[i, 2 * kind + 1]
-                    gains = fma(e * (load(x, i, column + j) - mean), inverse, gains)
-                    shifts = shifts + e
-        store(gain, layer, at + j, gains)
-        store(shift, layer, at + j, shifts)
+    for half in range(2):
+        slot, length = piece_of_ring(end, reach, sizes.capacity, half)
+        for run in range(slot * parts, (slot + length) * parts):
+            for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
+                mean, inverse = scales[i, 2 * kind], scales[i, 2 * kind + 1]
+                for j in range(lo, hi, LANES):
+                    e, deviation = load(error, i, column + j), load(x, i, column + j) - mean
+                    store(gain, layer, at + j, fma(e * deviation, inverse, load(gain, layer, at + j)))
+                    store(shift, layer, at + j, load(shift, layer, at + j) + e)
 
 
 # --- over a block: the input's part of the gates ----------------------------------------------------------------------
@@ -250,28 +262,30 @@ def _block_statistics(net, part, layer, slot, steps):
     """Set this thread's columns of window.columns, at the block's last slot, and of work.variance."""
     sizes, window, runs = net.sizes, net.window, net.work.time_runs
     x, parts, base = window.sums[layer], runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
-    n = np.float32(max(1, _rows_alive(net, part, slot, steps)))
-    first, last = slot * parts, (slot + steps) * parts
+    n, columns = np.float32(max(1, _rows_alive(net, part, slot, steps))), window.columns[layer]
+    mean, inverse = 2 * (slot + steps - 1), 2 * (slot + steps - 1) + 1
     lo, hi = own_columns(part, sizes)
     for gate in range(sizes.gates):
         column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
         for j in range(lo, hi, LANES):
-            mean = splat(0.0)
-            for run in range(first, last):
-                for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                    if window.y[i] >= 0:
-                        mean = mean + load(x, i, column + j)
-            mean = mean / n
-            variance = splat(0.0)
-            for run in range(first, last):
-                for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                    if window.y[i] >= 0:
-                        deviation = load(x, i, column + j) - mean
-                        variance = fma(deviation, deviation, variance)
-            variance = variance / n
-            store(window.columns[layer], 2 * (slot + steps - 1), at + j, mean)
-            store(window.columns[layer], 2 * (slot + steps - 1) + 1, at + j, 1.0 / sqrt(variance + EPSILON))
+            store(columns, mean, at + j, splat(0.0))
+            store(net.work.variance, layer, at + j, splat(0.0))
+        for run in range(slot * parts, (slot + steps) * parts):
+            for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
+                for j in range(lo, hi if window.y[i] >= 0 else lo, LANES):
+                    store(columns, mean, at + j, load(columns, mean, at + j) + load(x, i, column + j))
+        for j in range(lo, hi, LANES):
+            store(columns, mean, at + j, load(columns, mean, at + j) / n)
+        for run in range(slot * parts, (slot + steps) * parts):
+            for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
+                for j in range(lo, hi if window.y[i] >= 0 else lo, LANES):
+                    deviation = load(x, i, column + j) - load(columns, mean, at + j)
+                    squares = load(net.work.variance, layer, at + j)
+                    store(net.work.variance, layer, at + j, fma(deviation, deviation, squares))
+        for j in range(lo, hi, LANES):
+            variance = load(net.work.variance, layer, at + j) / n
             store(net.work.variance, layer, at + j, variance)
+            store(columns, inverse, at + j, 1.0 / sqrt(variance + EPSILON))
 
 
 @kernel_on_demand
@@ -324,22 +338,25 @@ def _block_of(net, slot):
 def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, gradients: Weights, layer: int) -> None:
     """Go back through norm_block over `reach` steps up to end: work.dz -> work.dx, and the gradients of gains and biases.
 
-    The newest block has `steps` steps. The statistics of older blocks in the window, and running averages, are constants. Errors of the newest block's
-    statistics reach its own rows. Ends when work.dx is complete for this thread's rows.
+    The newest block has `steps` steps; errors of its statistics reach its own rows. Those of older blocks in the window, and
+    running averages, are constants. Ends when work.dx is complete for this thread's rows.
     """
     sizes, window, work, columns = net.sizes, net.window, net.work, net.window.columns[layer]
     newest = end - steps if net.norm.learns else end
     slot, last = (end - steps) % sizes.capacity, (end - 1) % sizes.capacity
     n = np.float32(max(1, _rows_alive(net, part, slot, steps)))
+    unbiased = np.float32(max(1, _rows_alive(net, part, slot, steps) - 1))
     lo, hi = own_columns(part, sizes)
     for gate in range(sizes.gates):
         at = gate * sizes.padded + part.slice * sizes.units
+        _columns_back(net, part, end, reach, gradients, layer, newest, gate * sizes.units, at)
         for j in range(lo, hi, LANES):
-            _column_back(net, part, end, reach, gradients, layer, newest, n, gate * sizes.units + j, at + j)
+            store(work.means, 0, at + j, load(work.means, 0, at + j) / n)
+            store(work.means, 1, at + j, load(work.means, 1, at + j) / n)
             if net.norm.learns:
                 mean, variance = load(columns, 2 * last, at + j), load(work.variance, layer, at + j)
                 store(gradients.running[layer], 0, at + j, mean * net.norm.share)
-                store(gradients.running[layer], 1, at + j, variance * (n / max(n - 1.0, 1.0)) * net.norm.share)
+                store(gradients.running[layer], 1, at + j, variance * (n / unbiased) * net.norm.share)
     barrier(part)
     for t in range(end - reach, end):
         slot = t % sizes.capacity
@@ -353,34 +370,44 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
                     if t < newest or window.y[i] < 0:
                         found = found * inverse
                     else:
-                        x, mean_e, mean_ex = load(window.sums[layer], i, column + j), load(work.means, 0, at + j), load(work.means, 1, at + j)
+                        x, mean_e, mean_ex = (
+                            load(window.sums[layer], i, column + j),
+                            load(work.means, 0, at + j),
+                            load(work.means, 1, at + j),
+                        )
                         found = error_before(found, x, mean, inverse, mean_e, mean_ex)
                     store(work.dx, i, column + j, found)
 
 
 @inner
-def _column_back(net, part, end, reach, gradients, layer, newest, n, column, at):
-    """Add up LANES columns of the errors, all rows in order: gradients, and the means of the newest block's errors."""
+def _columns_back(net, part, end, reach, gradients, layer, newest, column, at):
+    """Add up this thread's columns of a gate's errors: gradients, and the sums of the newest block's errors.
+
+    column, at: at which the gate begins in a row of dz, and of the gradients. All rows in order.
+    """
     sizes, window, work, runs = net.sizes, net.window, net.work, net.work.time_runs
     parts, base = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
-    gains, shifts = load(gradients.gain_ih, layer, at), load(gradients.b_ih, layer, at)
-    shifts_h = load(gradients.b_hh, layer, at)
-    sum_e, sum_ex, gain = splat(0.0), splat(0.0), load(net.weights.gain_ih, layer, at)
+    lo, hi = own_columns(part, sizes)
+    gains, shifts, shifts_h, means = gradients.gain_ih, gradients.b_ih, gradients.b_hh, work.means
+    for j in range(at + lo, at + hi, LANES):
+        store(means, 0, j, splat(0.0))
+        store(means, 1, j, splat(0.0))
     for t in range(end - reach, end):
         slot = t % sizes.capacity
         place = _block_of(net, slot)
-        mean, inverse = load(window.columns[layer], 2 * place, at), load(window.columns[layer], 2 * place + 1, at)
         for run in range(slot * parts, (slot + 1) * parts):
             for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                e, x = load(work.dz, i, column), (load(window.sums[layer], i, column) - mean) * inverse
-                gains, shifts, shifts_h = fma(e, x, gains), shifts + e, shifts_h + load(work.dz_h, i, column)
-                if t >= newest:
-                    sum_e, sum_ex = fma(e, gain, sum_e), fma(e * gain, x, sum_ex)
-    store(gradients.gain_ih, layer, at, gains)
-    store(gradients.b_ih, layer, at, shifts)
-    store(gradients.b_hh, layer, at, shifts_h)
-    store(work.means, 0, at, sum_e / n)
-    store(work.means, 1, at, sum_ex / n)
+                for j in range(lo, hi, LANES):
+                    mean = load(window.columns[layer], 2 * place, at + j)
+                    inverse = load(window.columns[layer], 2 * place + 1, at + j)
+                    e, x = load(work.dz, i, column + j), (load(window.sums[layer], i, column + j) - mean) * inverse
+                    store(gains, layer, at + j, fma(e, x, load(gains, layer, at + j)))
+                    store(shifts, layer, at + j, load(shifts, layer, at + j) + e)
+                    store(shifts_h, layer, at + j, load(shifts_h, layer, at + j) + load(work.dz_h, i, column + j))
+                    if t >= newest:
+                        e = e * load(net.weights.gain_ih, layer, at + j)
+                        store(means, 0, at + j, load(means, 0, at + j) + e)
+                        store(means, 1, at + j, fma(e, x, load(means, 1, at + j)))
 
 
 @kernel_on_demand

@@ -39,9 +39,9 @@ def compile_cell(
     error of the memory before the step. Without `separate`, dz_h is dz.
 
     show: two more steps of a cell whose memory is normalised in each step. Then forward leaves rows.h alone, and show(units,
-    rows, memory) makes it from the normalised memory (U). On the way back show_backward(units, rows, dh, dm, dz) comes first:
-    it writes dm (U), the error of the normalised memory, and to dz those of the gates that it read; to backward the whole
-    error of the memory arrives in dc, and it leaves those gates' dz alone.
+    rows, memory) makes it from the normalised memory (U). On the way back show_backward(units, rows, dh, dm, dz) comes
+    first: it writes dm (U), the error of the normalised memory, and to dz those of the gates that it read; to backward the
+    whole error of the memory arrives in dc, and it leaves those gates' dz alone.
     """
     shown, shown_back = show or (None, None)
     return CellSteps(

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..errors import ResourceError
 from ..kernels.buffers import GateNorm, Net, Sizes, Sublayer, Tables
 from ..kernels.records import Handed
 from ..registry import NORMS
@@ -37,6 +38,11 @@ class Layout:
     def divide_block(self, block: int, memory: float) -> None:
         """Plan for blocks of this length, in pieces if `memory` bytes do not hold one. Raises ResourceError."""
         self.pieces = self.allocator.pieces_within(self.sizes, block, memory)
+        if self.pieces.number > 1 and self._between[1].learns:
+            raise ResourceError(
+                f"a block of {block:,} steps does not fit into memory, and --norm batch takes statistics of a whole block: "
+                "use a shorter block (--max-length) or fewer --streams"
+            )
         self.sizes = held(self.sizes, self.pieces.steps)
 
     def allocate(self) -> None:

@@ -10,11 +10,11 @@ from ..config.model import ModelConfig
 from ..errors import ConfigurationError
 from ..files import write_atomically
 from ..nn.cells.spec import OnnxOperator
-from ..registry import CELLS
+from ..nn.norms.spec import EPSILON
+from ..registry import CELLS, NORMS
 from .checkpoint import Checkpoint, refuse_tables
 
 _OPSET = 17
-_NORM_EPSILON = 1e-5
 
 
 def save_onnx(saved: Checkpoint, path: Path) -> None:
@@ -56,10 +56,22 @@ class _Graph:
 
 def _operator(config: ModelConfig) -> OnnxOperator:
     """Return the ONNX operator of a model's cell. Raises ConfigurationError if there is none."""
+    if NORMS[config.norm].sums == "units":
+        raise ConfigurationError(f"--norm {config.norm}: ONNX's cells have no norm inside")
     onnx = CELLS[config.cell].onnx
     if onnx is None:
         raise ConfigurationError(f"--cell {config.cell}: ONNX has no such cell")
     return onnx(config.activation)
+
+
+def _without_batch_norm(arrays: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
+    """Return the parameters with batch norm, by its running averages, multiplied into weights and biases."""
+    for layer in range(config.layers if NORMS[config.norm].sums == "block" else 0):
+        weight, bias = f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}"
+        mean, variance = (arrays[f"norm.running_{name}_l{layer}"] for name in ("mean", "var"))
+        scale = arrays[f"norm.weight_ih_l{layer}"] / np.sqrt(variance + np.float32(EPSILON))
+        arrays[weight], arrays[bias] = arrays[weight] * scale[:, None], arrays[bias] - mean * scale
+    return arrays
 
 
 def _onnx_model(saved: Checkpoint) -> Any:
@@ -69,7 +81,7 @@ def _onnx_model(saved: Checkpoint) -> Any:
     from ..version import __version__
 
     config, size = saved.config.model, len(saved.vocabulary)
-    arrays, graph = saved.parameters.state_dict(), _Graph()
+    arrays, graph = _without_batch_norm(saved.parameters.state_dict(), config), _Graph()
     refuse_tables(saved)
     operator = _operator(config)
     states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
@@ -135,8 +147,8 @@ def _onnx_layer(
     graph.add(operator.name, [x, w, r, b, "", *begun], outputs, hidden_size=h, **operator.attributes)
     axis = "one" if layer else graph.constant("one", np.array([1], np.int64))
     y = graph.add("Squeeze", [f"y{layer}", axis], [f"s{layer}"])  # (T, directions, S, H)
-    if config.layer_norm:
+    if NORMS[config.norm].between:
         gain = graph.constant(f"gain{layer}", arrays[f"norm.weight_l{layer}"])
         shift = graph.constant(f"shift{layer}", arrays[f"norm.bias_l{layer}"])
-        y = graph.add("LayerNormalization", [y, gain, shift], [f"n{layer}"], axis=-1, epsilon=_NORM_EPSILON)
+        y = graph.add("LayerNormalization", [y, gain, shift], [f"n{layer}"], axis=-1, epsilon=EPSILON)
     return graph.add("Add", [y, x], [f"r{layer}"]) if config.residual and layer else y

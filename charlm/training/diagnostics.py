@@ -84,7 +84,7 @@ class Diagnostics:
         if weakest != "out" and layers[weakest] < _VANISHES * layers["out"]:
             found["vanishes"] = (
                 f"gradients vanish on their way to {weakest.replace('layer', 'layer ')}: norm {layers[weakest]:.3g}, of the "
-                f"output {layers['out']:.3g}; try --cell lstm or gru, --residual, --layer-norm, or fewer layers"
+                f"output {layers['out']:.3g}; try --cell lstm or gru, --residual, --norm cell, or fewer layers"
             )
         stuck = max((share for layer in gates for share in layer), default=0.0)
         if stuck > _STUCK:

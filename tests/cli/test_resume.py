@@ -47,6 +47,9 @@ SETTINGS = {
     "in pieces": ("--k1", 40, "--memory", 1, "--hidden", 40, "--layers", 2, "--dropout", 0.2),
     "tables join late": ("--direct-epochs", 1, "--direct-order", 5, "--dropout", 0.2),
     "tables of one order": ("--direct-order", 1, "--truncation", "window", "--k2", 21, "--reset-every", 9),
+    "norm in the cell": ("--cell", "gru", "--layers", 2, "--norm", "cell", "--dropout", 0.2, "--k2", 21),
+    "norm of memories": ("--cell", "lstm", "--layers", 2, "--norm", "cell", "--truncation", "window", "--k2", 19),
+    "batch norm": ("--cell", "lstm", "--layers", 2, "--norm", "batch", "--dropout", 0.2, "--k2", 21, "--reset", "line"),
     "adamw, after": ("--optimizer", "adamw", "--weight-decay", 0.1, "--reset-after", "fox", "--warmup", 30),
 }
 

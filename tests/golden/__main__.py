@@ -50,6 +50,18 @@ RUNS: dict[str, tuple[Any, ...]] = {
         *("--cell", "lstm", "--hidden", 128, "--layers", 2, "--layer-norm", "--dropout", 0.2, "--k1", 10, "--k2", 15),
         *("--streams", 1, "--optimizer", "adam", "--threads", 2, *USUAL),
     ),
+    "cell": (
+        *("--cell", "lstm", "--hidden", 40, "--layers", 2, "--norm", "cell", "--residual", "--dropout", 0.3),
+        *("--k1", 8, "--k2", 20, "--streams", 5, "--threads", 2, *USUAL),
+    ),
+    "cell, apart": (
+        *("--cell", "gru", "--hidden", 33, "--layers", 2, "--norm", "cell", "--dropout", 0.2, "--truncation", "window"),
+        *("--k1", 6, "--k2", 17, "--streams", 1, "--reset", "line", "--threads", 2, *USUAL),
+    ),
+    "batch": (
+        *("--cell", "lstm", "--hidden", 40, "--layers", 2, "--norm", "batch", "--dropout", 0.1, "--k1", 8, "--k2", 20),
+        *("--streams", 5, "--reset", "line", "--threads", 3, *USUAL),
+    ),
     "once": (
         *("--cell", "lstm", "--hidden", 32, "--layers", 1, "--once", "--k1", 5, "--streams", 2, "--lr", 6e-3),
         *("--threads", 2, "--direct-order", 0),

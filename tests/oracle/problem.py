@@ -73,8 +73,9 @@ class Problem:
         p = Parameters(self.model, self.vocabulary)
         p.initialise(self.seed)
         random = np.random.default_rng(self.seed + 1)
-        for _, view in p.named_views():
-            view += 0.3 * random.standard_normal(view.shape)
+        for name, view in p.named_views():
+            moved = 0.3 * random.standard_normal(view.shape)
+            view += np.abs(moved) if name.startswith("norm.running_var") else moved
         if self.counted == "text":
             count_text(p.tables, self.text(), Streams(self.length, self.streams), self.resets(), self.threads)
             counts = p.tables.counts & np.uint64(MOST)

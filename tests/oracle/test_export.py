@@ -27,6 +27,7 @@ MODELS = [
     ModelConfig("lstm", hidden=13, layers=2, dropout=0.3),
     ModelConfig("gru", hidden=13, layers=3, dropout=0.0),
     ModelConfig("lstm", hidden=9, layers=3, layer_norm=True, residual=True, dropout=0.0),
+    ModelConfig("gru", hidden=9, layers=2, norm="batch", dropout=0.0),
 ]
 KNOWN = Vocabulary("\nabcdefgh\u00e9")
 
@@ -36,8 +37,9 @@ def model(config: ModelConfig, vocabulary: Vocabulary = KNOWN) -> Checkpoint:
     parameters = Parameters(config, len(vocabulary))
     parameters.initialise(3)
     random = np.random.default_rng(4)
-    for _, view in parameters.named_views():
-        view += 0.3 * random.standard_normal(view.shape)
+    for name, view in parameters.named_views():
+        moved = 0.3 * random.standard_normal(view.shape)
+        view += np.abs(moved) if name.startswith("norm.running_var") else moved
     progress = {"updates": 7, "epochs": 1.5, "seconds": 2.0, "chars_per_second": 3.0, "best_val_nats": None}
     return Checkpoint(Path("here"), RunConfig(model=config), vocabulary, parameters, progress, {})
 

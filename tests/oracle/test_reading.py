@@ -27,6 +27,9 @@ MODELS = [
     ModelConfig("rnn", hidden=7, layers=1, dropout=0.0),
     ModelConfig("lstm", hidden=19, layers=2, layer_norm=True, residual=True, dropout=0.5),
     ModelConfig("gru", hidden=7, layers=3, dropout=0.5),
+    ModelConfig("lstm", hidden=7, layers=2, norm="cell"),
+    ModelConfig("gru", hidden=19, layers=2, norm="cell"),
+    ModelConfig("gru", hidden=7, layers=2, norm="batch"),
 ]
 
 
@@ -53,7 +56,7 @@ def reference_losses(problem: Problem) -> np.ndarray:
 
 
 @pytest.mark.parametrize("reset", ["epoch", "line"])
-@pytest.mark.parametrize("model", MODELS, ids=lambda m: m.cell)
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: f"{m.cell} {m.norm}")
 def test_evaluation_against_reference(model: ModelConfig, reset: str) -> None:
     problem = Problem(model, TruncationConfig(4, 4), ResetConfig(reset), length=2000, vocabulary=9)
     expected = reference_losses(problem)

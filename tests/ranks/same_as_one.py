@@ -36,6 +36,7 @@ WAYS = {
 MODELS = {
     "lstm": ModelConfig("lstm", hidden=24, layers=2, dropout=0.2, layer_norm=True, residual=True),
     "gru": ModelConfig("gru", hidden=24, layers=3, dropout=0.2),
+    "norm in the cell": ModelConfig("lstm", hidden=24, layers=2, dropout=0.2, norm="cell"),
 }
 
 

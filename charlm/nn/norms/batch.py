@@ -1,4 +1,4 @@
-"""Batch norm (Ioffe & Szegedy 2015) of the input's part of the gates (Laurent et al. 2016), over streams and steps of a block.
+"""Batch norm (Ioffe & Szegedy 2015) of the input's part of the gates, over a block (Laurent et al. 2016).
 
 A network that only reads takes running averages of the statistics instead, so that no character is predicted with the help
 of those that follow it.
@@ -6,4 +6,4 @@ of those that follow it.
 
 from .spec import Norm
 
-BATCH = Norm("batch", sums="block")
+BATCH = Norm("batch", "batch norm", sums="block")

@@ -6,4 +6,4 @@ separately, such as the GRU, each part has a norm, as in Ba, Kiros & Hinton's GR
 
 from .spec import Norm
 
-CELL = Norm("cell", sums="units")
+CELL = Norm("cell", "layer norm in the cell", sums="units")

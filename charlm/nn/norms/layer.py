@@ -2,4 +2,4 @@
 
 from .spec import Norm
 
-LAYER = Norm("layer", between=True)
+LAYER = Norm("layer", "layer norm", between=True)

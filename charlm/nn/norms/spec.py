@@ -13,6 +13,7 @@ EPSILON = 1e-5  # added to variances: PyTorch's default
 class Norm:
     """A norm. It computes (x - mean) / sqrt(variance + 1e-5) of some numbers x, times a gain.
 
+    label: how it is called where a model is described.
     between: it normalises each layer's output over its units, outside of the recurrence. sums: it normalises the sums that
     a cell's gates are made of, before their biases: "units", each gate of a step over its units, and the memory of a cell
     that has one before the step's output is made of it; "block", the input's part of each unit's gates over the streams
@@ -20,6 +21,7 @@ class Norm:
     """
 
     name: str
+    label: str = ""
     between: bool = False
     sums: str = ""
     gain: float = 1.0
