@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from charlm.kernels.buffers import Plan
+from charlm.kernels.tasks import Plan
 from charlm.nn.network import Network
 
 

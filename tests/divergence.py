@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from charlm.kernels.buffers import Plan
+from charlm.kernels.tasks import Plan
 from charlm.nn.network import Network
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..config.optimizer import OptimizerConfig
 from ..errors import DivergenceError
-from ..kernels.buffers import Plan
+from ..kernels.tasks import Plan
 from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters

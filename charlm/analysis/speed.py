@@ -11,8 +11,8 @@ from ..config.optimizer import OptimizerConfig
 from ..config.reset import ResetConfig
 from ..config.sampling import DrawConfig
 from ..config.truncation import TruncationConfig
-from ..kernels.buffers import Plan
 from ..kernels.peak import OPERATIONS, multiply_add
+from ..kernels.tasks import Plan
 from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters

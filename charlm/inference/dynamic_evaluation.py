@@ -19,7 +19,7 @@ from ..config.optimizer import OptimizerConfig
 from ..config.sampling import DrawConfig
 from ..config.truncation import TruncationConfig
 from ..errors import DivergenceError
-from ..kernels.buffers import OptimizerParams
+from ..kernels.tasks import OptimizerParams
 from ..nn.network import Network, Training
 from ..nn.optimizer import Optimizer
 from ..nn.optimizers.dynamic import DYNAMIC

@@ -127,7 +127,7 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array
                 slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
                 norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
         if net.norm.rows:
-            norm_step_gradient(net, part, piece.end, piece.reach, gradients, layer)
+            norm_step_gradient(net, part, gradients, layer)
         if net.norm.columns:
             norm_block_back(net, part, piece.end, piece.reach, piece.steps, gradients, layer)
             barrier(part)

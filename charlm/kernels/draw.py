@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .buffers import Drawing, Net
+from .buffers import Net
 from .direct import connect
 from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
@@ -15,6 +15,7 @@ from .rows import fill_row, sliced_row
 from .simd import PAD, larger, largest, load_block, splat_block, total
 from .softmax import exponentials_in_place, loss_in_place
 from .sublayer import row_key
+from .tasks import Drawing
 
 _DRAW = 255  # stands where a layer's number stands in a dropout key, so that the two never meet
 _HALVINGS = 60

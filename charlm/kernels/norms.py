@@ -9,8 +9,8 @@ import numpy as np
 from .buffers import Net, Weights
 from .jit import inner, kernel_on_demand
 from .parallel import Part, barrier, meet, share
-from .rows import common_row, fill_part, piece_of_ring, sliced_row, step_rows
-from .simd import LANES, PAD, fma, load, load_block, splat, splat_block, sqrt, store, total
+from .rows import add_part, common_row, fill_part, sliced_row, step_rows
+from .simd import LANES, PAD, fma, load, load_block, prefetch, splat, splat_block, sqrt, store, total
 from .steps import call, span
 
 EPSILON = 1e-5  # PyTorch's default
@@ -18,41 +18,41 @@ MOMENTUM = 0.1  # of running averages: weight of the newest block, PyTorch's def
 
 
 @inner
-def statistics(sizes, part, real, array, row, column):
+def statistics(sizes, part, real, array, row):
     """Return mean and 1 / deviation of the real units of a row, which lies in as many pieces as there are slices.
 
-    real: (1, P), 1 for a unit and 0 for padding. column: at which the units begin.
+    real: (1, P), 1 for a unit and 0 for padding.
     """
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     sums = splat_block(0.0)
     for piece in range(part.slices):
         for j in range(0, units, PAD):
-            sums = sums + load_block(array, row + piece * per_slice, column + j)
+            sums = sums + load_block(array, row + piece * per_slice, j)
     mean = total(sums) / np.float32(sizes.hidden)
     squares = splat_block(0.0)
     for piece in range(part.slices):
         for j in range(0, units, PAD):
             mask = load_block(real, 0, piece * units + j)
-            deviation = (load_block(array, row + piece * per_slice, column + j) - mean) * mask
+            deviation = (load_block(array, row + piece * per_slice, j) - mean) * mask
             squares = fma(deviation, deviation, squares)
     variance = total(squares) / np.float32(sizes.hidden)
     return mean, np.float32(1.0) / np.sqrt(variance + np.float32(EPSILON))
 
 
 @inner
-def mean_errors(sizes, part, gain, layer, at, x, column, error, row, mean, inverse):
+def mean_errors(sizes, part, gain, layer, x, row, error, error_row, apart, mean, inverse):
     """Return mean(e) and mean(e x) over the units of a row: e = gain * error, x the normalised number.
 
-    at: at which the gains begin; column: at which x and error do.
+    apart: rows from one slice's errors to the next one's.
     """
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     sums, products = splat_block(0.0), splat_block(0.0)
     for piece in range(part.slices):
-        here = row + piece * per_slice
+        here, there = row + piece * per_slice, error_row + piece * apart
         for j in range(0, units, PAD):
-            e = load_block(error, here, column + j) * load_block(gain, layer, at + piece * units + j)
+            e = load_block(error, there, j) * load_block(gain, layer, piece * units + j)
             sums = sums + e
-            products = fma(e * (load_block(x, here, column + j) - mean), inverse, products)
+            products = fma(e * (load_block(x, here, j) - mean), inverse, products)
     return total(sums) / np.float32(sizes.hidden), total(products) / np.float32(sizes.hidden)
 
 
@@ -63,70 +63,123 @@ def error_before(e, x, mean, inverse, mean_e, mean_ex):
 
 
 # --- inside the cell: one step of a thread's streams, its own slice of units -------------------------------------------
+#
+# Two gates go side by side, since the sum over a row is a chain of additions that leaves a processor half idle. The two are
+# neighbours, or the two parts of one gate where a cell sees them apart.
 
 
 @inner
-def _norm_row(net, part, x, layer, row, own, gain, gate, kind, target, to, shift, shift_too):
-    """Normalise one gate of a row of x[layer] into target, with the biases shift (and shift_too) added."""
-    sizes, scales = net.sizes, net.window.scales
+def _two_statistics(sizes, part, real, a, b, row, gate_a, gate_b):
+    """Return mean and 1 / deviation of a gate of a[row], and those of a gate of b[row]: see `statistics`."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    at_a, at_b = gate_a * units, gate_b * units
+    sums_a, sums_b = splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            sums_a = sums_a + load_block(a, here, at_a + j)
+            sums_b = sums_b + load_block(b, here, at_b + j)
+    n = np.float32(sizes.hidden)
+    mean_a, mean_b = total(sums_a) / n, total(sums_b) / n
+    squares_a, squares_b = splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            mask = load_block(real, 0, piece * units + j)
+            one, two = (load_block(a, here, at_a + j) - mean_a) * mask, (load_block(b, here, at_b + j) - mean_b) * mask
+            squares_a, squares_b = fma(one, one, squares_a), fma(two, two, squares_b)
+    variance_a, variance_b = total(squares_a) / n, total(squares_b) / n
+    one, epsilon = np.float32(1.0), np.float32(EPSILON)
+    return mean_a, one / np.sqrt(variance_a + epsilon), mean_b, one / np.sqrt(variance_b + epsilon)
+
+
+@inner
+def _normalise(net, part, x, layer, own, gate, kind, mean, inverse, target, to, gain, shift, shift_too):
+    """Set one gate of target[to], own slice, to its normalised sums with gain and bias; keep its scales."""
+    sizes, scales = net.sizes, net.window.scales[layer]
     column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
-    mean, inverse = statistics(sizes, part, net.sublayer.units, x[layer], row, column)
-    scales[layer, own, 2 * kind] = mean
-    scales[layer, own, 2 * kind + 1] = inverse
+    scales[own, 2 * kind] = mean
+    scales[own, 2 * kind + 1] = inverse
     for j in range(0, sizes.units, LANES):
-        value = (load(x[layer], own, column + j) - mean) * inverse
         bias = load(shift, layer, at + j)
         if shift_too:
             bias = bias + load(net.weights.b_hh, layer, at + j)
+        value = (load(x, own, column + j) - mean) * inverse
         store(target, to, column + j, fma(value, load(gain, layer, at + j), bias))
+        prefetch(x, own + 1, column + j)  # the next stream's
 
 
 @kernel_on_demand
 def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
     """Normalise the sums of a step's gates: window.sums -> window.z; window.sums_h -> work.recurrent if those are apart."""
-    sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
-    separate = net.cell.separate
+    sizes, weights, window = net.sizes, net.weights, net.window
     row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+    x, z, gains, biases, real = window.sums[layer], window.z[layer], weights.gain_ih, weights.b_ih, net.sublayer.units
     meet(part)
     for s in range(part.n):
-        for gate in range(sizes.gates):
-            if window.y[own + s] >= 0:
-                one, z = weights.b_ih, window.z[layer]
-                _norm_row(
-                    net,
-                    part,
-                    window.sums,
-                    layer,
-                    row + s,
-                    own + s,
-                    weights.gain_ih,
-                    gate,
-                    gate,
-                    z,
-                    own + s,
-                    one,
-                    not separate,
-                )
-                if separate:
-                    kind, to = sizes.gates + gate, part.base + s
-                    two, out = weights.b_hh, work.recurrent
-                    _norm_row(
-                        net, part, window.sums_h, layer, row + s, own + s, weights.gain_hh, gate, kind, out, to, two, False
+        if window.y[own + s] < 0:
+            continue
+        if net.cell.separate:
+            for gate in range(sizes.gates):
+                y, kind, to = window.sums_h[layer], sizes.gates + gate, part.base + s
+                mean, inverse, mean_h, inverse_h = _two_statistics(sizes, part, real, x, y, row + s, gate, gate)
+                _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, False)
+                out, gains_h, biases_h = net.work.recurrent, weights.gain_hh, weights.b_hh
+                _normalise(net, part, y, layer, own + s, gate, kind, mean_h, inverse_h, out, to, gains_h, biases_h, False)
+        else:
+            for gate in range(0, sizes.gates, 2):
+                other = min(gate + 1, sizes.gates - 1)
+                mean, inverse, mean_2, inverse_2 = _two_statistics(sizes, part, real, x, x, row + s, gate, other)
+                _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, True)
+                if other > gate:
+                    _normalise(
+                        net, part, x, layer, own + s, other, other, mean_2, inverse_2, z, own + s, gains, biases, True
                     )
 
 
 @inner
-def _before_row(net, part, x, layer, row, own, gain, gate, kind, error, target):
-    """Set one gate of a row of target, own slice, to the error before the norm."""
-    sizes, scales = net.sizes, net.window.scales
-    column, at = gate * sizes.units, gate * sizes.padded
-    mean, inverse = scales[layer, own, 2 * kind], scales[layer, own, 2 * kind + 1]
-    mean_e, mean_ex = mean_errors(sizes, part, gain, layer, at, x[layer], column, error, row, mean, inverse)
-    first = part.slice * sizes.units
+def _two_mean_errors(sizes, part, layer, row, scales, own, a, e_a, gain_a, gate_a, kind_a, b, e_b, gain_b, gate_b, kind_b):
+    """Return what mean_errors does for a gate of a[row] and errors e_a[row], and the same of b and e_b."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    at_a, at_b, from_a, from_b = gate_a * units, gate_b * units, gate_a * sizes.padded, gate_b * sizes.padded
+    mean_a, inverse_a, mean_b, inverse_b = _scales(scales, own, kind_a, kind_b)
+    sums_a, sums_b, products_a, products_b = splat_block(0.0), splat_block(0.0), splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            one = load_block(e_a, here, at_a + j) * load_block(gain_a, layer, from_a + piece * units + j)
+            two = load_block(e_b, here, at_b + j) * load_block(gain_b, layer, from_b + piece * units + j)
+            sums_a, sums_b = sums_a + one, sums_b + two
+            products_a = fma(one * (load_block(a, here, at_a + j) - mean_a), inverse_a, products_a)
+            products_b = fma(two * (load_block(b, here, at_b + j) - mean_b), inverse_b, products_b)
+    n = np.float32(sizes.hidden)
+    return total(sums_a) / n, total(products_a) / n, total(sums_b) / n, total(products_b) / n
+
+
+@inner
+def _scales(scales, own, a, b):
+    """Return the means and 1 / deviations of two kinds of numbers in a row."""
+    return scales[own, 2 * a], scales[own, 2 * a + 1], scales[own, 2 * b], scales[own, 2 * b + 1]
+
+
+@inner
+def _before(net, part, x, layer, own, gain, gate, kind, error, target, stream, mean_e, mean_ex):
+    """Set one gate of a row of target, own slice, to the error before the norm; target may be error itself.
+
+    Add to the stream's sums for the gradients of gain and shift: see norm_step_gradient.
+    """
+    sizes, scales, sums = net.sizes, net.window.scales[layer], net.work.norm_sums
+    column, at, to = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units, 2 * kind * sizes.units
+    mean, inverse = scales[own, 2 * kind], scales[own, 2 * kind + 1]
     for j in range(0, sizes.units, LANES):
-        e = load(error, own, column + j) * load(gain, layer, at + first + j)
-        found = error_before(e, load(x[layer], own, column + j), mean, inverse, mean_e, mean_ex)
-        store(target, own, column + j, found * load(net.sublayer.units, 0, first + j))
+        raw, y = load(error, own, column + j), (load(x, own, column + j) - mean) * inverse
+        found = fma(-y, mean_ex, raw * load(gain, layer, at + j) - mean_e) * inverse
+        if sizes.hidden < sizes.padded:
+            found = found * load(net.sublayer.units, 0, part.slice * sizes.units + j)
+        store(target, own, column + j, found)
+        store(sums, stream, to + j, fma(raw, y, load(sums, stream, to + j)))
+        store(sums, stream, to + sizes.units + j, load(sums, stream, to + sizes.units + j) + raw)
+        prefetch(x, own + 1, column + j)  # the next stream's, which the window has not read for long
 
 
 @kernel_on_demand
@@ -134,15 +187,27 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
     """Go back through norm_step: work.dz -> work.dx; work.dz_h -> work.ds if those are apart."""
     sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
     row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+    x, gains, scales, dz, dx = window.sums[layer], weights.gain_ih, window.scales[layer], work.dz, work.dx
     meet(part)
     for s in range(part.n):
-        for gate in range(sizes.gates):
-            _before_row(net, part, window.sums, layer, row + s, own + s, weights.gain_ih, gate, gate, work.dz, work.dx)
-            if net.cell.separate:
-                kind = sizes.gates + gate
-                _before_row(
-                    net, part, window.sums_h, layer, row + s, own + s, weights.gain_hh, gate, kind, work.dz_h, work.ds
+        i, at, stream = row + s, own + s, part.base + s
+        if net.cell.separate:
+            for gate in range(sizes.gates):
+                y, kind, gains_h = window.sums_h[layer], sizes.gates + gate, weights.gain_hh
+                mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                    sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, y, work.dz_h, gains_h, gate, kind
                 )
+                _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
+                _before(net, part, y, layer, at, gains_h, gate, kind, work.dz_h, work.ds, stream, mean_2, mean_2x)
+        else:
+            for gate in range(0, sizes.gates, 2):
+                other = min(gate + 1, sizes.gates - 1)
+                mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                    sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, x, dz, gains, other, other
+                )
+                _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
+                if other > gate:
+                    _before(net, part, x, layer, at, gains, other, other, dz, dx, stream, mean_2, mean_2x)
 
 
 @kernel_on_demand
@@ -155,7 +220,7 @@ def show_memory(net: Net, part: Part, layer: int, slot: int) -> None:
     for s in range(part.n):
         if window.y[own + s] < 0:
             continue
-        mean, inverse = statistics(sizes, part, net.sublayer.units, window.memory[layer], row + s, 0)
+        mean, inverse = statistics(sizes, part, net.sublayer.units, window.memory[layer], row + s)
         window.scales[layer, own + s, kind] = mean
         window.scales[layer, own + s, kind + 1] = inverse
         for j in range(0, sizes.units, LANES):
@@ -174,47 +239,43 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
     kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
     at = sliced_row(part, sizes.layers, layer)
     for s in range(part.n):
-        dh, dm, dz = (
-            span(work.dh, at + s, at + s + 1),
-            span(work.dm, own + s, own + s + 1),
-            span(work.dz, own + s, own + s + 1),
-        )
+        dh, dm = span(work.dh, at + s, at + s + 1), span(work.dm, part.base + s, part.base + s + 1)
+        dz = span(work.dz, own + s, own + s + 1)
         call(net.cell.show_backward, (sizes.units, step_rows(window, layer, own + s), dh, dm, dz))
     meet(part)
     for s in range(part.n):
         mean, inverse = window.scales[layer, own + s, kind], window.scales[layer, own + s, kind + 1]
-        memory = window.memory[layer]
-        mean_e, mean_ex = mean_errors(sizes, part, weights.gain, layer, 0, memory, 0, work.dm, row + s, mean, inverse)
+        memory, sums, to = window.memory[layer], work.norm_sums, kind * sizes.units
+        mean_e, mean_ex = mean_errors(
+            sizes, part, weights.gain, layer, memory, row + s, work.dm, part.lo + s, sizes.streams, mean, inverse
+        )
         for j in range(0, sizes.units, LANES):
-            e = load(work.dm, own + s, j) * load(weights.gain, layer, first + j)
-            found = error_before(e, load(memory, own + s, j), mean, inverse, mean_e, mean_ex)
+            raw, y = load(work.dm, part.base + s, j), (load(memory, own + s, j) - mean) * inverse
+            found = fma(-y, mean_ex, raw * load(weights.gain, layer, first + j) - mean_e) * inverse
             found = found * load(net.sublayer.units, 0, first + j)
             store(work.dc, at + s, j, load(work.dc, at + s, j) + found)
+            store(sums, part.base + s, to + j, fma(raw, y, load(sums, part.base + s, to + j)))
+            shifts = load(sums, part.base + s, to + sizes.units + j) + raw
+            store(sums, part.base + s, to + sizes.units + j, shifts)
 
 
 @kernel_on_demand
-def norm_step_gradient(net: Net, part: Part, end: int, reach: int, gradients: Weights, layer: int) -> None:
-    """Add to the gradients of the gates' gains and biases, and of the memory's gain and shift, over `reach` steps up to end.
+def norm_step_gradient(net: Net, part: Part, gradients: Weights, layer: int) -> None:
+    """Add to the gradients of the gates' gains and biases, and of the memory's gain and shift; this thread's columns.
 
-    This thread's columns, all rows in order.
+    Each stream has summed over its steps while their errors were at hand; here the streams are added up, in order.
     """
-    sizes, window, work, scales = net.sizes, net.window, net.work, net.window.scales[layer]
+    sizes = net.sizes
     for gate in range(sizes.gates):
-        _gain_gradient(
-            net, part, end, reach, window.sums[layer], scales, gate, gate, work.dz, gradients.gain_ih, gradients.b_ih, layer
-        )
+        _add_streams(net, part, gate, gate, gradients.gain_ih, gradients.b_ih, layer)
         if net.cell.separate:
-            sums, kind = window.sums_h[layer], sizes.gates + gate
-            _gain_gradient(
-                net, part, end, reach, sums, scales, gate, kind, work.dz_h, gradients.gain_hh, gradients.b_hh, layer
-            )
+            _add_streams(net, part, gate, sizes.gates + gate, gradients.gain_hh, gradients.b_hh, layer)
         else:
             lo, hi = own_columns(part, sizes)
             at = gate * sizes.padded + part.slice * sizes.units
             fill_part(gradients.b_hh, layer, at + lo, gradients.b_ih, layer, at + lo, hi - lo)
     if net.norm.memory:
-        memory, kind = window.memory[layer], 2 * sizes.gates
-        _gain_gradient(net, part, end, reach, memory, scales, 0, kind, work.dm, gradients.gain, gradients.shift, layer)
+        _add_streams(net, part, 0, 2 * sizes.gates, gradients.gain, gradients.shift, layer)
 
 
 @inner
@@ -225,21 +286,14 @@ def own_columns(part, sizes):
 
 
 @inner
-def _gain_gradient(net, part, end, reach, x, scales, gate, kind, error, gain, shift, layer):
-    """Add to the gradients of one gate's gain and shift: x before the norm, its scales, and the error after it."""
-    sizes, runs = net.sizes, net.work.time_runs
-    parts, base = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
-    column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
+def _add_streams(net, part, gate, kind, gain, shift, layer):
+    """Add the streams' sums of one kind to the gradients of a gain and a shift."""
+    sizes, sums = net.sizes, net.work.norm_sums
+    at, column = gate * sizes.padded + part.slice * sizes.units, 2 * kind * sizes.units
     lo, hi = own_columns(part, sizes)
-    for half in range(2):
-        slot, length = piece_of_ring(end, reach, sizes.capacity, half)
-        for run in range(slot * parts, (slot + length) * parts):
-            for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                mean, inverse = scales[i, 2 * kind], scales[i, 2 * kind + 1]
-                for j in range(lo, hi, LANES):
-                    e, deviation = load(error, i, column + j), load(x, i, column + j) - mean
-                    store(gain, layer, at + j, fma(e * deviation, inverse, load(gain, layer, at + j)))
-                    store(shift, layer, at + j, load(shift, layer, at + j) + e)
+    for stream in range(part.slice * sizes.streams, (part.slice + 1) * sizes.streams):
+        add_part(gain, layer, at + lo, sums, stream, column + lo, hi - lo)
+        add_part(shift, layer, at + lo, sums, stream, column + sizes.units + lo, hi - lo)
 
 
 # --- over a block: the input's part of the gates ----------------------------------------------------------------------

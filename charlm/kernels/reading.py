@@ -1,10 +1,11 @@
 """Characters of a plan, copied into the window, and the contexts that they end."""
 
-from .buffers import Net, Plan, State
+from .buffers import Net, State
 from .contexts import advance, section_key
 from .jit import inner
 from .parallel import Part
 from .rows import sliced_row
+from .tasks import Plan
 
 
 @inner

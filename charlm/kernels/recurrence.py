@@ -194,6 +194,8 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
         for s in range(at, at + part.n):
             clear_row(dh, s)
             clear_row(dc, s)
+    for s in range(part.base, part.base + (part.n if net.norm.rows else 0)):
+        clear_row(work.norm_sums, s)
     for t in range(piece.end - 1, piece.end - piece.reach - 1, -1):
         slot = t % sizes.capacity
         row = sliced_row(part, sizes.capacity, slot)

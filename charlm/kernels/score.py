@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .buffers import Net, Plan
+from .buffers import Net
 from .direct import connect
 from .forward import forward, pack_forward, predict
 from .jit import inner, kernel
@@ -11,6 +11,7 @@ from .reading import read_block
 from .records import Array2
 from .rows import sliced_row
 from .softmax import loss_in_place
+from .tasks import Plan
 
 
 @inner

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import CellSteps, Hyperparameters, StepRows
+from .buffers import CellSteps, StepRows
 from .jit import step_address
 from .records import ROW, ByValue
+from .tasks import Hyperparameters
 
 MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
 

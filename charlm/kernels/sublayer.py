@@ -38,7 +38,7 @@ def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: i
         row = common_row(part, sizes.capacity, slot) + i
         mean, inverse = np.float32(0.0), np.float32(1.0)
         if sublayer.layer_norm:
-            mean, inverse = statistics(sizes, part, sublayer.units, h, row, 0)
+            mean, inverse = statistics(sizes, part, sublayer.units, h, row)
             window.stats[layer, row, 0] = mean
             window.stats[layer, row, 1] = inverse
         key = row_key(sublayer.seed, layer, position + i // part.n, sublayer.first + part.lo + i % part.n)
@@ -86,7 +86,7 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
     """Pass an error back through layer norm."""
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     mean, inverse = stats[row, 0], stats[row, 1]
-    mean_e, mean_ex = mean_errors(sizes, part, weights.gain, layer, 0, h, 0, error, row, mean, inverse)
+    mean_e, mean_ex = mean_errors(sizes, part, weights.gain, layer, h, row, error, row, per_slice, mean, inverse)
     for piece in range(part.slices):
         at = row + piece * per_slice
         for j in range(0, units, LANES):

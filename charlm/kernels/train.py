@@ -3,7 +3,7 @@
 import math
 
 from .backward import backward, losses, pack_backward, sum_losses
-from .buffers import Net, OptimizerParams, Piece, Plan, UpdateStats, Weights
+from .buffers import Net, Piece, Weights
 from .contexts import count_steps
 from .forward import forward, pack_forward
 from .jit import inner, kernel
@@ -11,6 +11,7 @@ from .norms import average_statistics
 from .parallel import Part, await_sum, barrier
 from .reading import read_block
 from .rows import fill_row, sliced_row
+from .tasks import OptimizerParams, Plan, UpdateStats
 from .update import apply, clear, norm, sum_squares
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import Hyperparameters, OptimizerParams
 from .jit import inner
 from .parallel import Part
 from .simd import LANES, PAD, fma, load, load_block, splat, splat_block, store, total
 from .steps import call, span
+from .tasks import Hyperparameters, OptimizerParams
 
 
 @inner

@@ -94,8 +94,10 @@ class Allocator:
         state = z.layers * z.streams * x, z.units
         dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
         dz_h = aligned_zeros(dz.shape) if self.cell.separate else dz
-        dx = aligned_zeros(dz.shape) if self.norm.rows or self.norm.columns else dz
-        ds = dz_h if not self.norm.rows else aligned_zeros(dz.shape) if self.cell.separate else dx
+        # A row that is normalised is overwritten, unless another slice may still read it, or the state needs it as it was.
+        others = self.norm.rows and x > 1
+        dx = aligned_zeros(dz.shape) if others or (self.norm.columns and not self.cell.separate) else dz
+        ds = dz_h if not others else aligned_zeros(dz.shape) if self.cell.separate else dx
         wide = z.gates * z.padded if self.norm.columns else 0
         return Workspace(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
@@ -103,7 +105,8 @@ class Allocator:
             dz_h=dz_h,
             dx=dx,
             ds=ds,
-            dm=aligned_zeros((rows if self.norm.memory else 0, z.units)),
+            dm=aligned_zeros((x * z.streams if rows and self.norm.memory else 0, z.units)),
+            norm_sums=aligned_zeros((x * z.streams if rows and self.norm.rows else 0, 2 * (2 * z.gates + 1) * z.units)),
             means=aligned_zeros((2, wide)),
             variance=aligned_zeros((z.layers, wide)),
             error=error,

@@ -12,11 +12,12 @@ import numpy as np
 from ..config.sampling import DrawConfig
 from ..distributed.ranks import Exchange
 from ..errors import CharlmError
-from ..kernels.buffers import Drawing, OptimizerParams, Plan, Sizes, UpdateStats, Window
+from ..kernels.buffers import Sizes, Window
 from ..kernels.draw import draw
 from ..kernels.elementary import log
 from ..kernels.score import score
 from ..kernels.simd import PAD
+from ..kernels.tasks import Drawing, OptimizerParams, Plan, UpdateStats
 from ..kernels.train import train
 from ..registry import CELLS
 from ..tbptt.plan import reading_plan

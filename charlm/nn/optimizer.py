@@ -3,7 +3,7 @@
 import numpy as np
 
 from ..config.optimizer import OptimizerConfig
-from ..kernels.buffers import OptimizerParams
+from ..kernels.tasks import OptimizerParams
 from ..registry import OPTIMIZERS
 from ..tree import StateDict, take_array
 from .arrays import aligned_zeros

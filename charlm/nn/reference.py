@@ -174,70 +174,71 @@ def losses(
     constant(t): whether the cells' results at step t are held constant. gradient_scale(t): a factor on derivatives that
     pass from step t to t - 1; 0 cuts them. The statistics of all blocks but the last are constants.
     """
-    steps, streams = sequence.x.shape
-    state = [(np.zeros((streams, config.hidden)), np.zeros((streams, config.hidden))) for _ in range(config.layers)]
-    out: list[np.ndarray] = []
-    for first in range(0, steps, sequence.block or steps):
-        block = range(first, min(first + (sequence.block or steps), steps))
-        passed: list[np.ndarray] = []
-        for layer in range(config.layers):
-            zx = _input_parts(config, p, sequence, layer, block, passed, constant)
-            passed = _layer(config, p, sequence, layer, block, zx, passed, state, constant, gradient_scale)
-        for t, top in zip(block, passed, strict=True):
-            logits = _times(top, p["out.weight"]) + _row(p["out.bias"])
-            if sequence.evidence is not None:
-                logits = logits + direct_logits(p, top, sequence.evidence, t)
-            out.append(log_loss(logits, sequence.y[t]))
-    return out
+    return _Network(config, p, sequence, constant, gradient_scale).losses()
 
 
-def _input_parts(
-    config: ModelConfig,
-    p: Arrays,
-    sequence: Sequence,
-    layer: int,
-    block: range,
-    below: list[np.ndarray],
-    constant: Callable[[int], bool],
-) -> list[np.ndarray]:
-    """Return the input's parts of a layer's gates, without biases, (..., S, G*H) for each step of a block."""
-    weight = p[f"rnn.weight_ih_l{layer}"]
-    if layer == 0:
-        zx = [np.swapaxes(weight[..., sequence.x[t]], -1, -2) for t in block]
-    else:
-        zx = [_times(x, weight) for x in below]
-    zx = [x.real if constant(t) else x for t, x in zip(block, zx, strict=True)]
-    if NORMS[config.norm].sums == "block":
-        newest, alive = block.stop == len(sequence.x), sequence.y[block.start : block.stop] >= 0
-        zx = block_normed(p, layer, zx, alive, newest, sequence.block > 0)
-    return zx
+@dataclass
+class _Network:
+    """A network that reads a sequence, block by block and in each block layer by layer: see `losses`."""
 
+    config: ModelConfig
+    p: Arrays
+    sequence: Sequence
+    constant: Callable[[int], bool]
+    gradient_scale: Callable[[int], float]
 
-def _layer(
-    config: ModelConfig,
-    p: Arrays,
-    sequence: Sequence,
-    layer: int,
-    block: range,
-    zx: list[np.ndarray],
-    below: list[np.ndarray],
-    state: list[tuple[np.ndarray, np.ndarray]],
-    constant: Callable[[int], bool],
-    gradient_scale: Callable[[int], float],
-) -> list[np.ndarray]:
-    """Run a layer over a block, from and to its state; return what it passes up, (..., S, H) for each step."""
-    passed, streams = [], sequence.x.shape[1]
-    for i, t in enumerate(block):
-        hold = (lambda a: a.real) if constant(t) else (lambda a: a)
-        h, c = (a.real + gradient_scale(t) * (a - a.real) for a in state[layer])
-        h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
-        zh = _times(h, p[f"rnn.weight_hh_l{layer}"])
-        h, c = (hold(a) for a in cell_step(config, p, layer, zx[i], zh, h, c))
-        state[layer] = (h, c)
-        mask = keep_mask(sequence.dropout_seed, layer, sequence.first_position + t, streams, config.hidden, config.dropout)
-        found = pass_up(config, p, layer, h, below[i] if below else None, mask)
-        passed.append(hold(found) if layer + 1 < config.layers else found)
-    return passed
+    def losses(self) -> list[np.ndarray]:
+        """Return the loss of each step."""
+        steps, streams = self.sequence.x.shape
+        zeros, length = np.zeros((streams, self.config.hidden)), self.sequence.block or steps
+        self.state = [(zeros, zeros) for _ in range(self.config.layers)]
+        out: list[np.ndarray] = []
+        for first in range(0, steps, length):
+            block = range(first, min(first + length, steps))
+            passed: list[np.ndarray] = []
+            for layer in range(self.config.layers):
+                passed = self._layer(layer, block, passed)
+            out += [self._loss(t, top) for t, top in zip(block, passed, strict=True)]
+        return out
+
+    def _loss(self, t: int, top: np.ndarray) -> np.ndarray:
+        logits = _times(top, self.p["out.weight"]) + _row(self.p["out.bias"])
+        if self.sequence.evidence is not None:
+            logits = logits + direct_logits(self.p, top, self.sequence.evidence, t)
+        return log_loss(logits, self.sequence.y[t])
+
+    def _input_parts(self, layer: int, block: range, below: list[np.ndarray]) -> list[np.ndarray]:
+        """Return the input's parts of a layer's gates, without biases, (..., S, G*H) for each step of a block."""
+        weight, y = self.p[f"rnn.weight_ih_l{layer}"], self.sequence.y
+        if layer == 0:
+            zx = [np.swapaxes(weight[..., self.sequence.x[t]], -1, -2) for t in block]
+        else:
+            zx = [_times(x, weight) for x in below]
+        zx = [self._held(t, x) for t, x in zip(block, zx, strict=True)]
+        if NORMS[self.config.norm].sums == "block":
+            newest = block.stop == len(y)
+            zx = block_normed(self.p, layer, zx, y[block.start : block.stop] >= 0, newest, self.sequence.block > 0)
+        return zx
+
+    def _layer(self, layer: int, block: range, below: list[np.ndarray]) -> list[np.ndarray]:
+        """Run a layer over a block, from and to its state; return what it passes up, (..., S, H) for each step."""
+        config, sequence, passed = self.config, self.sequence, []
+        streams = sequence.x.shape[1]
+        for i, (t, zx) in enumerate(zip(block, self._input_parts(layer, block, below), strict=True)):
+            h, c = (a.real + self.gradient_scale(t) * (a - a.real) for a in self.state[layer])
+            h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
+            zh = _times(h, self.p[f"rnn.weight_hh_l{layer}"])
+            h, c = (self._held(t, a) for a in cell_step(config, self.p, layer, zx, zh, h, c))
+            self.state[layer] = (h, c)
+            position = sequence.first_position + t
+            mask = keep_mask(sequence.dropout_seed, layer, position, streams, config.hidden, config.dropout)
+            found = pass_up(config, self.p, layer, h, below[i] if below else None, mask)
+            passed.append(self._held(t, found) if layer + 1 < config.layers else found)
+        return passed
+
+    def _held(self, t: int, found: np.ndarray) -> np.ndarray:
+        """Return what was found at step t, as a constant if it shall be one."""
+        return found.real if self.constant(t) else found
 
 
 def block_loss(config: ModelConfig, p: Arrays, sequence: Sequence, window: int, injected: int, weight: float) -> np.ndarray:

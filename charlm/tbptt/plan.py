@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..lazy import np
 
 if TYPE_CHECKING:
-    from ..kernels.buffers import Plan
+    from ..kernels.tasks import Plan
     from .method import TruncationMethod
     from .resets import Resets
     from .streams import Ids, Streams
@@ -49,7 +49,7 @@ def make_plan(
 
     learning_rates: float64, one for each update that could be made (the rest are ignored).
     """
-    from ..kernels.buffers import Plan
+    from ..kernels.tasks import Plan
 
     cuts = truncation.cuts(at, updates)
     n, last = len(cuts.start), at.step + len(cuts.gradient_scale)
@@ -70,7 +70,7 @@ def make_plan(
 
 def reading_plan(characters: np.ndarray, resets: np.ndarray, block: int) -> Plan:
     """Return a plan that only says what is read, in blocks of `block` steps: see Network.score."""
-    from ..kernels.buffers import Plan
+    from ..kernels.tasks import Plan
 
     starts = np.arange(0, len(resets), block)
     unused = np.zeros(len(starts))

@@ -9,7 +9,7 @@ import numpy as np
 from ..distributed.ranks import Exchange
 from ..errors import DivergenceError
 from ..events import Event
-from ..kernels.buffers import UpdateStats
+from ..kernels.tasks import UpdateStats
 from .listener import Listener, Stretch, next_multiple
 from .run import Run
 

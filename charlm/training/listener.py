@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..events import Event
-from ..kernels.buffers import Plan, UpdateStats
+from ..kernels.tasks import Plan, UpdateStats
 
 
 @dataclass(frozen=True)

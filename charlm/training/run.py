@@ -11,7 +11,7 @@ from ..config.run import RunConfig
 from ..corpus.corpus import Corpus
 from ..distributed.ranks import Ranks
 from ..errors import CheckpointError
-from ..kernels.buffers import Plan
+from ..kernels.tasks import Plan
 from ..nn.network import Network
 from ..nn.optimizer import Optimizer
 from ..nn.parameters import Parameters

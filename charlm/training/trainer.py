@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import CheckpointError, DivergenceError
 from ..events import Alarm, Event, Note
 from ..files import Lock
-from ..kernels.buffers import Plan, UpdateStats
+from ..kernels.tasks import Plan, UpdateStats
 from ..storage.checkpoint import Checkpoint, load
 from ..storage.run_directory import LAST
 from ..system import free_memory

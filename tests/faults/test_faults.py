@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from charlm.inference.evaluation import Evaluator
-from charlm.kernels.buffers import Plan
+from charlm.kernels.tasks import Plan
 from charlm.storage.checkpoint import load
 from charlm.training.trainer import Trainer
 

@@ -11,7 +11,7 @@ from charlm.config.model import ModelConfig
 from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
-from charlm.kernels.buffers import Plan
+from charlm.kernels.tasks import Plan
 from charlm.nn import division
 from charlm.nn.counting import count_text
 from charlm.nn.network import Network, Training

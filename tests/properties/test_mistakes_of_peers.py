@@ -13,7 +13,7 @@ from charlm.config.optimizer import OptimizerConfig
 from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.inference.evaluation import Evaluator
-from charlm.kernels.buffers import Plan
+from charlm.kernels.tasks import Plan
 from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
