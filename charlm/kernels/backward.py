@@ -6,13 +6,14 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 
 import numpy as np
 
+from .block_norm import norm_block_back
 from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
+from .cell_norm import norm_step_gradient
 from .direct import connect, connect_back
 from .forward import is_plain, pack_columns, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed, product
-from .norms import norm_block_back, norm_step_gradient
 from .parallel import Part, announce, barrier, meet, own_rows
 from .records import Array5
 from .recurrence import backward_layer, error_below

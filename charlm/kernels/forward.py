@@ -1,10 +1,10 @@
 """A block forward: matrices packed, all layers over the block, logits."""
 
+from .block_norm import settle_running
 from .buffers import Net, State, Sublayer
 from .halves import halve, product_of_either
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed
-from .norms import settle_running
 from .parallel import Part, divide, meet, own_rows
 from .recurrence import forward_layer, input_part
 from .rows import common_row, fill_row

@@ -6,11 +6,12 @@ that leaves it) is complete.
 
 import numpy as np
 
+from .block_norm import norm_block
 from .buffers import Net, Packed, Piece, Sizes, State, Workspace
+from .cell_norm import norm_step, norm_step_back, show_memory, show_memory_back
 from .halves import product_of_either
 from .jit import inner
 from .matmul import product
-from .norms import norm_block, norm_step, norm_step_back, show_memory, show_memory_back
 from .parallel import Part, meet
 from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row, step_rows
 from .simd import LANES, PAD, load, load_block, store, total

@@ -3,11 +3,11 @@
 import math
 
 from .backward import backward, losses, pack_backward, sum_losses
+from .block_norm import average_statistics
 from .buffers import Net, Piece, Weights
 from .contexts import count_steps
 from .forward import forward, pack_forward
 from .jit import inner, kernel
-from .norms import average_statistics
 from .parallel import Part, await_sum, barrier
 from .reading import read_block
 from .rows import fill_row, sliced_row

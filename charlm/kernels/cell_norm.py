@@ -1,0 +1,239 @@
+"""The norm inside a cell: one step of a thread's streams, its own slice of units.
+
+Ba, Kiros & Hinton 2016, placed as by Ha, Dai & Le 2017: the sum of each gate, and the memory of a cell before it is shown,
+are normalised over their units. The gates' biases are added after the norm and are its shifts.
+
+Two gates go side by side, since the sum over a row is a chain of additions that leaves a processor half idle. The two are
+neighbours, or the two parts of one gate where a cell sees them apart.
+"""
+
+import numpy as np
+
+from .buffers import Net, Weights
+from .jit import inner, kernel_on_demand
+from .norms import EPSILON, mean_errors, own_columns, statistics
+from .parallel import Part, meet
+from .rows import add_part, common_row, fill_part, sliced_row, step_rows
+from .simd import LANES, PAD, fma, load, load_block, prefetch, splat_block, store, total
+from .steps import call, span
+
+
+@inner
+def _two_statistics(sizes, part, real, a, b, row, gate_a, gate_b):
+    """Return mean and 1 / deviation of a gate of a[row], and those of a gate of b[row]: see `statistics`."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    at_a, at_b = gate_a * units, gate_b * units
+    sums_a, sums_b = splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            sums_a = sums_a + load_block(a, here, at_a + j)
+            sums_b = sums_b + load_block(b, here, at_b + j)
+    n = np.float32(sizes.hidden)
+    mean_a, mean_b = total(sums_a) / n, total(sums_b) / n
+    squares_a, squares_b = splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            mask = load_block(real, 0, piece * units + j)
+            one, two = (load_block(a, here, at_a + j) - mean_a) * mask, (load_block(b, here, at_b + j) - mean_b) * mask
+            squares_a, squares_b = fma(one, one, squares_a), fma(two, two, squares_b)
+    variance_a, variance_b = total(squares_a) / n, total(squares_b) / n
+    one, epsilon = np.float32(1.0), np.float32(EPSILON)
+    return mean_a, one / np.sqrt(variance_a + epsilon), mean_b, one / np.sqrt(variance_b + epsilon)
+
+
+@inner
+def _normalise(net, part, x, layer, own, gate, kind, mean, inverse, target, to, gain, shift, shift_too):
+    """Set one gate of target[to], own slice, to its normalised sums with gain and bias; keep its scales."""
+    sizes, scales = net.sizes, net.window.scales[layer]
+    column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
+    scales[own, 2 * kind] = mean
+    scales[own, 2 * kind + 1] = inverse
+    for j in range(0, sizes.units, LANES):
+        bias = load(shift, layer, at + j)
+        if shift_too:
+            bias = bias + load(net.weights.b_hh, layer, at + j)
+        value = (load(x, own, column + j) - mean) * inverse
+        store(target, to, column + j, fma(value, load(gain, layer, at + j), bias))
+        prefetch(x, own + 1, column + j)  # the next stream's
+
+
+@kernel_on_demand
+def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
+    """Normalise the sums of a step's gates: window.sums -> window.z; window.sums_h -> work.recurrent if those are apart."""
+    sizes, weights, window = net.sizes, net.weights, net.window
+    row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+    x, z, gains, biases, real = window.sums[layer], window.z[layer], weights.gain_ih, weights.b_ih, net.sublayer.units
+    meet(part)
+    for s in range(part.n):
+        if window.y[own + s] < 0:
+            continue
+        if net.cell.separate:
+            for gate in range(sizes.gates):
+                y, kind, to = window.sums_h[layer], sizes.gates + gate, part.base + s
+                mean, inverse, mean_h, inverse_h = _two_statistics(sizes, part, real, x, y, row + s, gate, gate)
+                _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, False)
+                out, gains_h, biases_h = net.work.recurrent, weights.gain_hh, weights.b_hh
+                _normalise(net, part, y, layer, own + s, gate, kind, mean_h, inverse_h, out, to, gains_h, biases_h, False)
+        else:
+            for gate in range(0, sizes.gates, 2):
+                other = min(gate + 1, sizes.gates - 1)
+                mean, inverse, mean_2, inverse_2 = _two_statistics(sizes, part, real, x, x, row + s, gate, other)
+                _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, True)
+                if other > gate:
+                    _normalise(
+                        net, part, x, layer, own + s, other, other, mean_2, inverse_2, z, own + s, gains, biases, True
+                    )
+
+
+@inner
+def _two_mean_errors(sizes, part, layer, row, scales, own, a, e_a, gain_a, gate_a, kind_a, b, e_b, gain_b, gate_b, kind_b):
+    """Return what mean_errors does for a gate of a[row] and errors e_a[row], and the same of b and e_b."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    at_a, at_b, from_a, from_b = gate_a * units, gate_b * units, gate_a * sizes.padded, gate_b * sizes.padded
+    mean_a, inverse_a, mean_b, inverse_b = _scales(scales, own, kind_a, kind_b)
+    sums_a, sums_b, products_a, products_b = splat_block(0.0), splat_block(0.0), splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            one = load_block(e_a, here, at_a + j) * load_block(gain_a, layer, from_a + piece * units + j)
+            two = load_block(e_b, here, at_b + j) * load_block(gain_b, layer, from_b + piece * units + j)
+            sums_a, sums_b = sums_a + one, sums_b + two
+            products_a = fma(one * (load_block(a, here, at_a + j) - mean_a), inverse_a, products_a)
+            products_b = fma(two * (load_block(b, here, at_b + j) - mean_b), inverse_b, products_b)
+    n = np.float32(sizes.hidden)
+    return total(sums_a) / n, total(products_a) / n, total(sums_b) / n, total(products_b) / n
+
+
+@inner
+def _scales(scales, own, a, b):
+    """Return the means and 1 / deviations of two kinds of numbers in a row."""
+    return scales[own, 2 * a], scales[own, 2 * a + 1], scales[own, 2 * b], scales[own, 2 * b + 1]
+
+
+@inner
+def _before(net, part, x, layer, own, gain, gate, kind, error, target, stream, mean_e, mean_ex):
+    """Set one gate of a row of target, own slice, to the error before the norm; target may be error itself.
+
+    Add to the stream's sums for the gradients of gain and shift: see norm_step_gradient.
+    """
+    sizes, scales, sums = net.sizes, net.window.scales[layer], net.work.norm_sums
+    column, at, to = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units, 2 * kind * sizes.units
+    mean, inverse = scales[own, 2 * kind], scales[own, 2 * kind + 1]
+    for j in range(0, sizes.units, LANES):
+        raw, y = load(error, own, column + j), (load(x, own, column + j) - mean) * inverse
+        found = fma(-y, mean_ex, raw * load(gain, layer, at + j) - mean_e) * inverse
+        if sizes.hidden < sizes.padded:
+            found = found * load(net.sublayer.units, 0, part.slice * sizes.units + j)
+        store(target, own, column + j, found)
+        store(sums, stream, to + j, fma(raw, y, load(sums, stream, to + j)))
+        store(sums, stream, to + sizes.units + j, load(sums, stream, to + sizes.units + j) + raw)
+        prefetch(x, own + 1, column + j)  # the next stream's, which the window has not read for long
+
+
+@kernel_on_demand
+def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
+    """Go back through norm_step: work.dz -> work.dx; work.dz_h -> work.ds if those are apart."""
+    sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
+    row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+    x, gains, scales, dz, dx = window.sums[layer], weights.gain_ih, window.scales[layer], work.dz, work.dx
+    meet(part)
+    for s in range(part.n):
+        i, at, stream = row + s, own + s, part.base + s
+        if net.cell.separate:
+            for gate in range(sizes.gates):
+                y, kind, gains_h = window.sums_h[layer], sizes.gates + gate, weights.gain_hh
+                mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                    sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, y, work.dz_h, gains_h, gate, kind
+                )
+                _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
+                _before(net, part, y, layer, at, gains_h, gate, kind, work.dz_h, work.ds, stream, mean_2, mean_2x)
+        else:
+            for gate in range(0, sizes.gates, 2):
+                other = min(gate + 1, sizes.gates - 1)
+                mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                    sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, x, dz, gains, other, other
+                )
+                _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
+                if other > gate:
+                    _before(net, part, x, layer, at, gains, other, other, dz, dx, stream, mean_2, mean_2x)
+
+
+@kernel_on_demand
+def show_memory(net: Net, part: Part, layer: int, slot: int) -> None:
+    """Make h of a step from its normalised memory, which lies in window.memory as it is."""
+    sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
+    row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+    kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
+    meet(part)
+    for s in range(part.n):
+        if window.y[own + s] < 0:
+            continue
+        mean, inverse = statistics(sizes, part, net.sublayer.units, window.memory[layer], row + s)
+        window.scales[layer, own + s, kind] = mean
+        window.scales[layer, own + s, kind + 1] = inverse
+        for j in range(0, sizes.units, LANES):
+            value = (load(window.memory[layer], own + s, j) - mean) * inverse
+            gain, shift = load(weights.gain, layer, first + j), load(weights.shift, layer, first + j)
+            store(work.recurrent, part.base + s, j, fma(value, gain, shift))
+        memory = span(work.recurrent, part.base + s, part.base + s + 1)
+        call(net.cell.show, (sizes.units, step_rows(window, layer, own + s), memory))
+
+
+@kernel_on_demand
+def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
+    """Go back through show_memory: add the error of the memory to work.dc, and set the shown gates' part of work.dz."""
+    sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
+    row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
+    kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
+    at = sliced_row(part, sizes.layers, layer)
+    for s in range(part.n):
+        dh, dm = span(work.dh, at + s, at + s + 1), span(work.dm, part.base + s, part.base + s + 1)
+        dz = span(work.dz, own + s, own + s + 1)
+        call(net.cell.show_backward, (sizes.units, step_rows(window, layer, own + s), dh, dm, dz))
+    meet(part)
+    for s in range(part.n):
+        mean, inverse = window.scales[layer, own + s, kind], window.scales[layer, own + s, kind + 1]
+        memory, sums, to = window.memory[layer], work.norm_sums, kind * sizes.units
+        mean_e, mean_ex = mean_errors(
+            sizes, part, weights.gain, layer, memory, row + s, work.dm, part.lo + s, sizes.streams, mean, inverse
+        )
+        for j in range(0, sizes.units, LANES):
+            raw, y = load(work.dm, part.base + s, j), (load(memory, own + s, j) - mean) * inverse
+            found = fma(-y, mean_ex, raw * load(weights.gain, layer, first + j) - mean_e) * inverse
+            found = found * load(net.sublayer.units, 0, first + j)
+            store(work.dc, at + s, j, load(work.dc, at + s, j) + found)
+            store(sums, part.base + s, to + j, fma(raw, y, load(sums, part.base + s, to + j)))
+            shifts = load(sums, part.base + s, to + sizes.units + j) + raw
+            store(sums, part.base + s, to + sizes.units + j, shifts)
+
+
+@kernel_on_demand
+def norm_step_gradient(net: Net, part: Part, gradients: Weights, layer: int) -> None:
+    """Add to the gradients of the gates' gains and biases, and of the memory's gain and shift; this thread's columns.
+
+    Each stream has summed over its steps while their errors were at hand; here the streams are added up, in order.
+    """
+    sizes = net.sizes
+    for gate in range(sizes.gates):
+        _add_streams(net, part, gate, gate, gradients.gain_ih, gradients.b_ih, layer)
+        if net.cell.separate:
+            _add_streams(net, part, gate, sizes.gates + gate, gradients.gain_hh, gradients.b_hh, layer)
+        else:
+            lo, hi = own_columns(part, sizes)
+            at = gate * sizes.padded + part.slice * sizes.units
+            fill_part(gradients.b_hh, layer, at + lo, gradients.b_ih, layer, at + lo, hi - lo)
+    if net.norm.memory:
+        _add_streams(net, part, 0, 2 * sizes.gates, gradients.gain, gradients.shift, layer)
+
+
+@inner
+def _add_streams(net, part, gate, kind, gain, shift, layer):
+    """Add the streams' sums of one kind to the gradients of a gain and a shift."""
+    sizes, sums = net.sizes, net.work.norm_sums
+    at, column = gate * sizes.padded + part.slice * sizes.units, 2 * kind * sizes.units
+    lo, hi = own_columns(part, sizes)
+    for stream in range(part.slice * sizes.streams, (part.slice + 1) * sizes.streams):
+        add_part(gain, layer, at + lo, sums, stream, column + lo, hi - lo)
+        add_part(shift, layer, at + lo, sums, stream, column + sizes.units + lo, hi - lo)
