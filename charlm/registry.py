@@ -54,6 +54,9 @@ CELLS = Registry(
         "rnn": "nn.cells.rnn:RNN",
         "lstm": "nn.cells.lstm:LSTM",
         "gru": "nn.cells.gru:GRU",
+        "mlstm": "nn.cells.mlstm:MLSTM",
+        "indrnn": "nn.cells.indrnn:INDRNN",
+        "mingru": "nn.cells.mingru:MINGRU",
     },
 )
 

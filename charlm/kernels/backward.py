@@ -7,14 +7,15 @@ rows of the weight: each number of a gradient is summed by one thread, over all 
 import numpy as np
 
 from .block_norm import norm_block_back
-from .buffers import Net, Piece, Sizes, Weights, Window, Workspace
+from .buffers import PRODUCT, Net, Piece, Sizes, Weights, Window, Workspace
 from .cell_norm import norm_step_gradient
 from .direct import connect, connect_back
-from .forward import is_plain, pack_columns, predict
+from .forward import is_plain, predict
 from .gradients import layer_gradient, output_gradient
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed, product
-from .parallel import Part, announce, barrier, meet, own_rows
+from .multiplicative import pack_product_back
+from .parallel import Part, announce, barrier, meet, own_rows, pack_columns
 from .records import Array5
 from .recurrence import backward_layer, error_below
 from .rows import clear_row, common_row, piece_of_ring, sliced_row
@@ -30,9 +31,12 @@ def pack_backward(net: Net, part: Part) -> None:
     at = part.slice * sizes.units
     for layer in range(sizes.layers):
         which = layer * part.slices + part.slice
-        pack_transposed(weights.w_hh[layer], at, sizes.units, packed.w_hh_t, which, first, last)
+        if weights.w_hh.shape[1] > 0:
+            pack_transposed(weights.w_hh[layer], at, sizes.units, packed.w_hh_t, which, first, last)
         if layer > 0:
             pack_transposed(weights.w_ih[layer - 1], at, sizes.units, packed.w_ih_t, which - part.slices, first, last)
+    if net.cell.recurrence == PRODUCT:
+        pack_product_back(net, part)
     pack(weights.out, at, sizes.units, sizes.units, sizes.units, packed.out_t, part.slice, first, last)
 
 
@@ -132,7 +136,7 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array
         if net.norm.columns:
             norm_block_back(net, part, piece.end, piece.reach, piece.steps, gradients, layer)
             barrier(part)
-        layer_gradient(net.cell, net.norm, sizes, part, piece, window, work, gradients, layer)
+        layer_gradient(net, part, piece, gradients, layer)
         barrier(part)
         if piece.oldest:
             announce(part)

@@ -1,10 +1,10 @@
 """Named groups of arrays that kernels are handed, and the letters their shapes are written in.
 
 S streams, T steps, H hidden units, P = H padded to a multiple of PAD, V vocabulary, VP = V padded likewise, L layers,
-G gates per unit, E rows of P that a cell stores beside its gates, C steps that the window's ring holds, a step's slot
-being step % C. X slices that the units are divided into, U = P / X units in each. K lengths of contexts in the tables, 0
-without tables, N the longest. All arrays are C-contiguous and aligned to 64 bytes; what lies in the padding is zero and
-stays zero (in out_b: -1e30, so that a padded logit has no probability).
+G gates per unit, J of them in a cell's step, E rows of P that a cell stores beside its gates, C steps that the window's
+ring holds, a step's slot being step % C. X slices that the units are divided into, U = P / X units in each. K lengths of
+contexts in the tables, 0 without tables, N the longest. All arrays are C-contiguous and aligned to 64 bytes; what lies in
+the padding is zero and stays zero (in out_b: -1e30, so that a padded logit has no probability).
 
 An array with a row for each step and stream holds them as its threads do (see parallel.py): the rows of the first
 thread's streams [0, n) by time, row = slot * n + stream, then those of the next; one slice after the other.
@@ -15,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from .records import Array1, Array2, Array3, Row, by_value
+
+MATRIX, VECTOR, PRODUCT, NONE = range(4)  # ways in which a cell's state enters the sums of its gates
 
 
 class Sizes(NamedTuple):
@@ -28,7 +30,8 @@ class Sizes(NamedTuple):
     padded_vocabulary: int
     outputs: int  # O, the width of a row of logits: VP, and behind them the gates of the tables, 2 K padded
     layers: int
-    gates: int
+    gates: int  # G
+    step_gates: int  # J, those that a cell's step sees: all but a factor
     capacity: int  # C
     loss_capacity: int  # steps that the logits' ring holds
 
@@ -36,6 +39,7 @@ class Sizes(NamedTuple):
 class CellSteps(NamedTuple):
     """A cell, as kernels see it. The steps are addresses of compiled functions, see steps.py."""
 
+    recurrence: int  # MATRIX or another of the ways above
     separate: int  # 1 if the cell sees the state's part of the gates on its own, with an error of its own; else 0
     forward: int
     backward: int
@@ -48,13 +52,15 @@ class Weights(NamedTuple):
 
     embed: Array2[np.float32]  # (V, G P)        what a character adds to the gates of layer 0
     w_ih: Array3[np.float32]  # (L - 1, P, G P)  from the layer below, layers 1 and up
-    w_hh: Array3[np.float32]  # (L, P, G P)      from the layer's own state
+    w_hh: Array3[np.float32]  # (L, P, J P)      from the layer's own state, or its product with the factor; or (L, 0, .)
+    w_mh: Array3[np.float32]  # (L, P, P)        from the state to what the factor multiplies; (L, 0, .) without a factor
     out: Array2[np.float32]  # (V, P); with tables (VP + 2 K, P), the gates from row VP on
     b_ih: Array2[np.float32]  # (L, G P)
     b_hh: Array2[np.float32]  # (L, G P)
     running: Array3[np.float32]  # (L, 2, G P)   batch norm's means and variances for reading; their gradient is the block's
     gain_ih: Array2[np.float32]  # (L, G P)      norm of the gates' sums, or of the input's part; (0, .) without it
     gain_hh: Array2[np.float32]  # (L, G P)      of the state's part, where a cell sees it on its own
+    u: Array2[np.float32]  # (L, G P)            from a unit's own state; (0, .) if not VECTOR
     gain: Array2[np.float32]  # (L, P)           layer norm, or of the cell's memory; (0, P) without it
     shift: Array2[np.float32]  # (L, P)
     direct_b: Array2[np.float32]  # (1, B)       biases of the tables' gates, by bucket: see direct.py; (1, 0) without them
@@ -68,10 +74,12 @@ class Packed(NamedTuple):
     """
 
     w_ih: Array2[np.float32]  # ((L - 1) X, P [G U])
-    w_hh: Array2[np.float32]  # (L X, P [G U])
+    w_hh: Array2[np.float32]  # (L X, P [J U])
+    w_mh: Array2[np.float32]  # (L X, P [U])
     out: Array2[np.float32]  # (1, P [O])
     w_ih_t: Array2[np.float32]  # ((L - 1) X, G P [U])  transposed, for the way back; (0, .) where nothing is trained
-    w_hh_t: Array2[np.float32]  # (L X, G P [U])
+    w_hh_t: Array2[np.float32]  # (L X, J P [U])
+    w_mh_t: Array2[np.float32]  # (L X, P [U])
     out_t: Array2[np.float32]  # (X, rows of out * [U])
 
 
@@ -92,6 +100,8 @@ class Window(NamedTuple):
     columns: Array3[np.float32]  # (L, 2 C + 2, G P)  the same of a block's sums, in the rows of its last slot: batch norm
     z: Array3[np.float32]  # (L, X C S, G U)      gates
     extra: Array3[np.float32]  # (L, X C S, E U)
+    factor: Array3[np.float32]  # (L, X C S, U)   the state's part of the product, of a cell that has one
+    product: Array3[np.float32]  # (L, X C S, U)  the factor times it
     h_in: Array3[np.float32]  # (L, X C S, U)     state that entered the step
     h: Array3[np.float32]  # (L, X C S, U)        state that left it
     passed: Array3[np.float32]  # (L, X C S, U)   what the layer hands up; h itself where nothing is done to it
@@ -122,6 +132,8 @@ class Workspace(NamedTuple):
     dx: Array2[np.float32]  # (X C S, G U)       dz before the norm, as the layer below sees it; may be dz itself
     ds: Array2[np.float32]  # (X C S, G U)       dz_h before the norm, as the state sees it; may be dz_h itself
     dm: Array2[np.float32]  # (X S, U)           error of the normalised memory at one step
+    dp: Array2[np.float32]  # (X S, U)           error of the product at one step, of a cell that has one
+    df: Array2[np.float32]  # (X C S, U)         error of the state's part of it
     norm_sums: Array2[np.float32]  # (X S, 2 (2 G + 1) U)  each stream's gradients of gain and shift of what scales lists
     means: Array2[np.float32]  # (2, G P)        of a block's errors, for batch norm
     variance: Array2[np.float32]  # (L, G P)     of the newest block's sums, for batch norm
@@ -132,6 +144,7 @@ class Workspace(NamedTuple):
     dc: Array2[np.float32]  # (X L S, U)
     h_runs: Array2[np.int64]  # (X, 3)         a row of h
     dz_runs: Array2[np.int64]  # (G X, 3)      a row of dz, gate by gate
+    ds_runs: Array2[np.int64]  # (J X, 3)      the same without a factor
     logit_runs: Array2[np.int64]  # (1, 3)     a row of logits
     time_runs: Array2[np.int64]  # (C parts, 3)  rows of the first slice, twice
     loss_runs: Array2[np.int64]  # (C parts, 3)  rows of the logits, rows of the first slice

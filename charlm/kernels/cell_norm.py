@@ -70,15 +70,15 @@ def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
         if window.y[own + s] < 0:
             continue
         if net.cell.separate:
-            for gate in range(sizes.gates):
+            for gate in range(sizes.step_gates):
                 y, kind, to = window.sums_h[layer], sizes.gates + gate, part.base + s
                 mean, inverse, mean_h, inverse_h = _two_statistics(sizes, part, real, x, y, row + s, gate, gate)
                 _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, False)
                 out, gains_h, biases_h = net.work.recurrent, weights.gain_hh, weights.b_hh
                 _normalise(net, part, y, layer, own + s, gate, kind, mean_h, inverse_h, out, to, gains_h, biases_h, False)
         else:
-            for gate in range(0, sizes.gates, 2):
-                other = min(gate + 1, sizes.gates - 1)
+            for gate in range(0, sizes.step_gates, 2):
+                other = min(gate + 1, sizes.step_gates - 1)
                 mean, inverse, mean_2, inverse_2 = _two_statistics(sizes, part, real, x, x, row + s, gate, other)
                 _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, True)
                 if other > gate:
@@ -142,7 +142,7 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
     for s in range(part.n):
         i, at, stream = row + s, own + s, part.base + s
         if net.cell.separate:
-            for gate in range(sizes.gates):
+            for gate in range(sizes.step_gates):
                 y, kind, gains_h = window.sums_h[layer], sizes.gates + gate, weights.gain_hh
                 mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
                     sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, y, work.dz_h, gains_h, gate, kind
@@ -150,8 +150,8 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
                 _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
                 _before(net, part, y, layer, at, gains_h, gate, kind, work.dz_h, work.ds, stream, mean_2, mean_2x)
         else:
-            for gate in range(0, sizes.gates, 2):
-                other = min(gate + 1, sizes.gates - 1)
+            for gate in range(0, sizes.step_gates, 2):
+                other = min(gate + 1, sizes.step_gates - 1)
                 mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
                     sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, x, dz, gains, other, other
                 )
@@ -216,7 +216,7 @@ def norm_step_gradient(net: Net, part: Part, gradients: Weights, layer: int) -> 
     Each stream has summed over its steps while their errors were at hand; here the streams are added up, in order.
     """
     sizes = net.sizes
-    for gate in range(sizes.gates):
+    for gate in range(sizes.step_gates):
         _add_streams(net, part, gate, gate, gradients.gain_ih, gradients.b_ih, layer)
         if net.cell.separate:
             _add_streams(net, part, gate, sizes.gates + gate, gradients.gain_hh, gradients.b_hh, layer)

@@ -1,11 +1,12 @@
 """A block forward: matrices packed, all layers over the block, logits."""
 
 from .block_norm import settle_running
-from .buffers import Net, State, Sublayer
+from .buffers import PRODUCT, Net, State, Sublayer
 from .halves import halve, product_of_either
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed
-from .parallel import Part, divide, meet, own_rows
+from .multiplicative import pack_product
+from .parallel import Part, divide, meet, own_rows, pack_columns
 from .recurrence import forward_layer, input_part
 from .rows import common_row, fill_row
 from .sublayer import pass_up
@@ -14,28 +15,26 @@ from .tile import PANEL
 _ALL = 1 << 32
 
 
-@inner
-def pack_columns(part: Part, columns: int) -> tuple[int, int]:
-    """Return the columns of its slice of a matrix that this thread packs: a share of them, since each group needs them."""
-    return divide(columns, PANEL, part.group, part.groups)
-
-
 @kernel
 def pack_forward(net: Net, part: Part) -> None:
     """Pack the matrices of the forward pass; this thread's columns."""
     sizes, weights, packed = net.sizes, net.weights, net.packed
-    units, p, wide = sizes.units, sizes.padded, sizes.gates * sizes.units
+    units, p, wide, states = sizes.units, sizes.padded, sizes.gates * sizes.units, sizes.step_gates * sizes.units
     first, last = pack_columns(part, wide)
+    state_first, state_last = pack_columns(part, states)
     for layer in range(sizes.layers):
         which = layer * part.slices + part.slice
-        pack(weights.w_hh[layer], part.slice * units, units, p, wide, packed.w_hh, which, first, last)
-        if net.halves:
-            halve(packed.w_hh, which, p, wide, first, last)
+        if weights.w_hh.shape[1] > 0:
+            pack(weights.w_hh[layer], part.slice * units, units, p, states, packed.w_hh, which, state_first, state_last)
+            if net.halves:
+                halve(packed.w_hh, which, p, states, state_first, state_last)
         if layer > 0:
             below = which - part.slices
             pack(weights.w_ih[layer - 1], part.slice * units, units, p, wide, packed.w_ih, below, first, last)
             if net.halves:
                 halve(packed.w_ih, below, p, wide, first, last)
+    if net.cell.recurrence == PRODUCT:
+        pack_product(net, part)
     if net.norm.columns and not net.norm.learns:
         settle_running(net, part)
     first, last = divide(sizes.outputs, PANEL, part.rank, part.ranks)

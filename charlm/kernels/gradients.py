@@ -1,12 +1,14 @@
 """Gradients of weights, from the errors of a window: this thread's rows, over all steps and streams in order."""
 
-from .buffers import CellSteps, GateNorm, Piece, Sizes, Weights, Window, Workspace
+from .buffers import MATRIX, PRODUCT, VECTOR, Net, Piece, Sizes, Weights, Window, Workspace
 from .direct import bias_gradient
 from .jit import inner, kernel
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
+from .multiplicative import product_gradient
+from .norms import own_columns
 from .parallel import Part, share
 from .rows import add_part, fill_part, piece_of_ring
-from .simd import LANES, load, store
+from .simd import LANES, fma, load, store
 from .tile import PANEL
 
 
@@ -38,38 +40,36 @@ def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work
 
 
 @kernel
-def layer_gradient(
-    cell: CellSteps,
-    norm: GateNorm,
-    sizes: Sizes,
-    part: Part,
-    piece: Piece,
-    window: Window,
-    work: Workspace,
-    gradients: Weights,
-    layer: int,
-) -> None:
+def layer_gradient(net: Net, part: Part, piece: Piece, gradients: Weights, layer: int) -> None:
     """Add to the gradients of one layer's weights, over the piece's reach; to those of its biases if no norm comes between.
 
     Biases are added after a norm, so they learn from other errors: see norms.py.
     """
+    cell, norm, sizes, window, work = net.cell, net.norm, net.sizes, net.window, net.work
     biases = not (norm.rows or norm.columns)
     parts = work.time_runs.shape[0] // sizes.capacity
     for half in range(2):
         slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, half)
         first, last = slot * parts, (slot + length) * parts
-        if cell.separate or norm.columns:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.ds, True, False, biases, first, last)
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, False, True, biases, first, last)
+        if cell.recurrence != MATRIX:
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, False, True, biases, True, first, last)
+            if cell.recurrence == VECTOR:
+                _own_state_gradient(sizes, part, window, work, gradients, layer, first, last)
+            elif cell.recurrence == PRODUCT:
+                product_gradient(net, part, layer, first, last, gradients)
+        elif cell.separate or norm.columns:
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.ds, True, False, biases, False, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, False, True, biases, False, first, last)
         else:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, True, True, biases, first, last)
+            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, True, True, biases, False, first, last)
 
 
 @inner
-def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, biases, first, last):
+def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, biases, tied, first, last):
     """Add what the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
 
-    d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn.
+    d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn. tied: the state's bias
+    learns what the input's does, though not the state's weights.
     """
     runs, scratch = work.time_runs, part.scratch
     per_slice = sizes.capacity * sizes.streams
@@ -112,7 +112,23 @@ def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, 
                         fill_part(gradients.b_ih, layer, at, gradients.b_hh, layer, at, panel)
                     elif owns and biases:
                         _sum_rows(scratch.right, k, panel, gradients.b_ih, layer, at)
+                        if tied:
+                            fill_part(gradients.b_hh, layer, at, gradients.b_ih, layer, at, panel)
         run, offset = skip_rows(runs, run, offset, k)
+
+
+@inner
+def _own_state_gradient(sizes, part, window, work, gradients, layer, first, last):
+    """Add what runs [first, last) give for each unit's weight of its own state; this thread's columns."""
+    runs, base, h = work.time_runs, part.slice * sizes.capacity * sizes.streams, window.h_in[layer]
+    lo, hi = own_columns(part, sizes)
+    for gate in range(sizes.gates):
+        column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
+        for run in range(first, last):
+            for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
+                for j in range(lo, hi, LANES):
+                    found = fma(load(work.ds, i, column + j), load(h, i, j), load(gradients.u, layer, at + j))
+                    store(gradients.u, layer, at + j, found)
 
 
 @inner

@@ -25,6 +25,7 @@ from .buffers import Evidence
 from .jit import inner
 from .matmul import Scratch
 from .records import Array1, Array2
+from .tile import PANEL
 
 GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
 # Looks at another thread's place before the processor is offered to somebody else. Where each thread has a processor, the
@@ -133,6 +134,12 @@ def divide(n: int, piece: int, rank: int, ranks: int) -> tuple[int, int]:
     """Return the same as `share`, in whole pieces; the last thread takes what is left over too."""
     first, last = share(n // piece, rank, ranks)
     return first * piece, n if rank == ranks - 1 else last * piece
+
+
+@inner
+def pack_columns(part: Part, columns: int) -> tuple[int, int]:
+    """Return the columns of its slice of a matrix that this thread packs: a share of them, since each group needs them."""
+    return divide(columns, PANEL, part.group, part.groups)
 
 
 @inner

@@ -7,14 +7,15 @@ that leaves it) is complete.
 import numpy as np
 
 from .block_norm import norm_block
-from .buffers import Net, Packed, Piece, Sizes, State, Workspace
+from .buffers import MATRIX, NONE, PRODUCT, VECTOR, Net, Packed, Piece, Sizes, State, Workspace
 from .cell_norm import norm_step, norm_step_back, show_memory, show_memory_back
 from .halves import product_of_either
 from .jit import inner
 from .matmul import product
+from .multiplicative import multiply_state, multiply_state_back
 from .parallel import Part, meet
 from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row, step_rows
-from .simd import LANES, PAD, load, load_block, store, total
+from .simd import LANES, PAD, fma, load, load_block, store, total
 from .steps import call, span
 
 _ROWS = 60  # rows of z that are begun and then multiplied into while they are still in the second-level cache
@@ -94,8 +95,14 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
                 clear_row(state_h, at + s)
                 clear_row(state_c, at + s)
             fill_row(h_in, row + s, state_h, at + s)
-        meet(part)
-        _state_part(net, part, layer, t, row)
+        if cell.recurrence == VECTOR:
+            _own_state(net, part, layer, row)
+        elif cell.recurrence == PRODUCT:
+            meet(part)
+            multiply_state(net, part, layer, t)
+        elif cell.recurrence == MATRIX:
+            meet(part)
+            _state_part(net, part, layer, t, row)
         if net.norm.rows:
             norm_step(net, part, layer, t)
         for s in range(part.n):
@@ -114,6 +121,30 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
             for s in range(part.n):
                 if window.y[row + s] >= 0:
                     fill_row(state_h, at + s, h, row + s)
+
+
+@inner
+def _own_state(net, part, layer, row):
+    """Add each unit's own state, times its weight, to the sums of its gates."""
+    sizes, window = net.sizes, net.window
+    to, h = window.sums[layer] if net.norm.rows else window.z[layer], window.h_in[layer]
+    for gate in range(sizes.gates):
+        column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
+        for i in range(row, row + part.n):
+            for j in range(0, sizes.units, LANES):
+                store(to, i, column + j, fma(load(net.weights.u, layer, at + j), load(h, i, j), load(to, i, column + j)))
+
+
+@inner
+def _own_state_back(net, part, layer, row, at):
+    """Go back through _own_state: add to work.dh."""
+    sizes, work = net.sizes, net.work
+    for gate in range(sizes.gates):
+        column, first = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
+        for s in range(part.n):
+            for j in range(0, sizes.units, LANES):
+                weight, error = load(net.weights.u, layer, first + j), load(work.ds, row + s, column + j)
+                store(work.dh, at + s, j, fma(weight, error, load(work.dh, at + s, j)))
 
 
 @inner
@@ -211,21 +242,27 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
             _step_backward(cell, sizes, window, work, layer, row + s, at + s)
         if net.norm.rows:
             norm_step_back(net, part, layer, slot)
+        if cell.recurrence == PRODUCT:
+            multiply_state_back(net, part, layer, slot)
         if t == piece.end - piece.reach and not piece.leaves:
             return
-        meet(part)
-        product(
-            work.ds,
-            common_row(part, sizes.capacity, slot),
-            work.dz_runs,
-            net.packed.w_hh_t,
-            layer * part.slices + part.slice,
-            sizes.units,
-            dh,
-            at,
-            0,
-            part.n,
-        )
+        if cell.recurrence == VECTOR:
+            _own_state_back(net, part, layer, row, at)
+        elif cell.recurrence != NONE:
+            meet(part)
+            through_product = cell.recurrence == PRODUCT
+            product(
+                work.df if through_product else work.ds,
+                common_row(part, sizes.capacity, slot),
+                work.h_runs if through_product else work.ds_runs,
+                net.packed.w_mh_t if through_product else net.packed.w_hh_t,
+                layer * part.slices + part.slice,
+                sizes.units,
+                dh,
+                at,
+                0,
+                part.n,
+            )
         for s in range(part.n):
             if window.reset[row + s]:
                 clear_row(dh, at + s)

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from .buffers import CellSteps, StepRows
+from .buffers import MATRIX, NONE, PRODUCT, VECTOR, CellSteps, StepRows
 from .jit import step_address
 from .records import ROW, ByValue
 from .tasks import Hyperparameters
 
+RECURRENCES = {"matrix": MATRIX, "vector": VECTOR, "product": PRODUCT, "none": NONE}
 MOST_SLOTS = 4  # arrays that an optimizer may remember, see update.py
 
 
@@ -25,9 +26,10 @@ def compile_cell(
     forward: Callable[..., None],
     backward: Callable[..., None],
     separate: bool,
+    recurrence: str,
     show: Sequence[Callable[..., None]] = (),
 ) -> CellSteps:
-    """Compile a cell's steps.
+    """Compile a cell's steps. recurrence: see nn/cells/spec.py.
 
     forward(units, rows, recurrent, c) makes one step of one stream. units: U. rows: StepRows. It reads rows.z, the sums of
     the gates; rows.h_before; and c (U), the cell's memory. It writes the gates' values to rows.z, whatever the way back
@@ -47,6 +49,7 @@ def compile_cell(
     shown, shown_back = show or (None, None)
     return CellSteps(
         separate=int(separate),
+        recurrence=RECURRENCES[recurrence],
         forward=step_address(forward, int, ByValue(StepRows), ROW, ROW),
         backward=step_address(backward, int, ByValue(StepRows), *[ROW] * 4),
         show=step_address(shown, int, ByValue(StepRows), ROW) if shown else 0,

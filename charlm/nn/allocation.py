@@ -49,6 +49,7 @@ class Allocator:
         x, orders = self.partition.slices, len(self.partition.lengths)
         rows = z.capacity * z.streams
         h, gates = aligned_zeros((z.layers, x * rows, z.units)), aligned_zeros((z.layers, x * rows, z.gates * z.units))
+        product = h.shape if self.cell.recurrence == "product" else (0, 0, 0)
         normed, apart = self.norm.rows or self.norm.columns, self.norm.rows and self.cell.separate
         return Window(
             x=np.zeros(x * rows, np.int32),
@@ -65,6 +66,8 @@ class Allocator:
             columns=aligned_zeros((z.layers if self.norm.columns else 0, 2 * z.capacity + 2, z.gates * z.padded)),
             z=gates,
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
+            factor=aligned_zeros(product),
+            product=aligned_zeros(product),
             h_in=aligned_zeros(h.shape),
             h=h,
             passed=h if self._plain else aligned_zeros(h.shape),
@@ -77,13 +80,16 @@ class Allocator:
     def packed(self, z: Sizes) -> Packed:
         """Return room for the packed matrices."""
         x = self.partition.slices
-        back = z.layers if self.trains else 0
+        back, kind = z.layers if self.trains else 0, self.cell.recurrence
+        state, product = z.padded if kind in ("matrix", "product") else 0, z.padded if kind == "product" else 0
         return Packed(
             w_ih=aligned_zeros(((z.layers - 1) * x, z.padded * in_panels(z.gates * z.units))),
-            w_hh=aligned_zeros((z.layers * x, z.padded * in_panels(z.gates * z.units))),
+            w_hh=aligned_zeros((z.layers * x, state * in_panels(z.step_gates * z.units))),
+            w_mh=aligned_zeros((z.layers * x, product * in_panels(z.units))),
             out=aligned_zeros((1, z.padded * in_panels(z.outputs))),
             w_ih_t=aligned_zeros((max(0, back - 1) * x, z.gates * z.padded * in_panels(z.units))),
-            w_hh_t=aligned_zeros((back * x, z.gates * z.padded * in_panels(z.units))),
+            w_hh_t=aligned_zeros((back * x, z.step_gates * state * in_panels(z.units))),
+            w_mh_t=aligned_zeros((back * x, product * in_panels(z.units))),
             out_t=aligned_zeros((x, self.partition.out_rows * in_panels(z.units) if back else 0)),
         )
 
@@ -99,6 +105,7 @@ class Allocator:
         dx = aligned_zeros(dz.shape) if others or (self.norm.columns and not self.cell.separate) else dz
         ds = dz_h if not others else aligned_zeros(dz.shape) if self.cell.separate else dx
         wide = z.gates * z.padded if self.norm.columns else 0
+        product = self.cell.recurrence == "product"
         return Workspace(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
             dz=dz,
@@ -106,6 +113,8 @@ class Allocator:
             dx=dx,
             ds=ds,
             dm=aligned_zeros((x * z.streams if rows and self.norm.memory else 0, z.units)),
+            dp=aligned_zeros((x * z.streams if rows and product else 0, z.units)),
+            df=aligned_zeros((rows if product else 0, z.units)),
             norm_sums=aligned_zeros((x * z.streams if rows and self.norm.rows else 0, 2 * (2 * z.gates + 1) * z.units)),
             means=aligned_zeros((2, wide)),
             variance=aligned_zeros((z.layers, wide)),
@@ -116,6 +125,7 @@ class Allocator:
             dc=aligned_zeros(state),
             h_runs=self.partition.unit_runs(z, 1),
             dz_runs=self.partition.unit_runs(z, z.gates),
+            ds_runs=self.partition.unit_runs(z, z.gates, z.step_gates),
             logit_runs=np.array([(0, 0, self.partition.out_rows)], np.int64),
             time_runs=self.partition.time_runs(z, z.capacity),
             loss_runs=self.partition.time_runs(z, z.loss_capacity),

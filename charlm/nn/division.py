@@ -55,12 +55,13 @@ class StepCost(NamedTuple):
 
 def step_cost(parameters: Parameters, padded: int, streams: int, block: int, trains: bool) -> StepCost:
     """Return the cost of a network's step. padded: P; block: steps per update."""
-    gates, layers = parameters.gates, parameters.config.layers
+    gates, layers, w = parameters.gates, parameters.config.layers, parameters.weights
+    recurrent = w.w_hh[0].size + w.w_mh[0].size
     return StepCost(
         streams=streams,
         layers=layers,
-        recurrent=(2 if parameters.halves else 4) * gates * padded**2,
-        weights=gates * padded**2 * (2 * layers - 1) + parameters.weights.out.size,
+        recurrent=(2 if parameters.halves else 4) * recurrent,
+        weights=layers * recurrent + w.w_ih.size + w.out.size,
         units=padded * layers,
         exchanged=padded * layers * (1 + gates if trains else 1),
         updated=parameters.flat.size / block if trains else 0.0,

@@ -107,7 +107,11 @@ class Layout:
         if window:
             groups = {"z": z.gates, "extra": self._cell.extras, "h_in": 1, "h": 1, "passed": 1}
             groups |= {"sums": z.gates} if w.sums is not w.z else {}
-            groups |= {name: n for name, n in (("sums_h", z.gates), ("memory", 1)) if getattr(w, name).size}
+            groups |= {
+                name: n
+                for name, n in (("sums_h", z.gates), ("memory", 1), ("factor", 1), ("product", 1))
+                if getattr(w, name).size
+            }
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
             if w.stats.size:

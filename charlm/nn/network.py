@@ -109,6 +109,7 @@ class Network:
             outputs=self.parameters.weights.out_b.shape[1],
             layers=config.layers,
             gates=len(self._cell.gates),
+            step_gates=self._cell.step_gates,
             capacity=capacity,
             loss_capacity=capacity if training and training.older_losses else block,
         )

@@ -38,21 +38,24 @@ class Parameters:
         self.config, self.halves = config, False
         self.tables = ContextTables(config, vocabulary) if tables is None else tables
         self.vocabulary = vocabulary
-        self.gates = len(CELLS[config.cell].gates)
+        cell = CELLS[config.cell]
+        self.gates = len(cell.gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
         norm, gates = NORMS[config.norm], 2 * len(config.direct_lengths)
-        per_step, cell = norm.sums == "units", CELLS[config.cell]
+        per_step = norm.sums == "units"
         norms = layers if norm.between or (per_step and cell.normed_steps is not None) else 0
         shapes = {
             "embed": (vocabulary, wide),
             "w_ih": (layers - 1, p, wide),
-            "w_hh": (layers, p, wide),
+            "w_hh": (layers, p if cell.recurrence in ("matrix", "product") else 0, cell.step_gates * p),
+            "w_mh": (layers, p if cell.recurrence == "product" else 0, p),
             "out": (padded(vocabulary) + gates if gates else vocabulary, p),
             "b_ih": (layers, wide),
             "b_hh": (layers, wide),
             "running": (layers if norm.sums == "block" else 0, 2, wide),
             "gain_ih": (layers if norm.sums else 0, wide),
             "gain_hh": (layers if per_step and cell.separate else 0, wide),
+            "u": (layers if cell.recurrence == "vector" else 0, wide),
             "gain": (norms, p),
             "shift": (norms, p),
             "direct_b": (1, padded(len(config.direct_lengths) * BUCKETS)),
@@ -60,7 +63,7 @@ class Parameters:
         }
         sizes = [math.prod(shape) for shape in shapes.values()]
         ends = np.cumsum(sizes).tolist()
-        self.matrices = ends[3] // p
+        self.matrices = ends[list(shapes).index("out")] // p
         self.flat = aligned_zeros((-(-ends[-1] // p), p))
         numbers = self.flat.reshape(-1)
         pieces = zip(shapes.items(), sizes, ends, strict=True)
@@ -77,7 +80,7 @@ class Parameters:
         for name, view in zip(Weights._fields, self.weights, strict=True):
             if name == "running":
                 break
-            for _ in range(view.shape[0] if view.ndim == 3 or name.startswith("b_") else 1):
+            for _ in range(view.shape[0] * (view.size > 0) if view.ndim == 3 or name.startswith("b_") else 1):
                 size = view[0].size if view.ndim == 3 or name.startswith("b_") else view.size
                 units = self.gates if name.startswith("b_") else view.shape[-2]
                 lo, hi = share(units, rank, ranks)
@@ -93,7 +96,7 @@ class Parameters:
         A layer's stretches are its matrices; the output's belong to the top layer. Biases and norms come with the lowest.
         """
         w, top = self.weights, self.config.layers - 1
-        found = [[w.w_hh[layer], w.w_ih[layer - 1] if layer else w.embed] for layer in range(top, -1, -1)]
+        found = [[w.w_hh[layer], w.w_mh[layer], w.w_ih[layer - 1] if layer else w.embed] for layer in range(top, -1, -1)]
         found[0].append(w.out)
         found[-1].append(self.flat[self.matrices :])
         return [[array.reshape(-1) for array in arrays] for arrays in found]
@@ -106,7 +109,7 @@ class Parameters:
         """Return a copy for reading whose matrices, but for that of the characters, are rounded to bfloat16."""
         copy = self.like()
         copy.flat[...], copy.halves = self.flat, True
-        for matrix in (copy.weights.w_ih, copy.weights.w_hh, copy.weights.out):
+        for matrix in (copy.weights.w_ih, copy.weights.w_hh, copy.weights.w_mh, copy.weights.out):
             matrix[...] = to_bfloat16(matrix)
         return copy
 
@@ -132,7 +135,12 @@ class Parameters:
         for layer in range(self.config.layers):
             source = w.embed if layer == 0 else w.w_ih[layer - 1][:h]
             yield f"rnn.weight_ih_l{layer}", source.reshape(-1, self.gates, p)[:, :, :h]
-            yield f"rnn.weight_hh_l{layer}", w.w_hh[layer].reshape(p, self.gates, p)[:h, :, :h]
+            if len(w.w_hh[layer]):
+                yield f"rnn.weight_hh_l{layer}", w.w_hh[layer].reshape(p, -1, p)[:h, :, :h]
+            if len(w.w_mh[layer]):
+                yield f"rnn.weight_mh_l{layer}", w.w_mh[layer].reshape(p, 1, p)[:h, :, :h]
+            if len(w.u):
+                yield f"rnn.recurrent_l{layer}", w.u[layer].reshape(self.gates, p)[:, :h]
             yield f"rnn.bias_ih_l{layer}", w.b_ih[layer].reshape(self.gates, p)[:, :h]
             yield f"rnn.bias_hh_l{layer}", w.b_hh[layer].reshape(self.gates, p)[:, :h]
             if len(w.gain):
@@ -141,7 +149,8 @@ class Parameters:
                 yield f"norm.bias{kind}_l{layer}", w.shift[layer, :h]
             for name, gains in (("ih", w.gain_ih), ("hh", w.gain_hh)):
                 if len(gains):
-                    yield f"norm.weight_{name}_l{layer}", gains[layer].reshape(self.gates, p)[:, :h]
+                    normed = self.gates if len(w.running) else CELLS[self.config.cell].step_gates
+                    yield f"norm.weight_{name}_l{layer}", gains[layer].reshape(self.gates, p)[:normed, :h]
             if len(w.running):
                 for i, name in enumerate(("mean", "var")):
                     yield f"norm.running_{name}_l{layer}", w.running[layer, i].reshape(self.gates, p)[:, :h]
@@ -166,7 +175,8 @@ class Parameters:
     def initialise(self, seed: int) -> None:
         """Draw initial values: uniform in +-1/sqrt(H) as PyTorch does, standard normal / 2 for characters.
 
-        Biases are 0, except that of the gate that keeps the state: the configuration's forget_bias, else the cell's.
+        A unit's weight of its own state: uniform in [0, 1], as by Li et al. 2018. Biases are 0, except that of the gate that
+        keeps the state: the configuration's forget_bias, else the cell's.
         """
         random = np.random.Generator(np.random.PCG64(seed))
         bound = 1 / math.sqrt(self.config.hidden)
@@ -175,6 +185,8 @@ class Parameters:
                 view[...] = 0.5 * _normal(random, view.shape)
             elif name == "out.weight" or "weight_" in name and not name.startswith(_GAINS):
                 view[...] = 2 * bound * (random.random(view.shape) - 0.5)
+            elif name.startswith("rnn.recurrent"):
+                view[...] = random.random(view.shape)
             else:
                 view[...] = 0.0
         norm = NORMS[self.config.norm]
@@ -206,4 +218,4 @@ def _revived(config: ModelConfig, vocabulary: int, flat: np.ndarray, tables: Con
 def _to_pytorch(name: str, view: np.ndarray) -> np.ndarray:
     if name.startswith("rnn.weight"):
         return np.ascontiguousarray(view.reshape(view.shape[0], -1).T)
-    return view.reshape(-1).copy() if "bias" in name or name.startswith("norm") else view.copy()
+    return view.reshape(-1).copy() if "bias" in name or name.startswith(("norm", "rnn.recurrent")) else view.copy()

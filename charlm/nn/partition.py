@@ -78,13 +78,16 @@ class Partition:
         else:
             array.reshape(*outer, -1, rows.size, width)[...] = ordered[..., None, :, :]
 
-    def unit_runs(self, sizes: Sizes, groups: int) -> np.ndarray:
-        """Return the runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see tile.py."""
+    def unit_runs(self, sizes: Sizes, groups: int, taken: int | None = None) -> np.ndarray:
+        """Return the runs (groups X, 3) that collect a row of `groups` times P numbers from its slices: see tile.py.
+
+        taken: how many of the groups; all by default.
+        """
         per_slice = sizes.capacity * sizes.streams * groups * sizes.units
         return np.array(
             [
                 (piece * per_slice + group * sizes.units, group * sizes.padded + piece * sizes.units, sizes.units)
-                for group in range(groups)
+                for group in range(groups if taken is None else taken)
                 for piece in range(self.slices)
             ],
             np.int64,

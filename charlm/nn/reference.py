@@ -58,6 +58,21 @@ def _row(vector: np.ndarray) -> np.ndarray:
     return vector[..., None, :]
 
 
+def state_part(config: ModelConfig, p: Arrays, layer: int, zx: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return both parts of the gates that a step sees, the state's without biases, from the input's and the state."""
+    kind = CELLS[config.cell].recurrence
+    if kind == "vector":
+        return zx, h * _row(p[f"rnn.recurrent_l{layer}"])
+    if kind == "none":
+        return zx, np.zeros(1)
+    if kind == "product":
+        zx, factor = zx[..., : -config.hidden], zx[..., -config.hidden :]
+        if NORMS[config.norm].sums != "units":
+            factor = factor + sum(_row(p[f"rnn.bias_{side}_l{layer}"][..., -config.hidden :]) for side in ("ih", "hh"))
+        h = factor * _times(h, p[f"rnn.weight_mh_l{layer}"])
+    return zx, _times(h, p[f"rnn.weight_hh_l{layer}"])
+
+
 def cell_step(
     config: ModelConfig, p: Arrays, layer: int, zx: np.ndarray, zh: np.ndarray, h: np.ndarray, c: np.ndarray
 ) -> tuple:
@@ -66,23 +81,23 @@ def cell_step(
     zx: the input's part, after the norm if a block is normalised. Norms of a step are taken here.
     """
     cell, shown = CELLS[config.cell], {}
-    b_ih, b_hh = _row(p[f"rnn.bias_ih_l{layer}"]), _row(p[f"rnn.bias_hh_l{layer}"])
+    b_ih, b_hh = (_row(p[f"rnn.bias_{side}_l{layer}"][..., : cell.step_gates * config.hidden]) for side in ("ih", "hh"))
     if NORMS[config.norm].sums == "units":
         if cell.separate:
-            zx, zh = (_gates_normed(p, f"norm.weight_{side}_l{layer}", x) for side, x in (("ih", zx), ("hh", zh)))
+            gains = (p[f"norm.weight_{side}_l{layer}"] for side in ("ih", "hh"))
+            zx, zh = (_gates_normed(config, x, gain) for x, gain in zip((zx, zh), gains, strict=True))
         else:
-            zx, zh = _gates_normed(p, f"norm.weight_ih_l{layer}", zx + zh), np.zeros(1)
+            zx, zh = _gates_normed(config, zx + zh, p[f"norm.weight_ih_l{layer}"]), np.zeros(1)
         if cell.normed_steps is not None:
             gain, shift = _row(p[f"norm.weight_c_l{layer}"]), _row(p[f"norm.bias_c_l{layer}"])
             shown = {"shown": lambda c: normalised(c, (-1,)) * gain + shift}
     return cell.reference(zx + b_ih, zh + b_hh, h, c, config.activation, **shown)
 
 
-def _gates_normed(p: Arrays, name: str, x: np.ndarray) -> np.ndarray:
+def _gates_normed(config: ModelConfig, x: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """Return x (..., S, G*H), each gate of H normalised, times its gain."""
-    hidden = next(a for key, a in p.items() if key.startswith("rnn.weight_hh")).shape[-1]
-    gates = x.reshape(*x.shape[:-1], -1, hidden)
-    return normalised(gates, (-1,)).reshape(x.shape) * _row(p[name])
+    gates = x.reshape(*x.shape[:-1], -1, config.hidden)
+    return normalised(gates, (-1,)).reshape(x.shape) * _row(gain)
 
 
 def block_normed(
@@ -227,7 +242,7 @@ class _Network:
         for i, (t, zx) in enumerate(zip(block, self._input_parts(layer, block, below), strict=True)):
             h, c = (a.real + self.gradient_scale(t) * (a - a.real) for a in self.state[layer])
             h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
-            zh = _times(h, self.p[f"rnn.weight_hh_l{layer}"])
+            zx, zh = state_part(config, self.p, layer, zx, h)
             h, c = (self._held(t, a) for a in cell_step(config, self.p, layer, zx, zh, h, c))
             self.state[layer] = (h, c)
             position = sequence.first_position + t

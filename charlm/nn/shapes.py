@@ -14,12 +14,17 @@ def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int,
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(config.layers):
         shapes[f"rnn.weight_ih_l{layer}"] = (wide, h if layer else vocabulary)
-        shapes[f"rnn.weight_hh_l{layer}"] = (wide, h)
+        if cell.recurrence in ("matrix", "product"):
+            shapes[f"rnn.weight_hh_l{layer}"] = (cell.step_gates * h, h)
+        if cell.recurrence == "product":
+            shapes[f"rnn.weight_mh_l{layer}"] = (h, h)
+        if cell.recurrence == "vector":
+            shapes[f"rnn.recurrent_l{layer}"] = (wide,)
         shapes[f"rnn.bias_ih_l{layer}"] = shapes[f"rnn.bias_hh_l{layer}"] = (wide,)
         if norm.between:
             shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
         if norm.sums:
-            shapes[f"norm.weight_ih_l{layer}"] = (wide,)
+            shapes[f"norm.weight_ih_l{layer}"] = (wide if norm.sums == "block" else cell.step_gates * h,)
         if norm.sums == "units" and cell.separate:
             shapes[f"norm.weight_hh_l{layer}"] = (wide,)
         if norm.sums == "units" and cell.normed_steps is not None:

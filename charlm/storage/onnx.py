@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from ..config.model import ModelConfig
-from ..errors import ConfigurationError
 from ..files import write_atomically
 from ..nn.cells.spec import OnnxOperator
 from ..nn.norms.spec import EPSILON
 from ..registry import CELLS, NORMS
 from .checkpoint import Checkpoint, refuse_tables
+from .onnx_graph import Graph
+from .traced import scan_layer
 
 _OPSET = 17
 
@@ -21,8 +22,8 @@ def save_onnx(saved: Checkpoint, path: Path) -> None:
     """Write a graph that reads characters and carries its state, so that a text can be streamed through it.
 
     Inputs: ids (T, S) int64, h (L, S, H) float32, and c for lstm; outputs: logits (T, S, V), h_out, c_out of the same
-    shapes. T and S are free. The vocabulary is a JSON list in the model's meta data. Raises ConfigurationError if ONNX has
-    no such cell.
+    shapes. T and S are free. The vocabulary is a JSON list in the model's meta data. A cell that ONNX does not have is
+    written as a Scan over its step.
     """
     import onnx
 
@@ -32,36 +33,10 @@ def save_onnx(saved: Checkpoint, path: Path) -> None:
     write_atomically(path, lambda file: file.write(data))
 
 
-class _Graph:
-    """Collects nodes and constants."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, name: str, array: np.ndarray) -> str:
-        """Add a constant and return its name."""
-        from onnx import numpy_helper
-
-        self.constants.append(numpy_helper.from_array(array, name))
-        return name
-
-    def add(self, kind: str, inputs: list[str], outputs: list[str], **attributes: Any) -> str:
-        """Add a node and return the name of its first output."""
-        from onnx import helper
-
-        self.nodes.append(helper.make_node(kind, inputs, outputs, **attributes))
-        return outputs[0] or outputs[-1]
-
-
-def _operator(config: ModelConfig) -> OnnxOperator:
-    """Return the ONNX operator of a model's cell. Raises ConfigurationError if there is none."""
-    if NORMS[config.norm].sums == "units":
-        raise ConfigurationError(f"--norm {config.norm}: ONNX's cells have no norm inside")
+def _operator(config: ModelConfig) -> OnnxOperator | None:
+    """Return the ONNX operator of a model's cell; None if there is none that computes the same."""
     onnx = CELLS[config.cell].onnx
-    if onnx is None:
-        raise ConfigurationError(f"--cell {config.cell}: ONNX has no such cell")
-    return onnx(config.activation)
+    return None if onnx is None or NORMS[config.norm].sums == "units" else onnx(config.activation)
 
 
 def _without_batch_norm(arrays: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
@@ -81,7 +56,7 @@ def _onnx_model(saved: Checkpoint) -> Any:
     from ..version import __version__
 
     config, size = saved.config.model, len(saved.vocabulary)
-    arrays, graph = _without_batch_norm(saved.parameters.state_dict(), config), _Graph()
+    arrays, graph = _without_batch_norm(saved.parameters.state_dict(), config), Graph()
     refuse_tables(saved)
     operator = _operator(config)
     states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
@@ -118,9 +93,9 @@ def _onnx_model(saved: Checkpoint) -> Any:
 
 
 def _onnx_layer(
-    graph: _Graph,
+    graph: Graph,
     config: ModelConfig,
-    operator: OnnxOperator,
+    operator: OnnxOperator | None,
     arrays: dict[str, np.ndarray],
     layer: int,
     x: str,
@@ -128,27 +103,52 @@ def _onnx_layer(
     ends: dict[str, list[str]],
 ) -> str:
     """Add a recurrent layer and what lies between it and the next; return the name of its output (T, S, H)."""
-    h = config.hidden
-
-    def ordered(name: str) -> np.ndarray:
-        blocks = arrays[name].reshape(len(operator.order), h, -1)
-        return np.concatenate([blocks[gate] for gate in operator.order])
-
-    w, r, b = f"W{layer}", f"R{layer}", f"B{layer}"
-    graph.constant(w, ordered(f"rnn.weight_ih_l{layer}")[None])
-    graph.constant(r, ordered(f"rnn.weight_hh_l{layer}")[None])
-    graph.constant(b, np.concatenate([ordered(f"rnn.bias_{side}_l{layer}")[:, 0] for side in ("ih", "hh")])[None])
     begun = []
     for name in states:
         at = [graph.constant(f"{name}{layer}{end}", np.array([n], np.int64)) for end, n in (("a", layer), ("z", layer + 1))]
         begun.append(graph.add("Slice", [name, *at], [f"{name}_in{layer}"]))
         ends[name].append(f"{name}_end{layer}")
-    outputs = [f"y{layer}", *(ends[name][-1] for name in states)]
-    graph.add(operator.name, [x, w, r, b, "", *begun], outputs, hidden_size=h, **operator.attributes)
     axis = "one" if layer else graph.constant("one", np.array([1], np.int64))
-    y = graph.add("Squeeze", [f"y{layer}", axis], [f"s{layer}"])  # (T, directions, S, H)
+    if operator is None:
+        y = _scanned(graph, config, arrays, layer, x, dict(zip(states, begun, strict=True)))
+    else:
+        outputs = [f"y{layer}", *(ends[name][-1] for name in states)]
+        weights = _operator_weights(graph, config, operator, arrays, layer)
+        graph.add(operator.name, [x, *weights, "", *begun], outputs, hidden_size=config.hidden, **operator.attributes)
+        y = graph.add("Squeeze", [f"y{layer}", axis], [f"s{layer}"])  # (T, directions, S, H)
     if NORMS[config.norm].between:
         gain = graph.constant(f"gain{layer}", arrays[f"norm.weight_l{layer}"])
         shift = graph.constant(f"shift{layer}", arrays[f"norm.bias_l{layer}"])
         y = graph.add("LayerNormalization", [y, gain, shift], [f"n{layer}"], axis=-1, epsilon=EPSILON)
     return graph.add("Add", [y, x], [f"r{layer}"]) if config.residual and layer else y
+
+
+def _operator_weights(
+    graph: Graph, config: ModelConfig, operator: OnnxOperator, arrays: dict[str, np.ndarray], layer: int
+) -> list[str]:
+    """Add the weights of an operator, its gates in its own order, and return their names."""
+
+    def ordered(name: str) -> np.ndarray:
+        blocks = arrays[name].reshape(len(operator.order), config.hidden, -1)
+        return np.concatenate([blocks[gate] for gate in operator.order])
+
+    biases = np.concatenate([ordered(f"rnn.bias_{side}_l{layer}")[:, 0] for side in ("ih", "hh")])
+    return [
+        graph.constant(f"W{layer}", ordered(f"rnn.weight_ih_l{layer}")[None]),
+        graph.constant(f"R{layer}", ordered(f"rnn.weight_hh_l{layer}")[None]),
+        graph.constant(f"B{layer}", biases[None]),
+    ]
+
+
+def _scanned(
+    graph: Graph, config: ModelConfig, arrays: dict[str, np.ndarray], layer: int, x: str, begun: dict[str, str]
+) -> str:
+    """Add a layer as a Scan; its states have no axis of layers in there. Return the name of its output."""
+    first = graph.constant(f"first{layer}", np.array([0], np.int64))
+    names = {}
+    for name, whole in begun.items():
+        names[name] = graph.add("Squeeze", [whole, first], [f"{name}_of{layer}"]), f"{name}_last{layer}"
+    y = scan_layer(graph, config, arrays, layer, x, names)
+    for name, (_, last) in names.items():
+        graph.add("Unsqueeze", [last, first], [f"{name}_end{layer}"])
+    return y

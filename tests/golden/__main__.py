@@ -62,6 +62,15 @@ RUNS: dict[str, tuple[Any, ...]] = {
         *("--cell", "lstm", "--hidden", 40, "--layers", 2, "--norm", "batch", "--dropout", 0.1, "--k1", 8, "--k2", 20),
         *("--streams", 5, "--reset", "line", "--threads", 3, *USUAL),
     ),
+    "multiplicative": (
+        *("--cell", "mlstm", "--hidden", 33, "--layers", 2, "--dropout", 0.2, "--k1", 8, "--k2", 20, "--streams", 5),
+        *("--threads", 2, *USUAL),
+    ),
+    "independent": (
+        *("--cell", "indrnn", "--activation", "relu", "--hidden", 40, "--layers", 3, "--norm", "layer", "--k1", 9),
+        *("--streams", 3, "--threads", 1, *USUAL),
+    ),
+    "minimal": ("--cell", "mingru", "--hidden", 40, "--layers", 2, "--k1", 8, "--k2", 5, "--streams", 1, "--threads", 2, *USUAL),
     "once": (
         *("--cell", "lstm", "--hidden", 32, "--layers", 1, "--once", "--k1", 5, "--streams", 2, "--lr", 6e-3),
         *("--threads", 2, "--direct-order", 0),

@@ -13,8 +13,12 @@ from charlm.kernels.jit import JIT
 from tests.oracle.problem import Problem, reference_gradient, relative_error, run_epoch
 
 assert not JIT
-for cell, activation in (("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")):
-    model = ModelConfig(cell, activation, 3, 2, dropout=0.3, residual=True, layer_norm=True)
+CASES = (
+    *(("rnn", "tanh", "layer"), ("rnn", "relu", "batch"), ("lstm", "tanh", "cell"), ("gru", "tanh", "cell")),
+    *(("mlstm", "tanh", "layer"), ("indrnn", "relu", "none"), ("mingru", "tanh", "batch")),
+)
+for cell, activation, norm in CASES:
+    model = ModelConfig(cell, activation, 5, 2, dropout=0.3, residual=True, norm=norm)
     problem = Problem(model, TruncationConfig(2, 5, "window"), ResetConfig("line"), streams=2, length=19)
     for u in run_epoch(problem)[0][-2:]:
         error = relative_error(u.gradient, reference_gradient(problem, u.first, u.last))

@@ -28,6 +28,12 @@ MODELS = [
     ModelConfig("gru", hidden=13, layers=3, dropout=0.0),
     ModelConfig("lstm", hidden=9, layers=3, layer_norm=True, residual=True, dropout=0.0),
     ModelConfig("gru", hidden=9, layers=2, norm="batch", dropout=0.0),
+    ModelConfig("lstm", hidden=9, layers=2, norm="cell", residual=True, dropout=0.0),
+    ModelConfig("gru", hidden=9, layers=1, norm="cell", dropout=0.0),
+    ModelConfig("mlstm", hidden=9, layers=2, dropout=0.0),
+    ModelConfig("mlstm", hidden=9, layers=1, norm="batch", dropout=0.0),
+    ModelConfig("indrnn", "relu", hidden=9, layers=2, norm="layer", dropout=0.0),
+    ModelConfig("mingru", hidden=9, layers=2, dropout=0.0),
 ]
 KNOWN = Vocabulary("\nabcdefgh\u00e9")
 
@@ -63,7 +69,7 @@ def test_onnx_in_onnxruntime(config: ModelConfig, tmp_path: Path) -> None:
     assert json.loads(session.get_modelmeta().custom_metadata_map["vocabulary"]) == KNOWN.characters
     text = np.random.default_rng(5).integers(0, len(KNOWN), (60, 3))
     state = {i.name: np.zeros((config.layers, 3, config.hidden), np.float32) for i in session.get_inputs()[1:]}
-    assert set(state) == ({"h", "c"} if config.cell == "lstm" else {"h"})
+    assert set(state) == ({"h", "c"} if config.cell.endswith("lstm") else {"h"})
     found: list[np.ndarray] = []
     for first, last in ((0, 1), (1, 40), (40, 59)):
         logits, *after = session.run(None, {"ids": text[first:last].astype(np.int64), **state})

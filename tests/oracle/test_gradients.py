@@ -25,7 +25,15 @@ from .problem import (
 
 TOLERANCE = 1e-4
 
-CELLS = [("rnn", "tanh"), ("rnn", "relu"), ("lstm", "tanh"), ("gru", "tanh")]
+CELLS = [
+    ("rnn", "tanh"),
+    ("rnn", "relu"),
+    ("lstm", "tanh"),
+    ("gru", "tanh"),
+    ("mlstm", "tanh"),
+    ("indrnn", "relu"),
+    ("mingru", "tanh"),
+]
 CUTS = [(1, 1), (1, 7), (4, 4), (4, 12), (5, 12), (7, 3)]
 RESETS = [ResetConfig("epoch"), ResetConfig("block"), ResetConfig("every", every=3), ResetConfig("line")]
 STREAMS = [1, 3, 8]

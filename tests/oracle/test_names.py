@@ -45,7 +45,7 @@ def test_a_schedule() -> None:
 
 
 def test_a_cell() -> None:
-    with pytest.raises(ConfigurationError, match="--cell mystery: choose from rnn, lstm, gru$"):
+    with pytest.raises(ConfigurationError, match="--cell mystery: choose from rnn, lstm, gru, mlstm, indrnn, mingru$"):
         Parameters(renamed(ModelConfig(), "cell"), 5)
 
 

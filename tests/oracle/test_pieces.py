@@ -33,7 +33,8 @@ def in_pieces(problem: Problem, share: float) -> Problem:
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_same_gradient(cell: str, activation: str, threads: int, slices: int, reset: ResetConfig) -> None:
     """Two blocks, the second one shorter; errors over all of it, over a part of it, over less than a piece."""
-    model = ModelConfig(cell, activation, 20, layers=2, dropout=0.4, residual=True, layer_norm=True)
+    norm = "layer" if reset.policy == "line" else "cell"
+    model = ModelConfig(cell, activation, 20, layers=2, dropout=0.4, residual=True, norm=norm)
     for k2 in (31, 17, 2):
         whole = Problem(model, TruncationConfig(31, k2, memory=1), reset, 3, 3 * 52 + 2, threads=threads, slices=slices)
         expected, _ = run_epoch(whole)

@@ -30,6 +30,9 @@ MODELS = [
     ModelConfig("lstm", hidden=7, layers=2, norm="cell"),
     ModelConfig("gru", hidden=19, layers=2, norm="cell"),
     ModelConfig("gru", hidden=7, layers=2, norm="batch"),
+    ModelConfig("mlstm", hidden=19, layers=2, norm="batch"),
+    ModelConfig("indrnn", hidden=19, layers=2),
+    ModelConfig("mingru", hidden=7, layers=3, norm="layer"),
 ]
 
 

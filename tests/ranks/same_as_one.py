@@ -36,6 +36,8 @@ WAYS = {
 MODELS = {
     "lstm": ModelConfig("lstm", hidden=24, layers=2, dropout=0.2, layer_norm=True, residual=True),
     "gru": ModelConfig("gru", hidden=24, layers=3, dropout=0.2),
+    "multiplicative": ModelConfig("mlstm", hidden=24, layers=2, dropout=0.2),
+    "independent": ModelConfig("indrnn", hidden=24, layers=2, dropout=0.2, norm="layer"),
     "norm in the cell": ModelConfig("lstm", hidden=24, layers=2, dropout=0.2, norm="cell"),
 }
 

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Gate:
-    """One block of H rows in the weights. activation: "sigmoid" or the candidate's, such as "tanh"."""
+    """One block of H rows in the weights. activation: "sigmoid", the candidate's, such as "tanh", or "factor".
+
+    A factor is no gate of the step, but what the state is multiplied by: see Cell.
+    """
 
     name: str
     activation: str
@@ -36,9 +39,11 @@ class Cell:
     """A recurrent cell.
 
     gates: in the order of their rows in the weights (PyTorch's order). activations: what --activation may choose; its
-    default is tanh. memory: whether the cell carries a state c beside h. extras: rows of H that the step back needs besides
-    the gates. separate: whether the cell sees the state's part of the gates on its own (GRU). keep_gate: index of the gate
-    that keeps the state, whose bias starts at keep_bias; None if there is none.
+    default is tanh. recurrence: how the state enters the sums of the gates: through a "matrix", times a "vector" unit by
+    unit, as a "product" with the last gate, a factor, or not at all ("none"). memory: whether the cell carries a state c
+    beside h. extras: rows of H that the step back needs besides the gates. separate: whether the cell sees the state's part
+    of the gates on its own (GRU). keep_gate: index of the gate that keeps the state, whose bias starts at keep_bias; None if
+    there is none.
 
     reference(zx, zh, h, c, activation, shown) is one step in NumPy, see nn/reference.py. steps(activation) returns the step
     forward and the step back for kernels, as kernels/steps.py describes them; importing that takes long, so only this
@@ -54,6 +59,7 @@ class Cell:
     steps: Callable[[str], tuple[Callable[..., None], Callable[..., None]]]
     normed_steps: Callable[[str], tuple[Callable[..., None], ...]] | None = None
     activations: tuple[str, ...] = ("tanh",)
+    recurrence: str = "matrix"
     memory: bool = False
     extras: int = 0
     separate: bool = False
@@ -61,6 +67,11 @@ class Cell:
     keep_bias: float = 0.0
     pytorch: str | None = None
     onnx: Callable[[str], OnnxOperator] | None = None
+
+    @property
+    def step_gates(self) -> int:
+        """The number of gates that a step sees: all but a factor."""
+        return len(self.gates) - (self.recurrence == "product")
 
     @property
     def sigmoid_gates(self) -> list[int]:
@@ -75,8 +86,8 @@ def compiled(cell: Cell, activation: str, norm: Norm) -> CellSteps:
 
     if norm.sums == "units" and cell.normed_steps is not None:
         forward, backward, *show = cell.normed_steps(activation)
-        return compile_cell(forward, backward, cell.separate, show)
-    return compile_cell(*cell.steps(activation), cell.separate)
+        return compile_cell(forward, backward, cell.separate, cell.recurrence, show)
+    return compile_cell(*cell.steps(activation), cell.separate, cell.recurrence)
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
