@@ -18,8 +18,9 @@ def command(names: tuple[str, ...], as_json: bool, quiet: bool) -> None:
     """Write the model of RUN to OUT, a file whose name ends in .safetensors or .onnx.
 
     A .safetensors file has PyTorch's names: nn.LSTM(V, H, L) (or nn.GRU, nn.RNN) under "rnn.", nn.Linear(H, V) under
-    "out."; the input is one-hot characters. Other cells and norms are named alike. A .onnx file is a graph with the state as input and output, so it can stream a
-    text. Both hold the vocabulary in their metadata. They need pip install "charlm[safetensors]" or "charlm[onnx]".
+    "out."; the input is one-hot characters. Other cells and norms are named alike. A .onnx file is a graph with the state
+    as input and output, so it can stream a text. Both hold the vocabulary in their metadata. They need
+    pip install "charlm[safetensors]" or "charlm[onnx]".
 
     \b
     Examples:

@@ -62,6 +62,7 @@ def _label(path: Path, meta: "Meta") -> list[tuple[str, str]]:
 
 def _contents(model: ModelConfig) -> str:
     extras = [name for name in ("residual" if model.residual else "", NORMS[model.norm].label) if name]
+    extras += [f"clocks {model.clocks}"] if model.clocks else []
     extras += [f"dropout {model.dropout:g}"] if model.dropout else []
     extras += [f"forget bias {model.forget_bias:g}"] if model.forget_bias is not None else []
     lengths = model.direct_lengths

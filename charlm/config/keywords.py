@@ -39,7 +39,7 @@ class Settings(TypedDict, total=False):
     streams: int
     # Kind of cell. Default: lstm.
     cell: str
-    # Activation of rnn cells. Default: tanh.
+    # Activation of rnn and indrnn cells. Default: tanh.
     activation: str
     # Hidden units per layer. Default: 256; 128 with --once.
     hidden: int
@@ -55,6 +55,9 @@ class Settings(TypedDict, total=False):
     norm: str
     # Another name for --norm layer.
     layer_norm: bool
+    # One number for each layer: a layer of clock n steps once in n characters, and its errors go back n times k2. The
+    # first is 1. Implies --residual, which shows the upper layers' readers every character. Default: 1 for each layer.
+    clocks: str
     # Longest context, in characters. What followed each context in the text is counted in tables, which add to the
     # network's prediction (direct connections). 0: no tables. Default: 8; 32 with --once.
     direct_order: int
@@ -64,8 +67,8 @@ class Settings(TypedDict, total=False):
     # Memory for the tables of --direct-order. Training takes three times this memory in all; --once takes it once.
     # Default: room for the corpus, at most 128.
     direct_size: int | None
-    # Initial bias of the gate that keeps the state: f of lstm, z of gru. The state decays to a third in about e^B
-    # steps. Default: 1 for lstm, 0 for gru.
+    # Initial bias of the gate that keeps the state: f of lstm, z of gru, f of mlstm, z of mingru. The state decays to a
+    # third in about e^B steps. Default: 1 for lstm, 0 for gru, 1 for mlstm, 0 for mingru.
     forget_bias: float | None
     # Seed of initial parameters, dropout and cuts. Default: 0.
     seed: int

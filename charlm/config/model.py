@@ -10,6 +10,7 @@ from .groups import NETWORK
 # Lengths of contexts. Each that is counted costs time, and a length between two others would tell little that is new.
 _LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 20, 32)
 LONGEST = 8  # of a run that is trained; a network by itself has no tables
+_SLOWEST = 10_000  # clock of a layer
 _SHORTEST = 2  # of a text that is counted beforehand: single characters tell it nothing
 
 
@@ -55,6 +56,14 @@ class ModelConfig(Declared, group=NETWORK):
         "(cell), or the input's part of the gates over the streams and steps of a block (batch).",
     )
     layer_norm: bool = setting(False, help="Another name for --norm layer.")
+    clocks: str = setting(
+        "",
+        unit="N,N,...",
+        may_be_empty=True,
+        default_text="1 for each layer",
+        help="One number for each layer: a layer of clock n steps once in n characters, and its errors go back n times k2. "
+        "The first is 1. Implies --residual, which shows the upper layers' readers every character.",
+    )
     direct_order: int = setting(
         0,
         bounds=(0, 32),
@@ -86,6 +95,16 @@ class ModelConfig(Declared, group=NETWORK):
     )
 
     @property
+    def layer_clocks(self) -> tuple[int, ...]:
+        """The clock of each layer."""
+        return tuple(map(int, self.clocks.split(","))) if self.clocks else (1,) * self.layers
+
+    @property
+    def slowest(self) -> int:
+        """The largest clock."""
+        return max(self.layer_clocks)
+
+    @property
     def direct_lengths(self) -> tuple[int, ...]:
         """The lengths of the contexts that are counted, in ascending order; none without tables."""
         if self.direct_order == 0:
@@ -107,6 +126,7 @@ class ModelConfig(Declared, group=NETWORK):
             )
             object.__setattr__(self, "norm", "layer")
         object.__setattr__(self, "layer_norm", self.norm == "layer")
+        self._check_clocks()
         require(
             self.activation in cell.activations,
             f"--activation {self.activation} belongs to the "
@@ -122,3 +142,17 @@ class ModelConfig(Declared, group=NETWORK):
             f"--forget-bias belongs to {CELLS.names_with(lambda c: c.keep_gate is not None)}: in the {self.cell} cell no "
             "gate keeps the state",
         )
+
+    def _check_clocks(self) -> None:
+        parts = self.clocks.split(",") if self.clocks else []
+        numbers = [int(part) if part.strip().isdecimal() else 0 for part in parts]
+        fits = all(1 <= n <= _SLOWEST for n in numbers) and len(numbers) in (0, self.layers) and numbers[:1] in ([], [1])
+        require(
+            fits,
+            f"--clocks {self.clocks}: must be {self.layers} whole numbers from 1 to {_SLOWEST:,}, one for each of --layers, "
+            "separated by commas; the first must be 1, since the first layer reads every character",
+        )
+        plain = not any(n > 1 for n in numbers)
+        object.__setattr__(self, "clocks", "" if plain else ",".join(map(str, numbers)))
+        if not plain:
+            object.__setattr__(self, "residual", True)

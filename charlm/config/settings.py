@@ -76,7 +76,10 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
 
 
 # All of a model but its parameters.
-_SHAPE = ("cell", "activation", "hidden", "layers", "residual", "norm", "layer_norm", "direct_order", "direct_shortest")
+_SHAPE = (
+    *("cell", "activation", "hidden", "layers", "residual", "clocks", "norm", "layer_norm"),
+    *("direct_order", "direct_shortest"),
+)
 
 
 def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:

@@ -52,7 +52,9 @@ class DynamicEvaluator:
     def _network(self, threads: int, counts: bool) -> Network:
         """Return a network that learns. counts: whether its tables learn too."""
         c = self._config
-        return Network(self._parameters, 1, c.k1, Training(max(c.k1, c.k2), counts=counts), threads)
+        return Network(
+            self._parameters, 1, c.k1, Training(max(c.k1, c.k2 * self._parameters.config.slowest), counts=counts), threads
+        )
 
     def losses(self, ids: Ids, on_done: Callable[[int], None] = lambda n: None) -> Iterator[float]:
         """Yield the loss in nats of each block of k1 characters, taken before the model learns from the block.

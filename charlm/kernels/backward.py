@@ -11,14 +11,14 @@ from .buffers import PRODUCT, Net, Piece, Sizes, Weights, Window, Workspace
 from .cell_norm import norm_step_gradient
 from .direct import connect, connect_back
 from .forward import is_plain, predict
-from .gradients import layer_gradient, output_gradient
+from .gradients import find_step_runs, layer_gradient, output_gradient
 from .jit import inner, kernel
 from .matmul import pack, pack_transposed, product
 from .multiplicative import pack_product_back
 from .parallel import Part, announce, barrier, meet, own_rows, pack_columns
 from .records import Array5
 from .recurrence import backward_layer, error_below
-from .rows import clear_row, common_row, piece_of_ring, sliced_row
+from .rows import clear_row, common_row, of_layer, piece_of_ring, sliced_row
 from .softmax import loss_and_error_in_place
 from .sublayer import norm_gradient, pass_down
 
@@ -47,8 +47,9 @@ def losses(net: Net, part: Part, piece: Piece, weight: float, connects: int) -> 
     Older steps of the window have no error of their own. connects: see Plan.
     """
     sizes, packed, window, work = net.sizes, net.packed, net.window, net.work
+    reach = _longest_reach(net, piece)
     for run in range(2):
-        slot, length = piece_of_ring(piece.end - piece.losses, max(0, piece.reach - piece.losses), sizes.capacity, run)
+        slot, length = piece_of_ring(piece.end - piece.losses, max(0, reach - piece.losses), sizes.capacity, run)
         _clear_errors(sizes, part, work, slot, length)
     for run in range(2):
         slot, length = piece_of_ring(piece.end, piece.losses, sizes.capacity, run)
@@ -82,6 +83,15 @@ def losses(net: Net, part: Part, piece: Piece, weight: float, connects: int) -> 
 
 
 @inner
+def _longest_reach(net, piece):
+    """Return how far errors reach back in the slowest layer."""
+    reach = 0
+    for layer in range(net.sizes.layers):
+        reach = max(reach, of_layer(piece, net.clocks[layer]).reach)
+    return reach
+
+
+@inner
 def _clear_errors(sizes, part, work, slot, steps):
     """Set work.error of `steps` slots to zero; own rows."""
     first, last = own_rows(part, steps)
@@ -105,8 +115,8 @@ def sum_losses(sizes: Sizes, window: Window, work: Workspace, slot, steps, nats)
 
 
 @kernel
-def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array5[np.float64]) -> None:
-    """Add all gradients of a piece, from work.error (see `losses`) down: errors by parts, then gradients by rows.
+def backward(net: Net, part: Part, block: Piece, gradients: Weights, lags: Array5[np.float64]) -> None:
+    """Add all gradients of a piece of a block, from work.error (see `losses`) down: errors by parts, then gradients by rows.
 
     The output layer learns from all losses of the piece, also if the cells' errors reach less far (k2 < k1). After the
     oldest piece nothing more is added to the gradients; they are announced layer by layer, from the top. Ends with every
@@ -115,6 +125,7 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array
     sizes, sublayer, window, work = net.sizes, net.sublayer, net.window, net.work
     top = sizes.layers - 1
     for layer in range(top, -1, -1):
+        piece = of_layer(block, net.clocks[layer])
         rows = max(piece.reach, piece.losses) if layer == top else piece.reach
         meet(part)
         if not is_plain(sublayer):
@@ -124,9 +135,11 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array
                 pass_down(net, part, layer, slot, length, step)
             meet(part)
         backward_layer(net, part, piece, layer, lags)
+        if net.clocks[layer] > 1 and part.rank == 0:
+            find_step_runs(net, part, piece, layer)
         barrier(part)
         if layer == top:
-            output_gradient(sizes, part, piece, window, work, gradients)
+            output_gradient(sizes, part, block, window, work, gradients)
         if sublayer.layer_norm:
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
@@ -138,9 +151,9 @@ def backward(net: Net, part: Part, piece: Piece, gradients: Weights, lags: Array
             barrier(part)
         layer_gradient(net, part, piece, gradients, layer)
         barrier(part)
-        if piece.oldest:
+        if block.oldest:
             announce(part)
         if layer > 0:
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, run)
-                error_below(sizes, part, net.packed, work, layer, slot, length, sublayer.residual)
+                error_below(net, part, layer, slot, length)

@@ -16,13 +16,13 @@ MOMENTUM = 0.1  # of running averages: weight of the newest block, PyTorch's def
 
 
 @inner
-def _rows_alive(net, part, slot, steps):
-    """Return how many rows of a block belong to streams that have not ended."""
+def _rows_of_steps(net, part, layer, slot, steps):
+    """Return how many rows of a block a layer steps at."""
     sizes, runs, n = net.sizes, net.work.time_runs, 0
     parts, base = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
     for run in range(slot * parts, (slot + steps) * parts):
         for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-            if net.window.y[i] >= 0:
+            if net.window.steps[layer, i]:
                 n += 1
     return n
 
@@ -32,7 +32,7 @@ def _block_statistics(net, part, layer, slot, steps):
     """Set this thread's columns of window.columns, at the block's last slot, and of work.variance."""
     sizes, window, runs = net.sizes, net.window, net.work.time_runs
     x, parts, base = window.sums[layer], runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
-    n, columns = np.float32(max(1, _rows_alive(net, part, slot, steps))), window.columns[layer]
+    n, columns = np.float32(max(1, _rows_of_steps(net, part, layer, slot, steps))), window.columns[layer]
     mean, inverse = 2 * (slot + steps - 1), 2 * (slot + steps - 1) + 1
     lo, hi = own_columns(part, sizes)
     for gate in range(sizes.gates):
@@ -42,13 +42,13 @@ def _block_statistics(net, part, layer, slot, steps):
             store(net.work.variance, layer, at + j, splat(0.0))
         for run in range(slot * parts, (slot + steps) * parts):
             for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                for j in range(lo, hi if window.y[i] >= 0 else lo, LANES):
+                for j in range(lo, hi if window.steps[layer, i] else lo, LANES):
                     store(columns, mean, at + j, load(columns, mean, at + j) + load(x, i, column + j))
         for j in range(lo, hi, LANES):
             store(columns, mean, at + j, load(columns, mean, at + j) / n)
         for run in range(slot * parts, (slot + steps) * parts):
             for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                for j in range(lo, hi if window.y[i] >= 0 else lo, LANES):
+                for j in range(lo, hi if window.steps[layer, i] else lo, LANES):
                     deviation = load(x, i, column + j) - load(columns, mean, at + j)
                     squares = load(net.work.variance, layer, at + j)
                     store(net.work.variance, layer, at + j, fma(deviation, deviation, squares))
@@ -114,8 +114,8 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
     sizes, window, work, columns = net.sizes, net.window, net.work, net.window.columns[layer]
     newest = end - steps if net.norm.learns else end
     slot, last = (end - steps) % sizes.capacity, (end - 1) % sizes.capacity
-    n = np.float32(max(1, _rows_alive(net, part, slot, steps)))
-    unbiased = np.float32(max(1, _rows_alive(net, part, slot, steps) - 1))
+    n = np.float32(max(1, _rows_of_steps(net, part, layer, slot, steps)))
+    unbiased = np.float32(max(1, _rows_of_steps(net, part, layer, slot, steps) - 1))
     lo, hi = own_columns(part, sizes)
     for gate in range(sizes.gates):
         at = gate * sizes.padded + part.slice * sizes.units
@@ -137,7 +137,9 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
                 for j in range(0, sizes.units, LANES):
                     mean, inverse = load(columns, 2 * place, at + j), load(columns, 2 * place + 1, at + j)
                     found = load(work.dz, i, column + j) * load(net.weights.gain_ih, layer, at + j)
-                    if t < newest or window.y[i] < 0:
+                    if not window.steps[layer, i]:
+                        found = splat(0.0)
+                    elif t < newest:
                         found = found * inverse
                     else:
                         x, mean_e, mean_ex = (
@@ -167,7 +169,7 @@ def _columns_back(net, part, end, reach, gradients, layer, newest, column, at):
         place = _block_of(net, slot)
         for run in range(slot * parts, (slot + 1) * parts):
             for i in range(base + runs[run, 0], base + runs[run, 0] + runs[run, 2]):
-                for j in range(lo, hi, LANES):
+                for j in range(lo, hi if window.steps[layer, i] else lo, LANES):
                     mean = load(window.columns[layer], 2 * place, at + j)
                     inverse = load(window.columns[layer], 2 * place + 1, at + j)
                     e, x = load(work.dz, i, column + j), (load(window.sums[layer], i, column + j) - mean) * inverse

@@ -89,6 +89,8 @@ class Window(NamedTuple):
     x: Array1[np.int32]  # (X C S,)    characters read
     y: Array1[np.int32]  # (X C S,)    targets; -1 where a stream has ended
     reset: Array1[np.uint8]  # (X C S,)    1 where the state was set to zero before this step
+    since: Array1[np.int64]  # (X C S,)    characters that the stream has read since then
+    steps: Array2[np.uint8]  # (L, X C S)  1 where the layer makes a step; 0 where it waits, or the stream has ended
     context: Array2[np.uint64]  # (X C S, K)  hashes of the contexts that end with the character read
     section: Array1[np.uint64]  # (X C S,)  key of the section of the training text whose counts are left out: see Tables
     gradient_scale: Array1[np.float32]  # (C,)       factor on errors that pass from this step to the one before it
@@ -116,6 +118,7 @@ class State(NamedTuple):
 
     h: Array3[np.float32]  # (B, X L S, U)  a thread's streams, layer by layer; one slice after the other
     c: Array3[np.float32]  # (B, X L S, U)
+    since: Array2[np.int64]  # (B, X S)  characters read since the last reset
     context: Array3[np.uint64]  # (B, X S, N)  hashes of the last 1 .. N characters read before
 
 
@@ -147,6 +150,8 @@ class Workspace(NamedTuple):
     ds_runs: Array2[np.int64]  # (J X, 3)      the same without a factor
     logit_runs: Array2[np.int64]  # (1, 3)     a row of logits
     time_runs: Array2[np.int64]  # (C parts, 3)  rows of the first slice, twice
+    step_runs: Array2[np.int64]  # (C parts, 3)  those of time_runs at which a slow layer makes a step
+    step_count: Array1[np.int64]  # (1,)         how many
     loss_runs: Array2[np.int64]  # (C parts, 3)  rows of the logits, rows of the first slice
 
 
@@ -213,6 +218,7 @@ class Net(NamedTuple):
     sizes: Sizes
     sublayer: Sublayer
     norm: GateNorm
+    clocks: Array1[np.int64]  # (L,)  a layer steps once in so many characters
     tables: Tables
     weights: Weights
     packed: Packed
@@ -229,9 +235,11 @@ class Piece(NamedTuple):
 
     start: int  # epoch step at which it begins
     steps: int
+    newer: int  # steps of the same block that newer pieces have
+    room: int  # steps that errors of a layer could reach back from the block's end: what the ring holds, or the block
     end: int  # step of the ring at which it ends; its slot is end % C
     base: int  # position of the ring's step 0 for dropout
-    reach: int  # steps that errors may reach back from its end
+    reach: int  # steps that errors of a layer of clock 1 may reach back from its end
     losses: int  # newest steps whose losses are injected
     arrives: bool  # whether work.dh and work.dc hold errors from a newer piece
     leaves: bool  # whether they shall hold errors for an older piece

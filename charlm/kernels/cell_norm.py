@@ -67,7 +67,7 @@ def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
     x, z, gains, biases, real = window.sums[layer], window.z[layer], weights.gain_ih, weights.b_ih, net.sublayer.units
     meet(part)
     for s in range(part.n):
-        if window.y[own + s] < 0:
+        if not window.steps[layer, own + s]:
             continue
         if net.cell.separate:
             for gate in range(sizes.step_gates):
@@ -168,7 +168,7 @@ def show_memory(net: Net, part: Part, layer: int, slot: int) -> None:
     kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
     meet(part)
     for s in range(part.n):
-        if window.y[own + s] < 0:
+        if not window.steps[layer, own + s]:
             continue
         mean, inverse = statistics(sizes, part, net.sublayer.units, window.memory[layer], row + s)
         window.scales[layer, own + s, kind] = mean
@@ -189,11 +189,15 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
     kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
     at = sliced_row(part, sizes.layers, layer)
     for s in range(part.n):
+        if not window.steps[layer, own + s]:
+            continue
         dh, dm = span(work.dh, at + s, at + s + 1), span(work.dm, part.base + s, part.base + s + 1)
         dz = span(work.dz, own + s, own + s + 1)
         call(net.cell.show_backward, (sizes.units, step_rows(window, layer, own + s), dh, dm, dz))
     meet(part)
     for s in range(part.n):
+        if not window.steps[layer, own + s]:
+            continue
         mean, inverse = window.scales[layer, own + s, kind], window.scales[layer, own + s, kind + 1]
         memory, sums, to = window.memory[layer], work.norm_sums, kind * sizes.units
         mean_e, mean_ex = mean_errors(

@@ -7,7 +7,7 @@ from .jit import inner, kernel
 from .matmul import pack, pack_transposed
 from .multiplicative import pack_product
 from .parallel import Part, divide, meet, own_rows, pack_columns
-from .recurrence import forward_layer, input_part
+from .recurrence import forward_layer, input_part, mark_steps
 from .rows import common_row, fill_row
 from .sublayer import pass_up
 from .tile import PANEL
@@ -57,6 +57,7 @@ def forward(net: Net, part: Part, state: State, which: int, slot: int, steps: in
     layer passes up, complete for this thread's streams.
     """
     for layer in range(net.sizes.layers):
+        mark_steps(net, part, layer, slot, steps)
         input_part(net, part, layer, slot, steps)
         forward_layer(net, part, state, which, layer, slot, steps)
         meet(part)

@@ -7,7 +7,7 @@ from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
 from .multiplicative import product_gradient
 from .norms import own_columns
 from .parallel import Part, share
-from .rows import add_part, fill_part, piece_of_ring
+from .rows import add_part, any_step, fill_part, piece_of_ring
 from .simd import LANES, fma, load, store
 from .tile import PANEL
 
@@ -45,33 +45,60 @@ def layer_gradient(net: Net, part: Part, piece: Piece, gradients: Weights, layer
 
     Biases are added after a norm, so they learn from other errors: see norms.py.
     """
-    cell, norm, sizes, window, work = net.cell, net.norm, net.sizes, net.window, net.work
-    biases = not (norm.rows or norm.columns)
+    sizes, work = net.sizes, net.work
     parts = work.time_runs.shape[0] // sizes.capacity
     for half in range(2):
         slot, length = piece_of_ring(piece.end, piece.reach, sizes.capacity, half)
-        first, last = slot * parts, (slot + length) * parts
-        if cell.recurrence != MATRIX:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, False, True, biases, True, first, last)
-            if cell.recurrence == VECTOR:
-                _own_state_gradient(sizes, part, window, work, gradients, layer, first, last)
-            elif cell.recurrence == PRODUCT:
-                product_gradient(net, part, layer, first, last, gradients)
-        elif cell.separate or norm.columns:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.ds, True, False, biases, False, first, last)
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, False, True, biases, False, first, last)
-        else:
-            _weight_gradients(sizes, part, window, work, gradients, layer, work.dx, True, True, biases, False, first, last)
+        runs, first, last = work.time_runs, slot * parts, (slot + length) * parts
+        if net.clocks[layer] > 1:  # all of them in the first half
+            runs, first, last = work.step_runs, 0, work.step_count[0] * (1 - half)
+        _gradients_of_runs(net, part, gradients, layer, runs, first, last)
 
 
 @inner
-def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, of_input, biases, tied, first, last):
+def find_step_runs(net: Net, part: Part, piece: Piece, layer: int) -> None:
+    """Fill work.step_runs with the runs of work.time_runs, over the piece's reach, at which a slow layer makes a step.
+
+    For one thread; the others need a barrier.
+    """
+    sizes, work, found = net.sizes, net.work, 0
+    parts, base = work.time_runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
+    for t in range(piece.end - piece.reach, piece.end):
+        slot = t % sizes.capacity
+        for run in range(slot * parts, (slot + 1) * parts):
+            if any_step(net.window, layer, base + work.time_runs[run, 0], work.time_runs[run, 2]):
+                for i in range(3):
+                    work.step_runs[found, i] = work.time_runs[run, i]
+                found += 1
+    work.step_count[0] = found
+
+
+@inner
+def _gradients_of_runs(net, part, gradients, layer, runs, first, last):
+    """Add to a layer's gradients what runs [first, last) give."""
+    cell, norm, sizes, window, work = net.cell, net.norm, net.sizes, net.window, net.work
+    biases = not (norm.rows or norm.columns)
+    if cell.recurrence != MATRIX:
+        _weight_gradients(sizes, part, window, runs, gradients, layer, work.dx, False, True, biases, True, first, last)
+        if cell.recurrence == VECTOR:
+            _own_state_gradient(sizes, part, window, work, runs, gradients, layer, first, last)
+        elif cell.recurrence == PRODUCT:
+            product_gradient(net, part, layer, runs, first, last, gradients)
+    elif cell.separate or norm.columns:
+        _weight_gradients(sizes, part, window, runs, gradients, layer, work.ds, True, False, biases, False, first, last)
+        _weight_gradients(sizes, part, window, runs, gradients, layer, work.dx, False, True, biases, False, first, last)
+    else:
+        _weight_gradients(sizes, part, window, runs, gradients, layer, work.dx, True, True, biases, False, first, last)
+
+
+@inner
+def _weight_gradients(sizes, part, window, runs, gradients, layer, d, of_state, of_input, biases, tied, first, last):
     """Add what the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
 
     d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn. tied: the state's bias
     learns what the input's does, though not the state's weights.
     """
-    runs, scratch = work.time_runs, part.scratch
+    scratch = part.scratch
     per_slice = sizes.capacity * sizes.streams
     lo, hi = share(sizes.padded, part.rank, part.ranks)
     own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
@@ -118,9 +145,9 @@ def _weight_gradients(sizes, part, window, work, gradients, layer, d, of_state, 
 
 
 @inner
-def _own_state_gradient(sizes, part, window, work, gradients, layer, first, last):
+def _own_state_gradient(sizes, part, window, work, runs, gradients, layer, first, last):
     """Add what runs [first, last) give for each unit's weight of its own state; this thread's columns."""
-    runs, base, h = work.time_runs, part.slice * sizes.capacity * sizes.streams, window.h_in[layer]
+    base, h = part.slice * sizes.capacity * sizes.streams, window.h_in[layer]
     lo, hi = own_columns(part, sizes)
     for gate in range(sizes.gates):
         column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units

@@ -3,11 +3,14 @@
 product = factor * (W_mh h), which takes the place of h in the gates. The factor is the last gate's sum: the input's alone.
 """
 
+import numpy as np
+
 from .buffers import Net, Weights
 from .halves import halve, product_of_either
 from .jit import inner, kernel_on_demand
 from .matmul import BLOCK, copy_rows, outer_products, pack, pack_transposed, product, skip_rows
 from .parallel import Part, meet, pack_columns, share
+from .records import Array2
 from .rows import clear_row, common_row, sliced_row
 from .simd import LANES, load, store
 from .tile import PANEL
@@ -79,17 +82,21 @@ def multiply_state_back(net: Net, part: Part, layer: int, slot: int) -> None:
 
 
 @kernel_on_demand
-def product_gradient(net: Net, part: Part, layer: int, first: int, last: int, gradients: Weights) -> None:
+def product_gradient(
+    net: Net, part: Part, layer: int, runs: Array2[np.int64], first: int, last: int, gradients: Weights
+) -> None:
     """Add what runs [first, last) give for W_hh and W_mh; this thread's rows of them."""
     window, work = net.window, net.work
-    _matrix_gradient(net, part, window.product[layer], work.ds, net.sizes.step_gates, first, last, gradients.w_hh[layer])
-    _matrix_gradient(net, part, window.h_in[layer], work.df, 1, first, last, gradients.w_mh[layer])
+    _matrix_gradient(
+        net, part, window.product[layer], work.ds, net.sizes.step_gates, runs, first, last, gradients.w_hh[layer]
+    )
+    _matrix_gradient(net, part, window.h_in[layer], work.df, 1, runs, first, last, gradients.w_mh[layer])
 
 
 @inner
-def _matrix_gradient(net, part, left, d, gates, first, last, gradient):
+def _matrix_gradient(net, part, left, d, gates, runs, first, last, gradient):
     """Add the products of rows of left (U) and the first gates of rows of d, over runs [first, last), to a gradient."""
-    sizes, runs, scratch = net.sizes, net.work.time_runs, part.scratch
+    sizes, scratch = net.sizes, part.scratch
     per_slice, units = sizes.capacity * sizes.streams, sizes.units
     lo, hi = share(sizes.padded, part.rank, part.ranks)
     run, offset = first, 0

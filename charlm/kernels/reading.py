@@ -14,6 +14,9 @@ def read_character(net: Net, part: Part, state: State, which: int, row: int, s: 
     window, own = net.window, part.base + s
     window.x[row] = character
     window.reset[row] = reset
+    since = 0 if reset else state.since[which, own]
+    window.since[row] = since
+    state.since[which, own] = since + 1
     context = state.context[which]
     advance(context, own, character, reset)
     for k in range(window.context.shape[1]):

@@ -7,18 +7,26 @@ that leaves it) is complete.
 import numpy as np
 
 from .block_norm import norm_block
-from .buffers import MATRIX, NONE, PRODUCT, VECTOR, Net, Packed, Piece, Sizes, State, Workspace
+from .buffers import MATRIX, NONE, PRODUCT, VECTOR, Net, Piece, State
 from .cell_norm import norm_step, norm_step_back, show_memory, show_memory_back
 from .halves import product_of_either
 from .jit import inner
 from .matmul import product
 from .multiplicative import multiply_state, multiply_state_back
 from .parallel import Part, meet
-from .rows import add_part, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row, step_rows
+from .rows import add_part, any_step, clear_row, common_row, fill_part, fill_row, scale_row, sliced_row, step_rows
 from .simd import LANES, PAD, fma, load, load_block, store, total
 from .steps import call, span
 
 _ROWS = 60  # rows of z that are begun and then multiplied into while they are still in the second-level cache
+
+
+@inner
+def mark_steps(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
+    """Fill window.steps for a block: a layer steps when its clock strikes, as long as the stream goes on."""
+    window, row = net.window, sliced_row(part, net.sizes.capacity, slot)
+    for i in range(row, row + steps * part.n):
+        window.steps[layer, i] = 1 if window.y[i] >= 0 and window.since[i] % net.clocks[layer] == 0 else 0
 
 
 @inner
@@ -30,9 +38,12 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
     its part is the character's row of `embed`; no product is made.
     """
     sizes, window = net.sizes, net.window
-    row = sliced_row(part, sizes.capacity, slot)
-    for done in range(0, steps * part.n, _ROWS):
-        n = min(_ROWS, steps * part.n - done)
+    row, slow = sliced_row(part, sizes.capacity, slot), net.clocks[layer] > 1
+    at_once = part.n if slow else _ROWS
+    for done in range(0, steps * part.n, at_once):
+        n = min(at_once, steps * part.n - done)
+        if slow and not any_step(window, layer, row + done, n):
+            continue
         if net.norm.rows or net.norm.columns:
             _characters_rows(sizes, part, net.weights, window, layer, row + done, n)
         else:
@@ -95,6 +106,10 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
                 clear_row(state_h, at + s)
                 clear_row(state_c, at + s)
             fill_row(h_in, row + s, state_h, at + s)
+        if net.clocks[layer] > 1 and not any_step(window, layer, row, part.n):  # all wait
+            for s in range(part.n):
+                fill_row(h, row + s, h_in, row + s)
+            continue
         if cell.recurrence == VECTOR:
             _own_state(net, part, layer, row)
         elif cell.recurrence == PRODUCT:
@@ -106,10 +121,8 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
         if net.norm.rows:
             norm_step(net, part, layer, t)
         for s in range(part.n):
-            if window.y[row + s] < 0:  # the stream has ended a step before the others: it waits
+            if not window.steps[layer, row + s]:  # it waits
                 fill_row(h, row + s, h_in, row + s)
-                clear_row(window.z[layer], row + s)
-                clear_row(window.extra[layer], row + s)
             else:
                 _step_forward(cell, sizes, window, layer, row + s, recurrent, part.base + s, state_c, at + s)
                 if net.norm.memory:
@@ -119,7 +132,7 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
         if net.norm.memory:
             show_memory(net, part, layer, t)
             for s in range(part.n):
-                if window.y[row + s] >= 0:
+                if window.steps[layer, row + s]:
                     fill_row(state_h, at + s, h, row + s)
 
 
@@ -236,17 +249,14 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
             if lags.shape[0] > 0:
                 _squares(sizes, part, dh, at + s, lags, layer, 0, part.lo + s, piece.end - 1 - t)
                 _squares(sizes, part, dc, at + s, lags, layer, 1, part.lo + s, piece.end - 1 - t)
-        if net.norm.memory:
-            show_memory_back(net, part, layer, slot)
-        for s in range(part.n):
-            _step_backward(cell, sizes, window, work, layer, row + s, at + s)
-        if net.norm.rows:
-            norm_step_back(net, part, layer, slot)
-        if cell.recurrence == PRODUCT:
-            multiply_state_back(net, part, layer, slot)
+        stepped = net.clocks[layer] == 1 or any_step(window, layer, row, part.n)
+        if stepped:
+            _cells_backward(net, part, layer, slot, row, at)
         if t == piece.end - piece.reach and not piece.leaves:
             return
-        if cell.recurrence == VECTOR:
+        if not stepped:
+            pass
+        elif cell.recurrence == VECTOR:
             _own_state_back(net, part, layer, row, at)
         elif cell.recurrence != NONE:
             meet(part)
@@ -274,6 +284,25 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
 
 
 @inner
+def _cells_backward(net, part, layer, slot, row, at):
+    """Go one step back with the streams that made it: work.dh, work.dc -> work.dx, work.ds. Those that waited get zeros."""
+    cell, window, work = net.cell, net.window, net.work
+    if net.norm.memory:
+        show_memory_back(net, part, layer, slot)
+    for s in range(part.n):
+        if window.steps[layer, row + s]:
+            _step_backward(cell, net.sizes, window, work, layer, row + s, at + s)
+        else:
+            clear_row(work.dz, row + s)
+            if cell.separate:
+                clear_row(work.dz_h, row + s)
+    if net.norm.rows:
+        norm_step_back(net, part, layer, slot)
+    if cell.recurrence == PRODUCT:
+        multiply_state_back(net, part, layer, slot)
+
+
+@inner
 def _squares(sizes, part, array, row, lags, layer, which, stream, lag):
     """Fill lags with the sum of squares of each block of a row; they are added up where all slices are there."""
     for j in range(0, sizes.units, PAD):
@@ -282,23 +311,26 @@ def _squares(sizes, part, array, row, lags, layer, which, stream, lag):
 
 
 @inner
-def error_below(
-    sizes: Sizes, part: Part, packed: Packed, work: Workspace, layer: int, slot: int, steps: int, residual: int
-) -> None:
+def error_below(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
     """Turn work.error of this layer into that of the layer below, for `steps` slots: from work.dx, and residually."""
-    row = sliced_row(part, sizes.capacity, slot)
-    if not residual:
+    sizes, work = net.sizes, net.work
+    row, slow = sliced_row(part, sizes.capacity, slot), net.clocks[layer] > 1
+    if not net.sublayer.residual:
         for i in range(row, row + steps * part.n):
             clear_row(work.error, i)
-    product(
-        work.dx,
-        common_row(part, sizes.capacity, slot),
-        work.dz_runs,
-        packed.w_ih_t,
-        (layer - 1) * part.slices + part.slice,
-        sizes.units,
-        work.error,
-        row,
-        0,
-        steps * part.n,
-    )
+    at_once = part.n if slow else steps * part.n
+    for done in range(0, steps * part.n, max(1, at_once)):
+        if slow and not any_step(net.window, layer, row + done, at_once):
+            continue
+        product(
+            work.dx,
+            common_row(part, sizes.capacity, slot) + done,
+            work.dz_runs,
+            net.packed.w_ih_t,
+            (layer - 1) * part.slices + part.slice,
+            sizes.units,
+            work.error,
+            row + done,
+            0,
+            at_once,
+        )

@@ -12,7 +12,7 @@ from .buffers import Net, Sizes, Weights, Window, Workspace
 from .jit import inner, kernel_on_demand
 from .norms import error_before, mean_errors, statistics
 from .parallel import Part, own_rows, share
-from .rows import common_row
+from .rows import common_row, sliced_row
 from .simd import LANES, fma, keep, load, store
 from .splitmix import mixed
 
@@ -28,6 +28,14 @@ def row_key(seed, layer, step, stream):
     return mixed(bits) & _MASK
 
 
+@inner
+def _key(net, part, layer, position, slot, i):
+    """Return the key of row i's mask: that of the step which a layer that waits for its clock has made last."""
+    own, first = sliced_row(part, net.sizes.capacity, slot) + i, net.sublayer.first + part.lo
+    waited = net.window.since[own] % net.clocks[layer]
+    return row_key(net.sublayer.seed, layer, position + i // part.n - waited, first + i % part.n)
+
+
 @kernel_on_demand
 def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: int) -> None:
     """Fill window.passed[layer] for own rows of a block; `position` is the block's first step for dropout."""
@@ -41,7 +49,7 @@ def pass_up(net: Net, part: Part, layer: int, slot: int, steps: int, position: i
             mean, inverse = statistics(sizes, part, sublayer.units, h, row)
             window.stats[layer, row, 0] = mean
             window.stats[layer, row, 1] = inverse
-        key = row_key(sublayer.seed, layer, position + i // part.n, sublayer.first + part.lo + i % part.n)
+        key = _key(net, part, layer, position, slot, i)
         for piece in range(part.slices):
             at, column = row + piece * sizes.capacity * sizes.streams, piece * sizes.units
             for j in range(0, sizes.units, LANES):
@@ -67,7 +75,7 @@ def pass_down(net: Net, part: Part, layer: int, slot: int, steps: int, position:
     first, last = own_rows(part, steps)
     for i in range(first, last):
         row = common_row(part, sizes.capacity, slot) + i
-        key = row_key(sublayer.seed, layer, position + i // part.n, sublayer.first + part.lo + i % part.n)
+        key = _key(net, part, layer, position, slot, i)
         for piece in range(part.slices):
             at = row + piece * sizes.capacity * sizes.streams
             for j in range(0, sizes.units, LANES):

@@ -23,6 +23,7 @@ def _keep_state(sizes, part, state, borders, number):
         fill_row(borders.h[number], row, state.h[0], row)
         fill_row(borders.c[number], row, state.c[0], row)
     for row in range(part.base, part.base + part.n):
+        borders.since[number, row] = state.since[0, row]
         for k in range(state.context.shape[2]):
             borders.context[number, row, k] = state.context[0, row, k]
 
@@ -40,12 +41,10 @@ def _piece(plan, u, capacity, number, last):
     if last == 0:
         end = start - plan.origin[u] + steps
         base = plan.epoch_base + plan.origin[u]
-        return Piece(start, steps, end, base, plan.reach[u], plan.losses[u], False, False, True)
-    reach = plan.reach[u] - (plan.steps[u] - older - steps)
-    leaves = reach > steps and older > 0
-    return Piece(
-        start, steps, steps, plan.epoch_base + start, max(0, min(steps, reach)), steps, number < last, leaves, number == 0
-    )
+        return Piece(start, steps, 0, end, end, base, plan.reach[u], plan.losses[u], False, False, True)
+    newer = plan.steps[u] - older - steps
+    base = plan.epoch_base + start
+    return Piece(start, steps, newer, plan.steps[u], steps, base, plan.reach[u], steps, number < last, False, number == 0)
 
 
 @inner

@@ -42,7 +42,8 @@ class Allocator:
         x = self.partition.slices
         shape = number, sizes.layers * sizes.streams * x, sizes.units
         context = np.zeros((number, x * sizes.streams, self.partition.longest), np.uint64)
-        return State(h=aligned_zeros(shape), c=aligned_zeros(shape), context=context)
+        since = np.zeros((number, x * sizes.streams), np.int64)
+        return State(h=aligned_zeros(shape), c=aligned_zeros(shape), since=since, context=context)
 
     def window(self, z: Sizes) -> Window:
         """Return an empty window."""
@@ -55,6 +56,8 @@ class Allocator:
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
             reset=np.zeros(x * rows, np.uint8),
+            since=np.zeros(x * rows, np.int64),
+            steps=np.zeros((z.layers, x * rows), np.uint8),
             context=np.zeros((x * rows, orders), np.uint64),
             section=np.zeros(x * rows, np.uint64),
             gradient_scale=np.ones(z.capacity, np.float32),
@@ -128,6 +131,8 @@ class Allocator:
             ds_runs=self.partition.unit_runs(z, z.gates, z.step_gates),
             logit_runs=np.array([(0, 0, self.partition.out_rows)], np.int64),
             time_runs=self.partition.time_runs(z, z.capacity),
+            step_runs=np.zeros((z.capacity * self.partition.groups, 3), np.int64),
+            step_count=np.zeros(1, np.int64),
             loss_runs=self.partition.time_runs(z, z.loss_capacity),
         )
 
@@ -136,7 +141,7 @@ class Allocator:
         one, two = (self.activation_bytes(z, steps) for steps in (1, 2))
         count = np.arange(1, block + 1)
         steps = -(-block // count)
-        border = z.streams * self.partition.slices * (2 * 4 * z.layers * z.units + 8 * self.partition.longest)
+        border = z.streams * self.partition.slices * (2 * 4 * z.layers * z.units + 8 * (1 + self.partition.longest))
         needed = one + (steps - 1) * (two - one) + (count - 1) * border
         fits = np.flatnonzero(needed <= memory)
         if len(fits) == 0:

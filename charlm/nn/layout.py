@@ -56,6 +56,7 @@ class Layout:
                 sizes=self.sizes,
                 sublayer=self._between[0],
                 norm=self._between[1],
+                clocks=np.array(config.layer_clocks, np.int64),
                 tables=self._tables,
                 weights=self._parameters.weights,
                 packed=self.packed,
@@ -94,6 +95,8 @@ class Layout:
         for name, array in self._shared(window):
             shape = *array.shape[:-1], self.sizes.streams, array.shape[-1]
             array[...] = take_array(state, name, shape, array.dtype)[..., 0, :]
+        if window and self._parameters.config.slowest == 1:  # every stream has stepped until it ended
+            self.window.steps[...] = self.window.y >= 0
 
     def _carried(self, window: bool) -> list[tuple[str, np.ndarray, int, int]]:
         """Return (name, array, steps or layers in it, groups) of each; for the last two see Partition.collect.
@@ -102,6 +105,9 @@ class Layout:
         """
         z, w = self.sizes, self.window
         found = [("state_h", self.state.h[0], z.layers, 1), ("state_c", self.state.c[0], z.layers, 1)]
+        slow = self._parameters.config.slowest > 1
+        if slow:
+            found.append(("state_since", self.state.since[0, :, None], 1, 0))
         if self.state.context.size:
             found.append(("state_context", self.state.context[0], 1, 0))
         if window:
@@ -114,6 +120,8 @@ class Layout:
             }
             found += [(f"window_{name}", getattr(w, name), z.capacity, n) for name, n in groups.items() if n]
             found += [(f"window_{name}", getattr(w, name)[:, None], z.capacity, 0) for name in ("x", "y", "reset")]
+            if slow:
+                found += [(f"window_{name}", getattr(w, name)[..., None], z.capacity, 0) for name in ("since", "steps")]
             if w.stats.size:
                 found.append(("window_stats", w.stats, z.capacity, 0))
             if w.scales.size:

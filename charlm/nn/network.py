@@ -268,11 +268,13 @@ class Network:
         For a cell without such gates, (1 + h) / 2 if its activation is tanh, and no gates otherwise.
         """
         z, partition = self.sizes, self._layout.partition
-        step = partition.rows(z.capacity)[0]
+        stepped = partition.collect(self.window.steps[..., None], z.capacity, 0)[..., 0].argmax(1)  # (L, S), some slot
+        step = [partition.rows(z.capacity)[slots, np.arange(z.streams)] for slots in stepped]
         chosen = self._cell.sigmoid_gates
         array, groups = (self.window.z, z.gates) if chosen else (self.window.h, 1)
-        rows = [piece * z.capacity * z.streams + step for piece in range(partition.slices)]
-        values = np.concatenate([array[:, row].reshape(z.layers, -1, groups, z.units) for row in rows], axis=3)
+        rows = np.array([[piece * z.capacity * z.streams + row for row in step] for piece in range(partition.slices)])
+        layers = np.arange(z.layers)[:, None]
+        values = np.concatenate([array[layers, row].reshape(z.layers, -1, groups, z.units) for row in rows], axis=3)
         values = values[..., : z.hidden]
         if chosen:
             return values[:, :, chosen]

@@ -113,6 +113,8 @@ def block_normed(
         mean, variance = (_row(p[f"norm.running_{name}_l{layer}"]) for name in ("mean", "var"))
         return [(x - mean) / np.sqrt(variance + EPSILON) * gain for x in zx]
     rows = np.concatenate([np.moveaxis(x, -2, 0)[on] for x, on in zip(zx, alive, strict=True)])
+    if len(rows) == 0:  # a block in which the layer makes no step
+        return [np.zeros_like(x) for x in zx]
     rows = rows if differentiated else rows.real
     mean = rows.mean(0)
     deviation = np.sqrt(((rows - mean) ** 2).mean(0) + EPSILON)
@@ -139,15 +141,13 @@ def _mix(bits: np.ndarray) -> np.ndarray:
     return bits ^ (bits >> u32(16))
 
 
-def pass_up(
-    config: ModelConfig, p: Arrays, layer: int, h: np.ndarray, below: np.ndarray | None, mask: np.ndarray
-) -> np.ndarray:
-    """Return residual + dropout(norm(h)), which a layer hands up."""
+def pass_up(config: ModelConfig, p: Arrays, layer: int, h: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return dropout(norm(h)), which a layer hands up; with residual connections, added to what the layer below did."""
     if NORMS[config.norm].between:
         h = normalised(h, (-1,)) * _row(p[f"norm.weight_l{layer}"]) + _row(p[f"norm.bias_l{layer}"])
     if config.dropout > 0:
         h = h * mask / (1 - config.dropout)
-    return h + below if config.residual and below is not None else h
+    return h
 
 
 def log_loss(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -181,13 +181,13 @@ def losses(
     config: ModelConfig,
     p: Arrays,
     sequence: Sequence,
-    constant: Callable[[int], bool] = lambda t: False,
+    constant: Callable[[int, int], bool] = lambda t, layer: False,
     gradient_scale: Callable[[int], float] = lambda t: 1.0,
 ) -> list[np.ndarray]:
     """Return the loss of each step, T arrays (..., S).
 
-    constant(t): whether the cells' results at step t are held constant. gradient_scale(t): a factor on derivatives that
-    pass from step t to t - 1; 0 cuts them. The statistics of all blocks but the last are constants.
+    constant(t, layer): whether what the layer makes at step t is held constant. gradient_scale(t): a factor on derivatives
+    that pass from step t to t - 1; 0 cuts them. The statistics of all blocks but the last are constants.
     """
     return _Network(config, p, sequence, constant, gradient_scale).losses()
 
@@ -199,13 +199,14 @@ class _Network:
     config: ModelConfig
     p: Arrays
     sequence: Sequence
-    constant: Callable[[int], bool]
+    constant: Callable[[int, int], bool]
     gradient_scale: Callable[[int], float]
 
     def losses(self) -> list[np.ndarray]:
         """Return the loss of each step."""
         steps, streams = self.sequence.x.shape
         zeros, length = np.zeros((streams, self.config.hidden)), self.sequence.block or steps
+        self.since = _since_reset(self.sequence.resets)
         self.state = [(zeros, zeros) for _ in range(self.config.layers)]
         out: list[np.ndarray] = []
         for first in range(0, steps, length):
@@ -229,40 +230,65 @@ class _Network:
             zx = [np.swapaxes(weight[..., self.sequence.x[t]], -1, -2) for t in block]
         else:
             zx = [_times(x, weight) for x in below]
-        zx = [self._held(t, x) for t, x in zip(block, zx, strict=True)]
+        zx = [self._held(t, layer, x) for t, x in zip(block, zx, strict=True)]
         if NORMS[self.config.norm].sums == "block":
             newest = block.stop == len(y)
-            zx = block_normed(self.p, layer, zx, y[block.start : block.stop] >= 0, newest, self.sequence.block > 0)
+            strikes = self.since[block.start : block.stop] % self.config.layer_clocks[layer] == 0
+            alive = strikes & (y[block.start : block.stop] >= 0)
+            zx = block_normed(self.p, layer, zx, alive, newest, self.sequence.block > 0)
         return zx
 
     def _layer(self, layer: int, block: range, below: list[np.ndarray]) -> list[np.ndarray]:
         """Run a layer over a block, from and to its state; return what it passes up, (..., S, H) for each step."""
         config, sequence, passed = self.config, self.sequence, []
-        streams = sequence.x.shape[1]
         for i, (t, zx) in enumerate(zip(block, self._input_parts(layer, block, below), strict=True)):
             h, c = (a.real + self.gradient_scale(t) * (a - a.real) for a in self.state[layer])
             h, c = (np.where(sequence.resets[t][:, None], 0, a) for a in (h, c))
             zx, zh = state_part(config, self.p, layer, zx, h)
-            h, c = (self._held(t, a) for a in cell_step(config, self.p, layer, zx, zh, h, c))
+            waited = self.since[t] % config.layer_clocks[layer]
+            after = cell_step(config, self.p, layer, zx, zh, h, c)
+            pairs = zip(after, (h, c), strict=True)
+            h, c = (self._held(t, layer, np.where(waited[:, None] == 0, new, old)) for new, old in pairs)
             self.state[layer] = (h, c)
-            position = sequence.first_position + t
-            mask = keep_mask(sequence.dropout_seed, layer, position, streams, config.hidden, config.dropout)
-            found = pass_up(config, self.p, layer, h, below[i] if below else None, mask)
-            passed.append(self._held(t, found) if layer + 1 < config.layers else found)
+            found = self._held_up(t, layer, pass_up(config, self.p, layer, h, self._mask(t, layer, waited)))
+            passed.append(found + below[i] if config.residual and below else found)
         return passed
 
-    def _held(self, t: int, found: np.ndarray) -> np.ndarray:
-        """Return what was found at step t, as a constant if it shall be one."""
-        return found.real if self.constant(t) else found
+    def _mask(self, t: int, layer: int, waited: np.ndarray) -> np.ndarray:
+        """Return the dropout mask (S, H) of what a layer hands up at step t, where its streams wait since so many steps."""
+        config, sequence = self.config, self.sequence
+        seed, position, streams = sequence.dropout_seed, sequence.first_position + t, len(waited)
+        masks = {
+            w: keep_mask(seed, layer, position - w, streams, config.hidden, config.dropout) for w in set(waited.tolist())
+        }
+        return np.stack([masks[w][s] for s, w in enumerate(waited.tolist())])
+
+    def _held_up(self, t: int, layer: int, found: np.ndarray) -> np.ndarray:
+        """Return what a layer hands up; never a constant in the top layer, since the output layer learns from all losses."""
+        return self._held(t, layer, found) if layer + 1 < self.config.layers else found
+
+    def _held(self, t: int, layer: int, found: np.ndarray) -> np.ndarray:
+        """Return what a layer found at step t, as a constant if it shall be one."""
+        return found.real if self.constant(t, layer) else found
+
+
+def _since_reset(resets: np.ndarray) -> np.ndarray:
+    """Return how many characters each stream has read since its last reset or its beginning, (T, S) int."""
+    found = np.zeros(resets.shape, int)
+    for t in range(1, len(resets)):
+        found[t] = np.where(resets[t], 0, found[t - 1] + 1)
+    return found
 
 
 def block_loss(config: ModelConfig, p: Arrays, sequence: Sequence, window: int, injected: int, weight: float) -> np.ndarray:
     """Return the truncated loss of the block that ends with the sequence: TBPTT's definition.
 
-    It is weight * sum of the newest `injected` steps' losses, where all but the newest `window` cell steps are constants.
+    It is weight * sum of the newest `injected` steps' losses, where all but the newest `window` cell steps of a layer are
+    constants; those of a layer of clock n last n characters.
     """
     steps = len(sequence.x)
-    each = losses(config, p, sequence, constant=lambda t: t < steps - window)
+    clocks = config.layer_clocks
+    each = losses(config, p, sequence, constant=lambda t, layer: t < steps - window * clocks[layer])
     return weight * sum(loss.sum(-1) for loss in each[steps - injected :])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..config.model import ModelConfig
+from ..errors import ConfigurationError
 from ..files import write_atomically
 from ..nn.cells.spec import OnnxOperator
 from ..nn.norms.spec import EPSILON
@@ -58,6 +59,8 @@ def _onnx_model(saved: Checkpoint) -> Any:
     config, size = saved.config.model, len(saved.vocabulary)
     arrays, graph = _without_batch_norm(saved.parameters.state_dict(), config), Graph()
     refuse_tables(saved)
+    if config.slowest > 1:
+        raise ConfigurationError(f"--clocks {config.clocks}: a graph has no clock; export a model without --clocks")
     operator = _operator(config)
     states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
     graph.constant("depth", np.array(size, np.int64))

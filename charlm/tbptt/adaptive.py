@@ -93,8 +93,8 @@ class Adaptive(Newest):
 
     @property
     def lags(self) -> int:
-        """The steps back that a measurement covers: the largest k2."""
-        return self.window
+        """The steps back that a measurement covers: the largest k2, or an epoch if that is shorter."""
+        return min(self.deepest, self._streams.steps)
 
     @property
     def measure_every(self) -> int:

@@ -140,6 +140,10 @@ class Artbp(TruncationMethod):
         """The expected number of segments."""
         return math.ceil(self._streams.steps / self._own.mean_length)
 
+    def reach_of(self, clock: int) -> int:
+        """Return the longest block: no error leaves a segment."""
+        return self._longest
+
     @property
     def _longest(self) -> int:
         return min(self._own.max_length or _LONGEST, self._streams.steps)

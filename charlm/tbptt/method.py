@@ -58,9 +58,9 @@ class TruncationMethod(ABC):
     takes_k1: ClassVar[bool] = True
     pieces: ClassVar[str] = ""
 
-    def __init__(self, config: TruncationConfig, streams: Streams, seed: int = 0) -> None:
-        """seed: of what a method draws at random."""
-        self.config, self._streams, self._seed = config, streams, seed
+    def __init__(self, config: TruncationConfig, streams: Streams, seed: int = 0, clocks: tuple[int, ...] = (1,)) -> None:
+        """seed: of what a method draws at random. clocks: of the network's layers; errors go back that many times k2."""
+        self.config, self._streams, self._seed, self._clocks = config, streams, seed, clocks
         self.k2 = config.k2
 
     # --- settings ----------------------------------------------------------------------------------------------------
@@ -114,6 +114,17 @@ class TruncationMethod(ABC):
         steps, updates: over which to take it. longest: steps of the longest block among them.
         """
         return Realised()
+
+    def describe_layers(self) -> str:
+        """Return how far errors go back in each layer, in words; empty if it is the same for all."""
+        if max(self._clocks) == 1:
+            return ""
+        each = [f"{self.reach_of(n):,} in layer {i}" + f", a step in {n}" * (n > 1) for i, n in enumerate(self._clocks, 1)]
+        return "characters that errors go back: " + "; ".join(each)
+
+    def reach_of(self, clock: int) -> int:
+        """Return the most characters that errors go back in a layer of this clock."""
+        return min(clock * self.deepest, self._streams.steps)
 
     # --- reach and cost ----------------------------------------------------------------------------------------------
 
@@ -192,7 +203,7 @@ class TruncationMethod(ABC):
             raise LeafError(name, f"nothing, which is all that {self.config.kind} remembers", describe(value))
 
 
-def make_method(config: TruncationConfig, streams: Streams, seed: int) -> TruncationMethod:
-    """Return the method that a configuration names. Raises ConfigurationError for an unknown name."""
-    made: TruncationMethod = TRUNCATIONS[config.kind](config, streams, seed)
+def make_method(config: TruncationConfig, streams: Streams, seed: int, clocks: tuple[int, ...] = (1,)) -> TruncationMethod:
+    """Return the method that a configuration names. clocks: of layers. Raises ConfigurationError for an unknown name."""
+    made: TruncationMethod = TRUNCATIONS[config.kind](config, streams, seed, clocks)
     return made

@@ -65,8 +65,8 @@ class Newest(TruncationMethod):
 
     @property
     def window(self) -> int:
-        """The largest k2, or an epoch if that is shorter."""
-        return min(self.deepest, self._streams.steps)
+        """The largest k2 times the slowest layer's clock, or an epoch if that is shorter; a block if errors stay there."""
+        return self.block if self._blocks_stand_alone else self.reach_of(max(self._clocks))
 
     @property
     def updates_per_epoch(self) -> int:
@@ -79,11 +79,11 @@ class Newest(TruncationMethod):
         return self.config.memory > 0
 
     def reaches_back(self, at: Position) -> bool:
-        """Return whether the next block is shorter than k2 and not an epoch's first."""
+        """Return whether the next block is shorter than what errors reach, and not an epoch's first."""
         if self._blocks_stand_alone:
             return False
         next_block = min(self.config.k1, self._streams.steps - at.step)
-        return at.step > 0 and self.deepest > next_block
+        return at.step > 0 and self.deepest * max(self._clocks) > next_block
 
     def first_reached(self, steps: np.ndarray) -> np.ndarray:
         """Return k2 steps before the end of each step's block."""

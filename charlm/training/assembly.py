@@ -75,7 +75,7 @@ def _training_text(config: RunConfig, corpus: Corpus, ranks: Ranks) -> TrainingT
         corpus.train,
         streams,
         Resets.of_run(config, corpus.vocabulary),
-        make_method(config.truncation, streams, config.seed),
+        make_method(config.truncation, streams, config.seed, config.model.layer_clocks),
         ranks.size if config.sync_every > 1 else 1,
     )
 

@@ -52,6 +52,7 @@ SETTINGS = {
     "batch norm": ("--cell", "lstm", "--layers", 2, "--norm", "batch", "--dropout", 0.2, "--k2", 21, "--reset", "line"),
     "multiplicative": ("--cell", "mlstm", "--layers", 2, "--dropout", 0.2, "--k2", 21, "--norm", "batch"),
     "independent": ("--cell", "indrnn", "--activation", "relu", "--layers", 3, "--k2", 21, "--norm", "cell"),
+    "clocks": ("--layers", 3, "--clocks", "1,3,2", "--dropout", 0.2, "--k2", 12, "--norm", "cell", "--reset", "line"),
     "minimal": ("--cell", "mingru", "--layers", 2, "--truncation", "window", "--k2", 21, "--residual"),
     "adamw, after": ("--optimizer", "adamw", "--weight-decay", 0.1, "--reset-after", "fox", "--warmup", 30),
 }

@@ -70,7 +70,17 @@ RUNS: dict[str, tuple[Any, ...]] = {
         *("--cell", "indrnn", "--activation", "relu", "--hidden", 40, "--layers", 3, "--norm", "layer", "--k1", 9),
         *("--streams", 3, "--threads", 1, *USUAL),
     ),
-    "minimal": ("--cell", "mingru", "--hidden", 40, "--layers", 2, "--k1", 8, "--k2", 5, "--streams", 1, "--threads", 2, *USUAL),
+    "minimal": (
+        *("--cell", "mingru", "--hidden", 40, "--layers", 2, "--k1", 8, "--k2", 5, "--streams", 1, "--threads", 2, *USUAL),
+    ),
+    "clocks": (
+        *("--cell", "lstm", "--hidden", 40, "--layers", 3, "--clocks", "1,3,2", "--norm", "cell", "--dropout", 0.2),
+        *("--k1", 8, "--k2", 11, "--streams", 5, "--threads", 2, *USUAL),
+    ),
+    "clocks, by line": (
+        *("--cell", "gru", "--hidden", 33, "--layers", 2, "--clocks", "1,4", "--truncation", "window", "--k1", 6),
+        *("--k2", 9, "--streams", 4, "--reset", "line", "--threads", 3, *USUAL),
+    ),
     "once": (
         *("--cell", "lstm", "--hidden", 32, "--layers", 1, "--once", "--k1", 5, "--streams", 2, "--lr", 6e-3),
         *("--threads", 2, "--direct-order", 0),

@@ -56,7 +56,7 @@ class Problem:
 
     def cut(self) -> TruncationMethod:
         """The truncation for these streams."""
-        return make_method(self.truncation, Streams(self.length, self.streams), self.seed)
+        return make_method(self.truncation, Streams(self.length, self.streams), self.seed, self.model.layer_clocks)
 
     def network(self, parameters: Parameters) -> Network:
         """A network for it, divided as asked."""
@@ -152,6 +152,12 @@ def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
 
         found = gradient(exact(problem.parameters()), truncated)
         return {name: a for name, a in found.items() if not name.startswith("norm.running")}
+    room = last - first if cut.memory else last
+    if problem.model.slowest > 1 and problem.model.norm != "batch":
+        begins = tuple(max(0, last - min(cut.k2 * clock, room)) for clock in problem.model.layer_clocks)
+        whole = replace(problem, truncation=TruncationConfig(cut.k1), threads=1, slices=1, memory=0)
+        by_step = gradients_of_losses(whole, begins)
+        return {name: weight * a[..., first - older : last].sum(-1) for name, a in by_step.items()}
     by_blocks = problem.reset.policy == "block" or problem.counted == "blocks"
     block = TruncationConfig(cut.k1) if by_blocks else TruncationConfig()  # all that a loss depends on
     by_step = gradients_of_losses(replace(problem, truncation=block, threads=1, slices=1, memory=0), begin)
@@ -159,15 +165,20 @@ def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
 
 
 @functools.lru_cache(maxsize=256)
-def gradients_of_losses(problem: Problem, begin: int) -> Arrays:
+def gradients_of_losses(problem: Problem, begin: int | tuple[int, ...]) -> Arrays:
     """The gradient of each step's loss (..., T), where what the cells made before step `begin` is constant.
+
+    begin: for each layer, if they differ.
 
     Blocks that end at different steps, of different ways to cut a text, need the same of these.
     """
     sequence = reference_sequence(problem, Streams(problem.length, problem.streams).steps)
 
     def by_step(p: Arrays) -> np.ndarray:
-        return np.stack([loss.sum(-1) for loss in losses(problem.model, p, sequence, lambda t: t < begin)], -1)
+        def constant(t: int, layer: int) -> bool:
+            return t < (begin[layer] if isinstance(begin, tuple) else begin)
+
+        return np.stack([loss.sum(-1) for loss in losses(problem.model, p, sequence, constant)], -1)
 
     return gradient(exact(problem.parameters()), by_step)
 

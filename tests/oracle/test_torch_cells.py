@@ -19,7 +19,11 @@ MODELS = [
     ModelConfig("indrnn", "relu", hidden=HIDDEN, layers=2, dropout=0.0),
     ModelConfig("indrnn", "tanh", hidden=HIDDEN, layers=2, dropout=0.0),
     ModelConfig("mingru", hidden=HIDDEN, layers=2, dropout=0.0),
-    *(ModelConfig(cell, hidden=HIDDEN, layers=2, dropout=0.0, norm=norm) for cell in ("rnn", "lstm") for norm in ("cell", "batch")),
+    *(
+        ModelConfig(cell, hidden=HIDDEN, layers=2, dropout=0.0, norm=norm)
+        for cell in ("rnn", "lstm")
+        for norm in ("cell", "batch")
+    ),
     *(ModelConfig("gru", hidden=HIDDEN, layers=2, dropout=0.0, norm=norm) for norm in ("layer", "cell", "batch")),
 ]
 

@@ -38,6 +38,7 @@ MODELS = {
     "gru": ModelConfig("gru", hidden=24, layers=3, dropout=0.2),
     "multiplicative": ModelConfig("mlstm", hidden=24, layers=2, dropout=0.2),
     "independent": ModelConfig("indrnn", hidden=24, layers=2, dropout=0.2, norm="layer"),
+    "clocks": ModelConfig("gru", hidden=24, layers=2, dropout=0.2, clocks="1,3"),
     "norm in the cell": ModelConfig("lstm", hidden=24, layers=2, dropout=0.2, norm="cell"),
 }
 
