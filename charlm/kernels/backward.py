@@ -135,9 +135,11 @@ def backward(net: Net, part: Part, block: Piece, gradients: Weights, lags: Array
                 pass_down(net, part, layer, slot, length, step)
             meet(part)
         backward_layer(net, part, piece, layer, lags)
-        if net.clocks[layer] > 1 and part.rank == 0:
-            find_step_runs(net, part, piece, layer)
         barrier(part)
+        if net.clocks[layer] > 1:
+            if part.rank == 0:
+                find_step_runs(net, part, piece, layer)
+            barrier(part)
         if layer == top:
             output_gradient(sizes, part, block, window, work, gradients)
         if sublayer.layer_norm:

@@ -83,18 +83,21 @@ def barrier(part: Part) -> None:
     """Wait until all threads have come here. Each counts its arrivals in its own place and looks at the others'."""
     if part.ranks == 1:
         return
-    _gather(part, 0, 1)
+    _gather(part, 0, 1, 0)
 
 
 @inner
-def _gather(part, first, apart):
-    """Wait until each thread first, first + apart, first + 2 apart ... has come here as often as this one."""
+def _gather(part, first, apart, kind):
+    """Wait until each thread first, first + apart, first + 2 apart ... has come here as often as this one.
+
+    kind: 0 for all threads, 1 for those of a group, which may meet more often than those of another. They are counted apart.
+    """
     gate = part.gate
-    arrivals = read(gate, part.rank * GATE) + 1
-    write(gate, part.rank * GATE, arrivals)
+    arrivals = read(gate, part.rank * GATE + kind) + 1
+    write(gate, part.rank * GATE + kind, arrivals)
     for other in range(first, part.ranks, apart):
         spins = 0
-        while read(gate, other * GATE) < arrivals:
+        while read(gate, other * GATE + kind) < arrivals:
             spins += 1
             if spins > part.patience:
                 give_way()
@@ -120,7 +123,7 @@ def await_sum(part: Part) -> None:
 def meet(part: Part) -> None:
     """Wait for the other threads that share streams with this one, if there are any."""
     if part.slices > 1:
-        _gather(part, part.group, part.groups)
+        _gather(part, part.group, part.groups, 1)
 
 
 @inner

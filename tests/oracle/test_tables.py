@@ -27,7 +27,7 @@ MODEL = ModelConfig("lstm", hidden=3, layers=2, dropout=0.3, direct_order=4, dir
 
 
 @pytest.mark.parametrize("counted", ["text", "blocks"])
-@pytest.mark.parametrize(("cell", "activation"), CELLS)
+@pytest.mark.parametrize(("cell", "activation"), CELLS[:4])
 def test_against_reference(cell: str, activation: str, counted: str) -> None:
     for reset, (shortest, longest), (k1, k2), streams in itertools.product(
         RESETS, LENGTHS, [(1, 4), (5, 12), (7, 3)], [1, 3]
