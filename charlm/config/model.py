@@ -130,7 +130,7 @@ class ModelConfig(Declared, group=NETWORK):
         require(
             self.activation in cell.activations,
             f"--activation {self.activation} belongs to the "
-            f"{CELLS.names_with(lambda c: self.activation in c.activations)} cell; {self.cell} has its own",
+            f"{CELLS.names_with(lambda c: self.activation in c.activations)} cells; {self.cell} has its own",
         )
         # Whoever asks for --direct-order 1 need not ask for another shortest context than the default.
         require(

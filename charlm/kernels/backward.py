@@ -17,7 +17,7 @@ from .matmul import pack, pack_transposed, product
 from .multiplicative import pack_product_back
 from .parallel import Part, announce, barrier, meet, own_rows, pack_columns
 from .records import Array5
-from .recurrence import backward_layer, error_below
+from .recurrence_back import backward_layer, error_below
 from .rows import clear_row, common_row, of_layer, piece_of_ring, sliced_row
 from .softmax import loss_and_error_in_place
 from .sublayer import norm_gradient, pass_down

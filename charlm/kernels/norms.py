@@ -1,4 +1,4 @@
-"""What all norms share: mean 0 and variance 1 over some numbers, then a gain and a shift, and the way back."""
+"""Formulas that all norms share: mean 0 and variance 1 over some numbers, then a gain and a shift, and the way back."""
 
 import numpy as np
 

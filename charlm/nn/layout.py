@@ -12,6 +12,9 @@ from .cells.spec import Cell, compiled
 from .parameters import Parameters
 from .partition import Partition
 
+# Activations that only a layer has that makes a step.
+_OF_STEPS = tuple(f"window_{name}" for name in ("z", "extra", "sums", "sums_h", "memory", "scales", "factor", "product"))
+
 
 class Layout:
     """The arrays that a network carries from call to call, and those that it works with; `net` is all of it, for kernels.
@@ -85,6 +88,9 @@ class Layout:
         (L, C, S, G P) and so on. The streams are the axis before the last.
         """
         found = {name: self.partition.collect(array, steps, groups) for name, array, steps, groups in self._carried(window)}
+        if window:  # no trace of what lay there before a layer that made no step
+            stepped = self.partition.collect(self.window.steps[..., None], self.sizes.capacity, 0) > 0
+            found |= {name: np.where(stepped, found[name], 0) for name in _OF_STEPS if name in found}
         return found | {name: np.repeat(array[..., None, :], self.sizes.streams, -2) for name, array in self._shared(window)}
 
     def load_state_dict(self, state: StateDict, window: bool = True) -> None:

@@ -13,7 +13,9 @@ import numpy as np
 from ..config.model import ModelConfig
 from ..kernels.direct import DISCOUNT, RATE
 from ..registry import CELLS, NORMS
-from .norms.spec import EPSILON, normalised
+from .norms.batch import block_normed, running_normed
+from .norms.cell import gates_normed
+from .norms.spec import normalised
 
 Arrays = dict[str, np.ndarray]
 _STEP = 1e-30
@@ -85,40 +87,13 @@ def cell_step(
     if NORMS[config.norm].sums == "units":
         if cell.separate:
             gains = (p[f"norm.weight_{side}_l{layer}"] for side in ("ih", "hh"))
-            zx, zh = (_gates_normed(config, x, gain) for x, gain in zip((zx, zh), gains, strict=True))
+            zx, zh = (gates_normed(config.hidden, x, _row(gain)) for x, gain in zip((zx, zh), gains, strict=True))
         else:
-            zx, zh = _gates_normed(config, zx + zh, p[f"norm.weight_ih_l{layer}"]), np.zeros(1)
+            zx, zh = gates_normed(config.hidden, zx + zh, _row(p[f"norm.weight_ih_l{layer}"])), np.zeros(1)
         if cell.normed_steps is not None:
             gain, shift = _row(p[f"norm.weight_c_l{layer}"]), _row(p[f"norm.bias_c_l{layer}"])
             shown = {"shown": lambda c: normalised(c, (-1,)) * gain + shift}
     return cell.reference(zx + b_ih, zh + b_hh, h, c, config.activation, **shown)
-
-
-def _gates_normed(config: ModelConfig, x: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Return x (..., S, G*H), each gate of H normalised, times its gain."""
-    gates = x.reshape(*x.shape[:-1], -1, config.hidden)
-    return normalised(gates, (-1,)).reshape(x.shape) * _row(gain)
-
-
-def block_normed(
-    p: Arrays, layer: int, zx: list[np.ndarray], alive: np.ndarray, differentiated: bool, statistics: bool
-) -> list[np.ndarray]:
-    """Return the input's parts of a block, (..., S, G*H) for each step, normalised over its streams and steps, times gains.
-
-    alive: (T, S), of streams that have not ended. differentiated: whether the statistics are functions of the inputs, or
-    constants. statistics: whether to take the block's, or else running averages.
-    """
-    gain = _row(p[f"norm.weight_ih_l{layer}"])
-    if not statistics:
-        mean, variance = (_row(p[f"norm.running_{name}_l{layer}"]) for name in ("mean", "var"))
-        return [(x - mean) / np.sqrt(variance + EPSILON) * gain for x in zx]
-    rows = np.concatenate([np.moveaxis(x, -2, 0)[on] for x, on in zip(zx, alive, strict=True)])
-    if len(rows) == 0:  # a block in which the layer makes no step
-        return [np.zeros_like(x) for x in zx]
-    rows = rows if differentiated else rows.real
-    mean = rows.mean(0)
-    deviation = np.sqrt(((rows - mean) ** 2).mean(0) + EPSILON)
-    return [(x - _row(mean)) / _row(deviation) * gain * on[:, None] for x, on in zip(zx, alive, strict=True)]
 
 
 def keep_mask(seed: int, layer: int, step: int, streams: int, hidden: int, dropout: float) -> np.ndarray:
@@ -235,7 +210,11 @@ class _Network:
             newest = block.stop == len(y)
             strikes = self.since[block.start : block.stop] % self.config.layer_clocks[layer] == 0
             alive = strikes & (y[block.start : block.stop] >= 0)
-            zx = block_normed(self.p, layer, zx, alive, newest, self.sequence.block > 0)
+            gain = _row(self.p[f"norm.weight_ih_l{layer}"])
+            if self.sequence.block == 0:
+                mean, variance = (_row(self.p[f"norm.running_{name}_l{layer}"]) for name in ("mean", "var"))
+                return [running_normed(x, mean, variance) * gain for x in zx]
+            zx = [x * gain for x in block_normed(zx, alive, newest)]
         return zx
 
     def _layer(self, layer: int, block: range, below: list[np.ndarray]) -> list[np.ndarray]:

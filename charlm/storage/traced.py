@@ -10,18 +10,17 @@ from ..nn.reference import Arrays, cell_step, state_part
 from .onnx_graph import Graph
 
 _SAME = 0  # in a shape: the number of streams, which a graph leaves open
-_NODES: dict[Any, str] = {
-    np.add: "Add",
-    np.subtract: "Sub",
-    np.multiply: "Mul",
-    np.divide: "Div",
-    np.negative: "Neg",
-    np.power: "Pow",
-    np.matmul: "MatMul",
-    np.exp: "Exp",
-    np.tanh: "Tanh",
-    np.sqrt: "Sqrt",
-    np.greater: "Greater",
+_NODES = {
+    "add": "Add",
+    "subtract": "Sub",
+    "multiply": "Mul",
+    "divide": "Div",
+    "negative": "Neg",
+    "matmul": "MatMul",
+    "exp": "Exp",
+    "tanh": "Tanh",
+    "sqrt": "Sqrt",
+    "greater": "Greater",
 }
 
 
@@ -40,18 +39,21 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         """The array itself."""
         return self
 
+    def __pow__(self, exponent: float) -> "Traced":
+        return self._made("Pow", [self, np.float32(exponent)], self.shape)
+
     def _made(self, kind: str, inputs: list[Any], shape: tuple[int, ...], **attributes: Any) -> "Traced":
         names = [each.name if isinstance(each, Traced) else self._graph.anonymous(each) for each in inputs]
         return Traced(self._graph, self._graph.add(kind, names, [self._graph.fresh()], **attributes), shape)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> "Traced":
-        if method != "__call__" or more or ufunc not in _NODES:
+        if method != "__call__" or more or ufunc.__name__ not in _NODES:
             raise TypeError(f"no ONNX node for {ufunc.__name__}")
         shapes = [np.shape(each) if not isinstance(each, Traced) else each.shape for each in inputs]
         values = [each if isinstance(each, Traced) else np.asarray(each, np.float32) for each in inputs]
-        if ufunc is np.matmul:
+        if ufunc.__name__ == "matmul":
             return self._made("MatMul", values, (*shapes[0][:-1], shapes[1][-1]))
-        return self._made(_NODES[ufunc], values, max(shapes, key=len))
+        return self._made(_NODES[ufunc.__name__], values, max(shapes, key=len))
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, more: Any) -> Any:
         if function is np.split:

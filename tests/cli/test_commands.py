@@ -394,7 +394,7 @@ BAD = [
     (("train", "corpus.txt", "--lr", "nan"), 2, "lr nan"),
     (("train", "corpus.txt", "--hidden", "0"), 2, "hidden"),
     (("train", "corpus.txt", "--epochs", "2", "--updates", "2"), 2, "one of --epochs, --updates, --minutes"),
-    (("train", "corpus.txt", "--activation", "relu"), 2, "activation relu belongs to the rnn cell"),
+    (("train", "corpus.txt", "--activation", "relu"), 2, "activation relu belongs to the rnn and indrnn cells"),
     (("train", "corpus.txt", "--cell", "rnn", "--forget-bias", "2"), 2, "forget-bias belongs to lstm and gru"),
     (("train", "corpus.txt", "--forget-bias", "inf"), 2, "forget-bias inf"),
     (("train", "corpus.txt", "--momentum", "0.9"), 2, "momentum belongs to rmsprop and sgd"),

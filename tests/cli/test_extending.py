@@ -282,7 +282,7 @@ def test_help_shows_what_is_registered(run: Run, registered: None) -> None:
     truncation = " ".join(shown.split(f"{TRUNCATION}:\n")[1].split("\n\n")[0].split())
     assert "|now]" in truncation
     assert "--stride N" in truncation
-    assert "[rnn|lstm|gru|mgu]" in shown
+    assert "[rnn|lstm|gru|mlstm|indrnn|mingru|mgu]" in shown
     assert "|lion]" in shown
     assert "Let errors leave every Nth block." in truncation
     assert "[default: 3]" in truncation

@@ -287,7 +287,7 @@ def complete_in_bash(line: str, folder: Path) -> list[str]:
 def test_completion_in_bash(folder: Path) -> None:
     assert complete_in_bash("charlm tr", folder) == ["train"]
     assert set(complete_in_bash("charlm train --trunc", folder)) == {"--truncation"}
-    assert set(complete_in_bash("charlm train --cell ", folder)) == {"rnn", "lstm", "gru"}
+    assert set(complete_in_bash("charlm train --cell ", folder)) == {"rnn", "lstm", "gru", "mlstm", "indrnn", "mingru"}
     assert "runs/corpus" in complete_in_bash("charlm sample runs/", folder)
     assert (
         bash("charlm export runs/corpus m.safetensors && charlm import m.safetensors --run runs/imported", folder).returncode

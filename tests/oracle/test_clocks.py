@@ -1,6 +1,5 @@
 """Layers that step once in several characters: gradients against the reference with the same clocks, and all that reads."""
 
-import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -35,7 +34,7 @@ def model(cell: str, clocks: str, norm: str = "layer", hidden: int = 5, dropout:
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru", "mlstm", "indrnn", "mingru"])
 def test_against_reference(cell: str, norm: str, k1: int, k2: int) -> None:
     """The reach of each layer is its own: so many times k2 as its clock says."""
-    for clocks, kind, reset in itertools.product(("1,4,2", "1,3"), ("newest", "window"), RESETS):
+    for clocks, kind, reset in (("1,4,2", "newest", RESETS[1]), ("1,3", "window", RESETS[2]), ("1,3", "newest", RESETS[0])):
         problem = Problem(model(cell, clocks, norm), TruncationConfig(k1, k2, kind), reset, 3, length=3 * 17 + 2)
         for u in run_epoch(problem)[0][-2:]:
             assert relative_error(u.gradient, reference_gradient(problem, u.first, u.last)) < TOLERANCE, (u.first, u.last)
