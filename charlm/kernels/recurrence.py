@@ -22,8 +22,10 @@ _ROWS = 60  # rows of z that are begun and then multiplied into while they are s
 def mark_steps(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
     """Fill window.steps for a block: a layer steps when its clock strikes, as long as the stream goes on."""
     window, row = net.window, sliced_row(part, net.sizes.capacity, slot)
+    clock = net.clocks[layer]
     for i in range(row, row + steps * part.n):
-        window.steps[layer, i] = 1 if window.y[i] >= 0 and window.since[i] % net.clocks[layer] == 0 else 0
+        waits = clock > 1 and window.since[i] % clock > 0
+        window.steps[layer, i] = 0 if waits or window.y[i] < 0 else 1
 
 
 @inner
@@ -95,7 +97,8 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
     cell, sizes, window, recurrent = net.cell, net.sizes, net.window, net.work.recurrent
     h_in, h = window.h_in[layer], window.h[layer]
     state_h, state_c = state.h[which], state.c[which]
-    at = sliced_row(part, sizes.layers, layer)
+    at, stepped = sliced_row(part, sizes.layers, layer), window.steps[layer]
+    slow, recurrence, rows, memory = net.clocks[layer] > 1, cell.recurrence, net.norm.rows, net.norm.memory
     for t in range(slot, slot + steps):
         row = sliced_row(part, sizes.capacity, t)
         for s in range(part.n):
@@ -103,33 +106,33 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
                 clear_row(state_h, at + s)
                 clear_row(state_c, at + s)
             fill_row(h_in, row + s, state_h, at + s)
-        if net.clocks[layer] > 1 and not any_step(window, layer, row, part.n):  # all wait
+        if slow and not any_step(window, layer, row, part.n):  # all wait
             for s in range(part.n):
                 fill_row(h, row + s, h_in, row + s)
             continue
-        if cell.recurrence == VECTOR:
+        if recurrence == VECTOR:
             _own_state(net, part, layer, row)
-        elif cell.recurrence == PRODUCT:
+        elif recurrence == PRODUCT:
             meet(part)
             multiply_state(net, part, layer, t)
-        elif cell.recurrence == MATRIX:
+        elif recurrence == MATRIX:
             meet(part)
             _state_part(net, part, layer, t, row)
-        if net.norm.rows:
+        if rows:
             norm_step(net, part, layer, t)
         for s in range(part.n):
-            if not window.steps[layer, row + s]:  # it waits
+            if not stepped[row + s]:  # it waits
                 fill_row(h, row + s, h_in, row + s)
             else:
                 _step_forward(cell, sizes, window, layer, row + s, recurrent, part.base + s, state_c, at + s)
-                if net.norm.memory:
+                if memory:
                     fill_row(window.memory[layer], row + s, state_c, at + s)
                 else:
                     fill_row(state_h, at + s, h, row + s)
-        if net.norm.memory:
+        if memory:
             show_memory(net, part, layer, t)
             for s in range(part.n):
-                if window.steps[layer, row + s]:
+                if stepped[row + s]:
                     fill_row(state_h, at + s, h, row + s)
 
 

@@ -30,6 +30,7 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
             clear_row(dc, s)
     for s in range(part.base, part.base + (part.n if net.norm.rows else 0)):
         clear_row(work.norm_sums, s)
+    slow, recurrence = net.clocks[layer] > 1, cell.recurrence
     for t in range(piece.end - 1, piece.end - piece.reach - 1, -1):
         slot = t % sizes.capacity
         row = sliced_row(part, sizes.capacity, slot)
@@ -38,18 +39,18 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
             if lags.shape[0] > 0:
                 _squares(sizes, part, dh, at + s, lags, layer, 0, part.lo + s, piece.end - 1 - t)
                 _squares(sizes, part, dc, at + s, lags, layer, 1, part.lo + s, piece.end - 1 - t)
-        stepped = net.clocks[layer] == 1 or any_step(window, layer, row, part.n)
+        stepped = not slow or any_step(window, layer, row, part.n)
         if stepped:
             _cells_backward(net, part, layer, slot, row, at)
         if t == piece.end - piece.reach and not piece.leaves:
             return
         if not stepped:
             pass
-        elif cell.recurrence == VECTOR:
+        elif recurrence == VECTOR:
             _own_state_back(net, part, layer, row, at)
-        elif cell.recurrence != NONE:
+        elif recurrence != NONE:
             meet(part)
-            through_product = cell.recurrence == PRODUCT
+            through_product = recurrence == PRODUCT
             product(
                 work.df if through_product else work.ds,
                 common_row(part, sizes.capacity, slot),
