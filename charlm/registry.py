@@ -35,7 +35,8 @@ class Registry(Mapping[str, Any]):
 
     def names_with(self, has: Callable[[Any], Any]) -> str:
         """Return the names of the definitions that have a property, for a message."""
-        return " and ".join(name for name in self if has(self[name]))
+        *names, last = [name for name in self if has(self[name])]
+        return f"{', '.join(names)} and {last}" if names else last
 
     def register(self, name: str, definition: Any) -> None:
         """Add a definition, as a line below does. Raises ConfigurationError if the name is taken."""

@@ -56,7 +56,7 @@ class Settings(TypedDict, total=False):
     # Another name for --norm layer.
     layer_norm: bool
     # One number for each layer: a layer of clock n steps once in n characters, and its errors go back n times k2. The
-    # first is 1. Implies --residual, which shows the upper layers' readers every character. Default: 1 for each layer.
+    # first is 1. Implies --residual, so that the output depends on every character. Default: 1 for each layer.
     clocks: str
     # Longest context, in characters. What followed each context in the text is counted in tables, which add to the
     # network's prediction (direct connections). 0: no tables. Default: 8; 32 with --once.

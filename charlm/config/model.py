@@ -62,7 +62,7 @@ class ModelConfig(Declared, group=NETWORK):
         may_be_empty=True,
         default_text="1 for each layer",
         help="One number for each layer: a layer of clock n steps once in n characters, and its errors go back n times k2. "
-        "The first is 1. Implies --residual, which shows the upper layers' readers every character.",
+        "The first is 1. Implies --residual, so that the output depends on every character.",
     )
     direct_order: int = setting(
         0,
