@@ -42,7 +42,6 @@ class Row:
     vocabulary: int = VOCABULARY
     threads: int | None = None  # None: as many as asked for
     precision: str = "float32"  # see PrecisionConfig
-    norm: str = "none"
 
     @property
     def name(self) -> str:
@@ -50,7 +49,6 @@ class Row:
         what = f"{self.cell} {self.hidden} x {self.layers}"
         suffix = ", 1 thread" if self.threads == 1 else ""
         suffix += "" if self.precision == "float32" else f", {self.precision}"
-        suffix += "" if self.norm == "none" else f", norm {self.norm}"
         if self.mode == "train":
             return f"{what}, S={self.streams}, k1={self.k1}" + (f" k2={self.k2}" if self.k2 != self.k1 else "") + suffix
         if self.mode == "sample":
@@ -112,14 +110,14 @@ class Job:
     def __init__(self, row: Row, threads: int, characters: int = _CALL_CHARACTERS) -> None:
         """characters: of a piece, roughly; at least two blocks."""
         self.row = row
-        model = ModelConfig(row.cell, hidden=row.hidden, layers=row.layers, dropout=0.0, norm=row.norm)
+        model = ModelConfig(row.cell, hidden=row.hidden, layers=row.layers, dropout=0.0)
         parameters = Parameters(model, row.vocabulary)
         parameters.initialise(0)
         if row.precision == "bfloat16":
             parameters = parameters.rounded()
         trains = row.mode == "train"
         block = row.k1 if trains else _READ_STEPS if row.mode == "eval" else 1
-        training = Training(row.k2, statistics=True) if trains else None
+        training = Training(row.k2) if trains else None
         self._net = Network(parameters, row.streams, block, training, row.threads or threads, fixed=not trains)
         blocks = max(2, characters // (row.streams * block)) if row.mode != "sample" else _DRAWN_STEPS
         self._steps = blocks * block

@@ -85,15 +85,8 @@ def _describe(trainer: "Trainer", quiet: bool) -> None:
         quiet,
     )
     window = f"window {run.window_bytes / 2**20:.1f} MiB"
-    note(
-        "; ".join(
-            filter(
-                None,
-                (run.text.truncation.describe(), run.text.truncation.describe_layers(), window, run.text.resets.describe()),
-            )
-        ),
-        quiet,
-    )
+    cut = run.text.truncation
+    note("; ".join(filter(None, (cut.describe(), cut.describe_layers(), window, run.text.resets.describe()))), quiet)
     if config.reset.separator and not quiet:
         note(_sequences(trainer))
 

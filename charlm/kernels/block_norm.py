@@ -114,8 +114,8 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
     sizes, window, work, columns = net.sizes, net.window, net.work, net.window.columns[layer]
     newest = end - steps if net.norm.learns else end
     slot, last = (end - steps) % sizes.capacity, (end - 1) % sizes.capacity
-    n = np.float32(max(1, _rows_of_steps(net, part, layer, slot, steps)))
-    unbiased = np.float32(max(1, _rows_of_steps(net, part, layer, slot, steps) - 1))
+    rows = _rows_of_steps(net, part, layer, slot, steps)
+    n, unbiased = np.float32(max(1, rows)), np.float32(max(1, rows - 1))
     lo, hi = own_columns(part, sizes)
     for gate in range(sizes.gates):
         at = gate * sizes.padded + part.slice * sizes.units
@@ -142,11 +142,8 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
                     elif t < newest:
                         found = found * inverse
                     else:
-                        x, mean_e, mean_ex = (
-                            load(window.sums[layer], i, column + j),
-                            load(work.means, 0, at + j),
-                            load(work.means, 1, at + j),
-                        )
+                        x = load(window.sums[layer], i, column + j)
+                        mean_e, mean_ex = load(work.means, 0, at + j), load(work.means, 1, at + j)
                         found = error_before(found, x, mean, inverse, mean_e, mean_ex)
                     store(work.dx, i, column + j, found)
 

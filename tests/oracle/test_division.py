@@ -22,16 +22,7 @@ from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.streams import Streams
 
 from .problem import Problem, all_gradients, run_epoch
-
-CELLS = [
-    ("rnn", "tanh"),
-    ("rnn", "relu"),
-    ("lstm", "tanh"),
-    ("gru", "tanh"),
-    ("mlstm", "tanh"),
-    ("indrnn", "relu"),
-    ("mingru", "tanh"),
-]
+from .test_gradients import CELLS
 
 
 @pytest.mark.parametrize(("hidden", "slices", "groups"), [(20, 2, 1), (37, 3, 1), (20, 2, 2), (37, 3, 2), (20, 2, 3)])
