@@ -43,7 +43,8 @@ class Training:
     that needs more is made in pieces, see kernels/train.py. first_stream: the number of the first stream, where other ranks
     have those before it. excludes, counts: what the tables beside the network leave out, and whether they learn: see
     ContextTables.for_kernels. statistics: whether batch norm takes each block's own and averages them; else it takes the
-    averages, so that nothing is predicted from what follows it. share: of all ranks' streams, those of this one.
+    averages, so that nothing is predicted from what follows it. share: of the streams of all ranks whose statistics are
+    summed at each update, those of this one.
     """
 
     window: int

@@ -95,7 +95,7 @@ def _network(config: RunConfig, parameters: Parameters, text: TrainingText, thre
             excludes=not once,
             counts=once,
             statistics=True,
-            share=text.streams.own / text.streams.count,
+            share=text.streams.own / text.streams.count if config.sync_every == 1 else 1.0,
         ),
         threads,
     )
