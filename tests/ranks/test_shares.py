@@ -98,6 +98,18 @@ def test_updates_on_their_own_are_those_of_the_share_alone(corpus: Corpus) -> No
     assert np.array_equal(one.run.network.gradients.flat, 2 * alone.run.network.gradients.flat)
 
 
+def test_statistics_of_ranks_on_their_own_are_averaged_whole(corpus: Corpus) -> None:
+    """Of ranks that sum each update, each gives its share of the statistics; one on its own gives all of them."""
+    config = replace(FROZEN, model=replace(MODEL, norm="batch"))
+    found = []
+    for every in (1, 3):
+        one = trainer(replace(config, sync_every=every), corpus, Rank(1, 2))
+        make_update(one)
+        found.append(one.run.network.gradients.weights.running.copy())
+    assert found[0].any()
+    assert np.array_equal(found[1], 2 * found[0])
+
+
 def test_evaluation_in_shares(corpus: Corpus) -> None:
     parameters = Parameters(MODEL, len(corpus.vocabulary))
     parameters.initialise(1)
