@@ -175,12 +175,12 @@ def sublayer(config: ModelConfig, dropout_seed: int | None, first: int) -> Subla
 
 def gate_norm(config: ModelConfig, learns: bool, share: float) -> GateNorm:
     """Return the norm of the sums that gates are made of. learns: by a block's own statistics. share: see GateNorm."""
-    sums = NORMS[config.norm].sums
+    norm = NORMS[config.norm]
     return GateNorm(
-        rows=int(sums == "units"),
-        memory=int(sums == "units" and CELLS[config.cell].normed_steps is not None),
-        columns=int(sums == "block"),
-        learns=int(sums == "block" and learns),
+        rows=int(norm.sums == "units"),
+        memory=int(norm.normalises_memory(CELLS[config.cell])),
+        columns=int(norm.sums == "block"),
+        learns=int(norm.sums == "block" and learns),
         share=share,
     )
 

@@ -28,20 +28,22 @@ class Layout:
         cell: Cell,
         partition: Partition,
         sizes: Sizes,
-        between: tuple[Sublayer, GateNorm],
+        sublayer: Sublayer,
+        norm: GateNorm,
         tables: Tables,
     ) -> None:
         """sizes: for any division into slices; this one's number of units takes the place of theirs."""
-        self._parameters, self._cell, self._between, self._tables = parameters, cell, between, tables
+        self._parameters, self._cell, self._tables = parameters, cell, tables
+        self._sublayer, self._norm = sublayer, norm
         self.partition, self.sizes = partition, sizes._replace(units=sizes.padded // partition.slices)
-        self.allocator = Allocator(cell, partition, *between, partition.trains)
+        self.allocator = Allocator(cell, partition, sublayer, norm, partition.trains)
         self.pieces = Pieces(1, sizes.capacity)
         self.state, self.packed = self.allocator.states(self.sizes), self.allocator.packed(self.sizes)
 
     def divide_block(self, block: int, memory: float) -> None:
         """Plan for blocks of this length, in pieces if `memory` bytes do not hold one. Raises ResourceError."""
         self.pieces = self.allocator.pieces_within(self.sizes, block, memory)
-        if self.pieces.number > 1 and self._between[1].learns:
+        if self.pieces.number > 1 and self._norm.learns:
             raise ResourceError(
                 f"a block of {block:,} steps does not fit into memory, and --norm batch takes statistics of a whole block: "
                 "use a shorter block (--max-length) or fewer --streams"
@@ -57,8 +59,8 @@ class Layout:
             Net(
                 cell=compiled(self._cell, config.activation, NORMS[config.norm]),
                 sizes=self.sizes,
-                sublayer=self._between[0],
-                norm=self._between[1],
+                sublayer=self._sublayer,
+                norm=self._norm,
                 clocks=np.array(config.layer_clocks, np.int64),
                 tables=self._tables,
                 weights=self._parameters.weights,
@@ -76,7 +78,7 @@ class Layout:
 
         A network that only reads never looks at activations again.
         """
-        new = Layout(self._parameters, self._cell, partition, self.sizes, self._between, self._tables)
+        new = Layout(self._parameters, self._cell, partition, self.sizes, self._sublayer, self._norm, self._tables)
         new.allocate()
         new.load_state_dict(self.state_dict(partition.trains), partition.trains)
         return new

@@ -84,12 +84,12 @@ class Network:
         known = training or Training(0)
         self._tables = parameters.tables.for_kernels(known.excludes, known.counts)
         norm = gate_norm(config, known.statistics, known.share)
-        between = sublayer(config, known.dropout_seed, known.first_stream), norm
+        between = sublayer(config, known.dropout_seed, known.first_stream)
         width, trains = padded(config.hidden), training is not None
         self._division = Division(step_cost(parameters, width, streams, block, trains), width, threads)
         self._partition_for = partial(Partition, parameters, width, streams, trains)
         sizes, partition = self._initial_sizes(block, training), self._partition_for(self._division.way)
-        self._layout = Layout(parameters, self._cell, partition, sizes, between, self._tables)
+        self._layout = Layout(parameters, self._cell, partition, sizes, between, norm, self._tables)
         if self._memory:
             self._layout.divide_block(block, self._memory)
         self.gradients = parameters.like() if training else parameters

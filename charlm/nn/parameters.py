@@ -42,8 +42,7 @@ class Parameters:
         self.gates = len(cell.gates)
         p, layers, wide = padded(config.hidden), config.layers, self.gates * padded(config.hidden)
         norm, gates = NORMS[config.norm], 2 * len(config.direct_lengths)
-        per_step = norm.sums == "units"
-        norms = layers if norm.between or (per_step and cell.normed_steps is not None) else 0
+        norms = layers if norm.between or norm.normalises_memory(cell) else 0
         shapes = {
             "embed": (vocabulary, wide),
             "w_ih": (layers - 1, p, wide),
@@ -54,7 +53,7 @@ class Parameters:
             "b_hh": (layers, wide),
             "running": (layers if norm.sums == "block" else 0, 2, wide),
             "gain_ih": (layers if norm.sums else 0, wide),
-            "gain_hh": (layers if per_step and cell.separate else 0, wide),
+            "gain_hh": (layers if norm.normalises_state(cell) else 0, wide),
             "u": (layers if cell.recurrence == "vector" else 0, wide),
             "gain": (norms, p),
             "shift": (norms, p),

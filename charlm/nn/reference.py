@@ -90,7 +90,7 @@ def cell_step(
             zx, zh = (gates_normed(config.hidden, x, _row(gain)) for x, gain in zip((zx, zh), gains, strict=True))
         else:
             zx, zh = gates_normed(config.hidden, zx + zh, _row(p[f"norm.weight_ih_l{layer}"])), np.zeros(1)
-        if cell.normed_steps is not None:
+        if NORMS[config.norm].normalises_memory(cell):
             gain, shift = _row(p[f"norm.weight_c_l{layer}"]), _row(p[f"norm.bias_c_l{layer}"])
             shown = {"shown": lambda c: normalised(c, (-1,)) * gain + shift}
     return cell.reference(zx + b_ih, zh + b_hh, h, c, config.activation, **shown)

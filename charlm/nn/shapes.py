@@ -25,9 +25,9 @@ def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int,
             shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
         if norm.sums:
             shapes[f"norm.weight_ih_l{layer}"] = (wide if norm.sums == "block" else cell.step_gates * h,)
-        if norm.sums == "units" and cell.separate:
+        if norm.normalises_state(cell):
             shapes[f"norm.weight_hh_l{layer}"] = (wide,)
-        if norm.sums == "units" and cell.normed_steps is not None:
+        if norm.normalises_memory(cell):
             shapes[f"norm.weight_c_l{layer}"] = shapes[f"norm.bias_c_l{layer}"] = (h,)
         if norm.sums == "block":
             shapes[f"norm.running_mean_l{layer}"] = shapes[f"norm.running_var_l{layer}"] = (wide,)

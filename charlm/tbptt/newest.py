@@ -83,7 +83,7 @@ class Newest(TruncationMethod):
         if self._blocks_stand_alone:
             return False
         next_block = min(self.config.k1, self._streams.steps - at.step)
-        return at.step > 0 and self.deepest * max(self._clocks) > next_block
+        return at.step > 0 and self.window > next_block
 
     def first_reached(self, steps: np.ndarray) -> np.ndarray:
         """Return k2 steps before the end of each step's block."""

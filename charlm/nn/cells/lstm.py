@@ -22,7 +22,7 @@ def _reference(
 
 
 def _steps(activation: str, normed: bool = False) -> tuple[Callable[..., None], Callable[..., None]]:
-    """Return one step forward and one step back: see Cell. normed: h is made by _show."""
+    """Return one step forward and one step back: see Cell. normed: h is left to `show`."""
     from ...kernels.fastmath import sigmoid, tanh
     from ...kernels.simd import LANES, fma, load, splat, store
 

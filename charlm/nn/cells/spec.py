@@ -84,7 +84,7 @@ def compiled(cell: Cell, activation: str, norm: Norm) -> CellSteps:
     """Return the steps of a cell as kernels call them."""
     from ...kernels.steps import compile_cell
 
-    if norm.sums == "units" and cell.normed_steps is not None:
+    if cell.normed_steps is not None and norm.normalises_memory(cell):
         forward, backward, *show = cell.normed_steps(activation)
         return compile_cell(forward, backward, cell.separate, cell.recurrence, show)
     return compile_cell(*cell.steps(activation), cell.separate, cell.recurrence)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ...lazy import np
+
+if TYPE_CHECKING:
+    from ..cells.spec import Cell
 
 EPSILON = 1e-5  # added to variances: PyTorch's default
 
@@ -25,6 +29,14 @@ class Norm:
     between: bool = False
     sums: str = ""
     gain: float = 1.0
+
+    def normalises_state(self, cell: Cell) -> bool:
+        """Return whether the state's part of the gates has a norm of its own, since the cell sees it on its own."""
+        return self.sums == "units" and cell.separate
+
+    def normalises_memory(self, cell: Cell) -> bool:
+        """Return whether the memory of a cell is normalised before the step's output is made of it."""
+        return self.sums == "units" and cell.normed_steps is not None
 
 
 def normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
