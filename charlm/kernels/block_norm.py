@@ -142,9 +142,9 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
                     elif t < newest:
                         found = found * inverse
                     else:
-                        x = load(window.sums[layer], i, column + j)
+                        y = (load(window.sums[layer], i, column + j) - mean) * inverse
                         mean_e, mean_ex = load(work.means, 0, at + j), load(work.means, 1, at + j)
-                        found = error_before(found, x, mean, inverse, mean_e, mean_ex)
+                        found = error_before(found, y, inverse, mean_e, mean_ex)
                     store(work.dx, i, column + j, found)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from .buffers import Net, Weights
 from .jit import inner, kernel_on_demand
-from .norms import EPSILON, mean_errors, own_columns, statistics
+from .norms import EPSILON, error_before, mean_errors, own_columns, statistics
 from .parallel import Part, meet
 from .rows import add_part, common_row, fill_part, sliced_row, step_rows
 from .simd import LANES, PAD, fma, load, load_block, prefetch, splat_block, store, total
@@ -45,7 +45,7 @@ def _two_statistics(sizes, part, real, a, b, row, gate_a, gate_b):
 
 @inner
 def _normalise(net, part, x, layer, own, gate, kind, mean, inverse, target, to, gain, shift, shift_too):
-    """Set one gate of target[to], own slice, to its normalised sums with gain and bias; keep its scales."""
+    """Set one gate of target[to], own slice, to its normalised sums with gain and bias, or so a memory; keep scales."""
     sizes, scales = net.sizes, net.window.scales[layer]
     column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
     scales[own, 2 * kind] = mean
@@ -123,7 +123,7 @@ def _before(net, part, x, layer, own, gain, gate, kind, error, target, stream, m
     mean, inverse = scales[own, 2 * kind], scales[own, 2 * kind + 1]
     for j in range(0, sizes.units, LANES):
         raw, y = load(error, own, column + j), (load(x, own, column + j) - mean) * inverse
-        found = fma(-y, mean_ex, raw * load(gain, layer, at + j) - mean_e) * inverse
+        found = error_before(raw * load(gain, layer, at + j), y, inverse, mean_e, mean_ex)
         if sizes.hidden < sizes.padded:
             found = found * load(net.sublayer.units, 0, part.slice * sizes.units + j)
         store(target, own, column + j, found)
@@ -165,20 +165,15 @@ def show_memory(net: Net, part: Part, layer: int, slot: int) -> None:
     """Make h of a step from its normalised memory, which lies in window.memory as it is."""
     sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
     row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
-    kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
     meet(part)
     for s in range(part.n):
         if not window.steps[layer, own + s]:
             continue
-        mean, inverse = statistics(sizes, part, net.sublayer.units, window.memory[layer], row + s)
-        window.scales[layer, own + s, kind] = mean
-        window.scales[layer, own + s, kind + 1] = inverse
-        for j in range(0, sizes.units, LANES):
-            value = (load(window.memory[layer], own + s, j) - mean) * inverse
-            gain, shift = load(weights.gain, layer, first + j), load(weights.shift, layer, first + j)
-            store(work.recurrent, part.base + s, j, fma(value, gain, shift))
-        memory = span(work.recurrent, part.base + s, part.base + s + 1)
-        call(net.cell.show, (sizes.units, step_rows(window, layer, own + s), memory))
+        x, kind, to = window.memory[layer], 2 * sizes.gates, part.base + s
+        mean, inverse = statistics(sizes, part, net.sublayer.units, x, row + s)
+        gain, shift, out = weights.gain, weights.shift, work.recurrent
+        _normalise(net, part, x, layer, own + s, 0, kind, mean, inverse, out, to, gain, shift, False)
+        call(net.cell.show, (sizes.units, step_rows(window, layer, own + s), span(out, to, to + 1)))
 
 
 @kernel_on_demand
@@ -205,7 +200,7 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
         )
         for j in range(0, sizes.units, LANES):
             raw, y = load(work.dm, part.base + s, j), (load(memory, own + s, j) - mean) * inverse
-            found = fma(-y, mean_ex, raw * load(weights.gain, layer, first + j) - mean_e) * inverse
+            found = error_before(raw * load(weights.gain, layer, first + j), y, inverse, mean_e, mean_ex)
             found = found * load(net.sublayer.units, 0, first + j)
             store(work.dc, at + s, j, load(work.dc, at + s, j) + found)
             store(sums, part.base + s, to + j, fma(raw, y, load(sums, part.base + s, to + j)))

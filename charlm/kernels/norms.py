@@ -49,9 +49,9 @@ def mean_errors(sizes, part, gain, layer, x, row, error, error_row, apart, mean,
 
 
 @inner
-def error_before(e, x, mean, inverse, mean_e, mean_ex):
-    """Return the error of numbers x before their norm: (e - mean(e) - y mean(e y)) / deviation, y normalised."""
-    return fma(-((x - mean) * inverse), mean_ex, e - mean_e) * inverse
+def error_before(e, y, inverse, mean_e, mean_ex):
+    """Return the error of numbers before their norm: (e - mean(e) - y mean(e y)) / deviation, y the normalised numbers."""
+    return fma(-y, mean_ex, e - mean_e) * inverse
 
 
 @inner

@@ -99,7 +99,7 @@ def _norm_down(sizes, part, sublayer, weights, stats, h, error, dy, layer, row):
         at = row + piece * per_slice
         for j in range(0, units, LANES):
             e = load(error, at, j) * load(weights.gain, layer, piece * units + j)
-            found = error_before(e, load(h, at, j), mean, inverse, mean_e, mean_ex)
+            found = error_before(e, (load(h, at, j) - mean) * inverse, inverse, mean_e, mean_ex)
             store(dy, at, j, found * load(sublayer.units, 0, piece * units + j))
 
 
