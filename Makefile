@@ -14,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal --d
 # Programs that start often should not compile their modules every time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study tables torture peers generated golden test-oldest test-arm64 dist clean
+.PHONY: train test quick pytest lint bench bench-quick costs growth scaling study structures tables torture peers generated golden test-oldest test-arm64 dist clean
 
 train: $(VENV)/installed data/python.txt
 	$(BIN)/charlm train data/python.txt --minutes $(MINUTES) --force
@@ -64,6 +64,13 @@ scaling: $(VENV)/tested data/python.txt
 study: $(VENV)/tested
 	$(BIN)/pip install --quiet --editable ".[plot]"
 	$(BIN)/python -m tests.study
+
+# Which structure learns most in minutes: tests/study/structures.md and the guide's picture, in some hours; goes on where
+# it was stopped. TEXTS="a.txt b.txt" for other texts.
+TEXTS ?= data/python.txt
+structures: $(VENV)/tested data/python.txt
+	$(BIN)/pip install --quiet --editable ".[plot]"
+	$(BIN)/python -m tests.study.structures $(TEXTS)
 
 # What tables beside the network are worth, against time and distance: the guide's picture, in about 25 minutes.
 tables: $(VENV)/tested data/python.txt

@@ -63,7 +63,7 @@ def main() -> None:
         except ValueError as error:
             sys.exit(f"Error: {error}")
         known = f", at best {made[a.source].bits():.4f} bits/char"
-    a.target.write_text(text, encoding="ascii", newline="\n")
+    a.target.write_text(text, encoding="utf-8", newline="\n")
     print(f"{a.target}: {len(text):,} characters, {len(set(text))} distinct{known}")
 
 

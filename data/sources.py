@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 LETTERS = "abcdefghijklmnop"
+FARTHEST = 1000  # the largest distance of Again
 
 
 class Source(Protocol):
@@ -82,10 +83,10 @@ class Again:
     letters: int = 16
 
     def filler(self) -> str:
-        """What stands between: printable characters that are no letters of the source."""
-        found = [chr(c) for c in range(32, 127) if chr(c) not in LETTERS]
-        if not 1 <= self.distance <= len(found) + 1:
-            raise ValueError(f"distance {self.distance}: must be 1 to {len(found) + 1}")
+        """What stands between: printable ASCII characters that are no letters of the source, then Chinese characters."""
+        if not 1 <= self.distance <= FARTHEST:
+            raise ValueError(f"distance {self.distance}: must be 1 to {FARTHEST}")
+        found = [chr(c) for c in itertools.chain(range(32, 127), range(0x4E00, 0x4E00 + FARTHEST)) if chr(c) not in LETTERS]
         return "".join(found[: self.distance - 1])
 
     def characters(self, seed: int) -> Iterator[str]:

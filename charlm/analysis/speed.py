@@ -61,7 +61,9 @@ class Row:
 
         Training takes the products forward once, and twice back over k2 steps for every k1; the output layer thrice.
         """
-        cells = 2.0 * len(CELLS[self.cell].gates) * self.hidden**2 * (2 * self.layers - 1)
+        cell = CELLS[self.cell]
+        matrices = self.layers - 1 + (self.layers if cell.recurrence in ("matrix", "product") else 0)
+        cells = 2.0 * len(cell.gates) * self.hidden**2 * matrices
         output = 2.0 * self.hidden * self.vocabulary
         if self.mode != "train":
             return cells + output
@@ -87,6 +89,12 @@ ROWS = [
     Row("lstm", 256, streams=32, mode="sample"),
     Row("lstm", 256, mode="eval"),
     Row("lstm", 256, streams=8, mode="eval"),
+    Row("mlstm", 128),
+    Row("indrnn", 128),
+    Row("mingru", 128),
+    Row("mlstm", 256, 1, 32, 64, 64),
+    Row("indrnn", 256, 1, 32, 64, 64),
+    Row("mingru", 256, 1, 32, 64, 64),
 ]
 QUICK = [ROWS[2], ROWS[5], ROWS[13], ROWS[16]]
 

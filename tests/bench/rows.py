@@ -12,6 +12,9 @@ Command = list[str]
 Option = str | float | Path
 
 
+_OF_LIBRARIES = ("rnn", "lstm", "gru")  # cells that the peers have
+
+
 @dataclass(frozen=True)
 class Peer:
     """A program of tests/bench/peers: its column, the package it needs, and the rows it can do."""
@@ -69,7 +72,7 @@ def programs(
     """Return the commands that can do this row, by package: charlm, then those of `packages` that are installed."""
     found = {"charlm": charlm(row, corpus, seconds, threads, scratch)}
     for peer in PEERS:
-        can_do = row.precision == "float32" and peer.can_do(row)
+        can_do = row.precision == "float32" and row.cell in _OF_LIBRARIES and peer.can_do(row)
         if peer.package in packages and importlib.util.find_spec(peer.package) and can_do:
             found[peer.package] = program(f"tests.bench.peers.{peer.package}_charrnn", row, corpus, seconds, threads)
     return found

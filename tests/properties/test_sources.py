@@ -82,7 +82,7 @@ def test_seeds_and_lengths() -> None:
     assert write(Markov(), 100, 3) == write(Markov(), 100, 3) != write(Markov(), 100, 4)
     assert len(write(Counter(), 12_345, 0)) == 12_345
     with pytest.raises(ValueError, match="must be 1 to"):
-        Again(81).filler()
+        Again(1001).filler()
 
 
 def test_the_command(tmp_path: Path) -> None:
@@ -96,10 +96,10 @@ def test_the_command(tmp_path: Path) -> None:
     assert target.read_text() == write(Again(8), 5000, 0)
     assert "5,000 characters, 23 distinct, at best 0.4444 bits/char" in done.stdout
     bad = subprocess.run(
-        [sys.executable, str(DATA / "make.py"), str(target), "--source", "again", "--distance", "99"],
+        [sys.executable, str(DATA / "make.py"), str(target), "--source", "again", "--distance", "1001"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert bad.returncode == 1
-    assert bad.stderr == "Error: distance 99: must be 1 to 80\n"
+    assert bad.stderr == "Error: distance 1001: must be 1 to 1000\n"

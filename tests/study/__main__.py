@@ -1,13 +1,10 @@
 """python -m tests.study: what truncation does, measured; the guide's picture and tests/study/results.md."""
 
-import json
-import os
 import subprocess
 import sys
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -19,6 +16,7 @@ from charlm.storage.checkpoint import load
 from .bias import compare
 from .jobs import ABOVE, DISTANCES, LENGTH, Job, again, exploding, natural
 from .report import draw, write
+from .runs import charlm, run_all
 
 ROOT = Path(__file__).parent.parent.parent
 _TIED = 12  # the distance of the text that the bias of a gradient is measured on
@@ -35,64 +33,21 @@ def make_texts(folder: Path) -> None:
 
 def train(folder: Path, job: Job, run: Path) -> dict:
     """The job's summary, as `charlm train --json` prints it; of one that diverges, the error."""
-    command = [
-        sys.executable,
-        "-m",
-        "charlm",
-        "train",
-        str(folder / f"{job.text}.txt"),
-        "--cell",
-        job.cell,
-        "--layers",
-        "1",
-        "--dropout",
-        "0",
-        "--direct-order",
-        "0",
-        *(() if "--optimizer" in job.options else ("--optimizer", "adam")),
-        *job.options,
-        "--seed",
-        str(job.seed),
-        "--threads",
-        "1",
-        "--save-every",
-        "0",
-        "--run",
-        str(run),
-        "--force",
-        "--quiet",
-        "--json",
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 1 and "diverged" in done.stderr:
-        return {"error": done.stderr.strip()}
-    if done.returncode:
-        raise click.ClickException(f"{' '.join(command)}: {done.stderr.strip()}")
-    return json.loads(done.stdout)
+    network = ("--cell", job.cell, "--layers", 1, "--dropout", 0, "--direct-order", 0)
+    optimizer = () if "--optimizer" in job.options else ("--optimizer", "adam")
+    rest = ("--seed", job.seed, "--threads", 1, "--save-every", 0, "--run", run, "--force")
+    return charlm("train", folder / f"{job.text}.txt", *network, *optimizer, *job.options, *rest)
 
 
-def run_all(jobs: list[Job], folder: Path, results: Path) -> list[dict]:
-    """What became of every job; what `results` already holds is not done again. As many at once as processors."""
-    known = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    done = {json.dumps(entry["job"]): entry for entry in known}
-    begun, left = time.monotonic(), [job for job in jobs if json.dumps(asdict(job)) not in done]
+def train_for_summary(folder: Path, job: Job) -> dict:
+    """The job's summary; its run is not kept."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return train(folder, job, Path(scratch) / "run")
 
-    def work(numbered: tuple[int, Job]) -> None:
-        number, job = numbered
-        with tempfile.TemporaryDirectory() as scratch:
-            entry = {"job": asdict(job), "summary": train(folder, job, Path(scratch) / "run")}
-        done[json.dumps(entry["job"])] = entry
-        with results.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
-        click.echo(
-            f"{number + 1} of {len(left)}, {time.monotonic() - begun:.0f} s: {job.text} {job.cell} {job.method}: "
-            f"{entry['summary'].get('best_val_bits', 'diverged')}",
-            err=True,
-        )
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1) as pool:
-        list(pool.map(work, enumerate(left)))
-    return [done[json.dumps(asdict(job))] for job in jobs]
+def _show(entry: dict) -> str:
+    job = entry["job"]
+    return f"{job['text']} {job['cell']} {job['method']}: {entry['summary'].get('best_val_bits', 'diverged')}"
 
 
 def bias(folder: Path) -> dict[str, dict[str, float]]:
@@ -146,7 +101,7 @@ def main(seeds: int, work: Path, output: Path) -> None:
     work.mkdir(parents=True, exist_ok=True)
     make_texts(work)
     jobs = [job for seed in range(seeds) for make in (exploding, natural, again) for job in make(seed)]
-    entries = run_all(jobs, work, work / "results.jsonl")
+    entries = run_all(jobs, partial(train_for_summary, work), work / "results.jsonl", _show)
     click.echo(write(entries, bias(work), output / "results.md"))
     draw(entries, output / "study.svg")
 

@@ -40,7 +40,7 @@ def _range(values: list[float], digits: int, much: float) -> str:
     return f"{low:.{digits}f} to {high:.{digits}f}"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -52,7 +52,7 @@ def repetitions(entries: list[dict]) -> str:
         for method in _FREQUENT:
             found = {d: _bits(chosen(entries, text=f"again{d}", cell=cell, method=method)) for d in DISTANCES}
             rows.append([cell, method, *(_range([repetition(d, b) for b in found[d]], 1, 0.1) for d in DISTANCES)])
-    return _table(["cell", "truncation", *(f"D = {d}" for d in DISTANCES)], rows)
+    return table(["cell", "truncation", *(f"D = {d}" for d in DISTANCES)], rows)
 
 
 def everything(entries: list[dict], text: str) -> str:
@@ -66,7 +66,7 @@ def everything(entries: list[dict], text: str) -> str:
     for method in METHODS:
         cells = [chosen(entries, text=text, cell=cell, method=method) for cell in CELLS]
         rows.append([method, *(show(found) for found in cells for _, show in columns)])
-    return _table(["truncation", *(f"{cell}: {name}" for cell in CELLS for name, _ in columns)], rows)
+    return table(["truncation", *(f"{cell}: {name}" for cell in CELLS for name, _ in columns)], rows)
 
 
 def realised(entries: list[dict]) -> str:
@@ -81,7 +81,7 @@ def realised(entries: list[dict]) -> str:
         row.append(f"{max(s['largest_weight'] for s in artbp):,.0f}")
         rows.append(row)
     head = [f"{cell}: {name}" for cell in CELLS for name in ("adaptive, k2", "ARTBP, longest")]
-    return _table(["text", *head, "largest weight"], rows)
+    return table(["text", *head, "largest weight"], rows)
 
 
 def clipping(entries: list[dict]) -> str:
@@ -91,7 +91,7 @@ def clipping(entries: list[dict]) -> str:
         found = chosen(entries, cell="rnn", method=clip)
         ended = [f"{s['best_val_bits']:.3f} bits/char" if "error" not in s else "diverged" for s in found]
         rows.append([clip, ", ".join(ended)])
-    return _table(["rnn, relu, sgd, lr 1", "each seed"], rows)
+    return table(["rnn, relu, sgd, lr 1", "each seed"], rows)
 
 
 def bias(found: dict[str, dict[str, float]]) -> str:
@@ -100,7 +100,7 @@ def bias(found: dict[str, dict[str, float]]) -> str:
         [method, f"{error['along']:.2f}" + (f" ± {error['deviation']:.2f}" if error["deviation"] else "")]
         for method, error in found.items()
     ]
-    return _table(["gradient, D = 12, mean length 6", "error, in units of TBPTT's"], rows)
+    return table(["gradient, D = 12, mean length 6", "error, in units of TBPTT's"], rows)
 
 
 def write(entries: list[dict], biases: dict[str, dict[str, float]], path: Path) -> str:

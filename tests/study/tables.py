@@ -1,8 +1,5 @@
 """python -m tests.study.tables: what tables beside the network are worth, in time and over distance; the guide's picture."""
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import click
 from .__main__ import ROOT, make_texts, train
 from .jobs import ABOVE, BELOW, DISTANCES, again
 from .report import repetition
+from .runs import charlm
 
 ORDER = 8  # characters that the tables see
 NETWORKS = {"1 layer of 64": (64, 1), "2 layers of 256": (256, 2)}
@@ -23,12 +21,6 @@ Curves = dict[str, list[tuple[float, float]]]
 def named(what: str, order: int) -> str:
     """The name of a curve."""
     return f"{what}, tables" if order else f"{what}, alone"
-
-
-def charlm(*arguments: object) -> dict:
-    """What a subcommand prints with --json."""
-    command = [sys.executable, "-m", "charlm", *map(str, arguments), "--quiet", "--json"]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 def over_time(corpus: Path, work: Path) -> tuple[Curves, Curves]:

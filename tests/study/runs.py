@@ -1,0 +1,52 @@
+"""Commands of charlm that a study runs, and a file that keeps what became of each, so that a study goes on."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def charlm(*arguments: object) -> dict:
+    """What a subcommand prints with --json; of training that diverges, {"error": its message}."""
+    command = [sys.executable, "-m", "charlm", *map(str, arguments), "--quiet", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode == 1 and "diverged" in done.stderr:
+        return {"error": done.stderr.strip()}
+    if done.returncode:
+        raise click.ClickException(f"{' '.join(command)}: {done.stderr.strip()}")
+    return json.loads(done.stdout)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+
+
+def run_all(jobs: Sequence[Any], do: Callable[[Any], dict], results: Path, show: Callable[[dict], str]) -> list[dict]:
+    """The entries {"job", "summary"} of all jobs (dataclasses), in their order; as many at once as processors.
+
+    Those that `results` (JSON lines) already holds are not done again. show says in a few words what an entry came to.
+    """
+    known = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
+    done = {json.dumps(entry["job"]): entry for entry in known}
+    begun, left = time.monotonic(), [job for job in jobs if json.dumps(asdict(job)) not in done]
+
+    def work(numbered: tuple[int, Any]) -> None:
+        number, job = numbered
+        entry = {"job": asdict(job), "summary": do(job)}
+        done[json.dumps(entry["job"])] = entry
+        with results.open("a") as file:
+            file.write(json.dumps(entry) + "\n")
+        click.echo(f"{number + 1} of {len(left)}, {time.monotonic() - begun:.0f} s: {show(entry)}", err=True)
+
+    with ThreadPoolExecutor(processors()) as pool:
+        list(pool.map(work, enumerate(left)))
+    return [done[json.dumps(asdict(job))] for job in jobs]
