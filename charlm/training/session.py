@@ -209,6 +209,7 @@ def _suited(
         if asked != config.streams:
             raise other_setting("streams", settings["streams"], config.streams)
     require_even(config.streams, ranks.size)
+    config.require_rows(ranks.size)
     return config
 
 

@@ -76,6 +76,19 @@ def test_in_pieces(cell: str, k2: int) -> None:
         assert relative_error(u.gradient, reference_gradient(small, u.first, u.last)) < TOLERANCE
 
 
+def test_a_k2_that_was_chosen_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """adaptive: what was measured counts for each layer, times its clock."""
+    settings = {"max_k2": 9}
+    asked = Problem(model("gru", "1,3"), TruncationConfig(4, 4, "adaptive", settings=settings), RESETS[1], 3, 3 * 40 + 2)
+    cut = asked.cut()
+    assert cut.window == 27
+    cut.load_state_dict({"k2": 7})
+    fixed = replace(asked, truncation=TruncationConfig(4, 7))
+    monkeypatch.setattr(Problem, "cut", lambda problem: cut if problem == asked else fixed.cut())
+    for u in run_epoch(asked)[0][-2:]:
+        assert relative_error(u.gradient, reference_gradient(fixed, u.first, u.last)) < TOLERANCE, (u.first, u.last)
+
+
 def test_random_cuts() -> None:
     """A cut cuts held states too, and what passes is weighed at every character."""
     cut = TruncationConfig(kind="artbp", settings={"mean_length": 4.0, "tail": 4.0})

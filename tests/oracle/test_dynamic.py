@@ -17,19 +17,21 @@ from charlm.tbptt.resets import Resets
 from charlm.tbptt.streams import Streams
 
 from ..divergence import inject_divergence
-from .naive import NaiveRnn, as_pytorch
+from .naive import NaiveClocks, NaiveRnn
 from .problem import LINE_END, Problem
 
 PROBLEM = Problem(ModelConfig("rnn", hidden=7, layers=1, dropout=0.0), TruncationConfig(4, 4), length=90)
+CLOCKS = Problem(ModelConfig("rnn", hidden=7, layers=2, dropout=0.0, clocks="1,3"), TruncationConfig(4, 4), length=90)
 Arrays = dict[str, np.ndarray]
 
 
 class Learner:
-    """The naive network with PyTorch's parameters; reads a text block by block."""
+    """A naive network with PyTorch's parameters; reads a text block by block."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.p = {name: a.astype(np.float64) for name, a in parameters.state_dict().items()}
-        self.net = NaiveRnn(self.p)
+        clock = parameters.config.slowest
+        self.net = NaiveRnn(self.p) if clock == 1 else NaiveClocks(self.p, clock)
 
     def read(self, ids: np.ndarray, resets: Resets, config: DynamicConfig, learn: bool, **rule: Arrays) -> tuple[list, list]:
         """Nats and gradient of each block; `rule` is what it learns by, if it does."""
@@ -39,18 +41,14 @@ class Learner:
             steps = range(first, min(first + config.k1, len(ids) - 1))
             nats.append(sum(self.net.forward(ids[t], ids[t + 1], bool(reset[t])) for t in steps))
             window = min(config.k2, steps.stop)
-            gradients.append(as_pytorch(self.net.gradient(window, len(steps), 1 / config.k1)))
+            gradients.append(self.net.named_gradient(window, len(steps), 1 / config.k1))
             if learn:
                 for name, g in gradients[-1].items():
                     root = rule["root"][name]
                     back = np.minimum(1.0, config.decay * root / rule["mean"]["all"]) * (trained[name] - self.p[name])
                     self.p[name] += back - config.learning_rate * g / (root + rule["least"]["all"])
-                self._take_over()
+                self.net.take_over(self.p)
         return nats, gradients
-
-    def _take_over(self) -> None:
-        fresh, net = NaiveRnn(self.p), self.net
-        net.w_x, net.w_h, net.b, net.v, net.c = fresh.w_x, fresh.w_h, fresh.b, fresh.v, fresh.c
 
 
 def test_k2_is_k1_unless_it_is_given() -> None:
@@ -58,14 +56,17 @@ def test_k2_is_k1_unless_it_is_given() -> None:
     assert DynamicConfig(k1=50, k2=70).k2 == DynamicConfig.from_settings({"k1": 50, "k2": 70}).k2 == 70
 
 
+@pytest.mark.parametrize("problem", [PROBLEM, CLOCKS], ids=["plain", "clocks"])
 @pytest.mark.parametrize("reset", ["never", "line"])
 @pytest.mark.parametrize(
     "config", [DynamicConfig(0.02, 0.05, 4, 4), DynamicConfig(0.02, 0.5, 4, 10), DynamicConfig(0.0, 0.0, 7, 7)]
 )
-def test_against_a_naive_learner(config: DynamicConfig, reset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_against_a_naive_learner(
+    config: DynamicConfig, reset: str, problem: Problem, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dynamic, "_MEASURED", 80)
     monkeypatch.setattr(dynamic, "_TEXTS", 2)
-    parameters, ids = PROBLEM.parameters(), PROBLEM.text()
+    parameters, ids = problem.parameters(), problem.text()
     before = parameters.flat.copy()
     resets = Resets(ResetConfig(reset), 4, np.array([LINE_END]) if reset == "line" else None)
     found = np.array(list(DynamicEvaluator(parameters, resets, config, threads=2).losses(ids)))

@@ -23,8 +23,8 @@ from .structures_report import draw, write
 STREAMS, STEPS = 32, 64  # of a block
 CLOCKS = ("1,1", "1,4")
 MORE_CLOCKS = ("1,2", "1,4,4")  # of the LSTM: another clock, and a larger upper level
-RESIDUAL, RECTIFIER = "residual", "relu"
-VARIANTS = {"": (), RESIDUAL: ("--residual",), RECTIFIER: ("--activation", "relu")}
+RESIDUAL, RECTIFIER, WIDE = "residual", "relu", "384 units"
+VARIANTS = {"": (), RESIDUAL: ("--residual",), RECTIFIER: ("--activation", "relu"), WIDE: ("--hidden", 384)}
 LAGS = 256  # steps back, at most
 NEAR = 0.01  # nats
 SEEDS = 3  # of what comes near the best
@@ -63,12 +63,13 @@ class Job:
 
 
 def structures() -> list[Structure]:
-    """Every cell with every norm and clock, with residual connections, and rectified; of the LSTM more clocks."""
+    """Every cell with every norm and clock, with residual connections, and rectified; more clocks and units for an LSTM."""
     found = [Structure(cell, norm, clocks) for clocks in CLOCKS for cell in CELLS for norm in NORMS]
     found += [Structure(cell, "none", CLOCKS[0], RESIDUAL) for cell in CELLS]
     rectified = [cell for cell in CELLS if RECTIFIER in CELLS[cell].activations]
     found += [Structure(cell, norm, CLOCKS[0], RECTIFIER) for cell in rectified for norm in ("none", "batch")]
-    return found + [Structure("lstm", norm, clocks) for clocks in MORE_CLOCKS for norm in ("none", "batch")]
+    found += [Structure("lstm", norm, clocks) for clocks in MORE_CLOCKS for norm in ("none", "batch")]
+    return found + [Structure("lstm", norm, CLOCKS[1], WIDE) for norm in ("none", "batch")]
 
 
 def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:

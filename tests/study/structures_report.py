@@ -63,10 +63,10 @@ def write(speeds: dict[Any, float], entries: list[dict], path: Path) -> str:
         rows.append([name, f"{speed:,.0f}", *(_shown(column.get(name, [])) for column in columns.values()), *errors])
     written = (
         "# Which structure learns most in minutes: the results of `make structures`\n\n"
-        "Two layers of 256 units (three where there are three clocks), no tables, one thread; nats per character of the "
-        "last tenth. With ± there are several seeds: their mean, and the standard deviation of one. The last columns are "
-        f"the norms of d loss / d state so many steps back on {text}, after the first run, as shares of that at the loss "
-        "itself.\n\n" + table([*head, *(f"lag {lag}" for lag in _LAGS)], rows)
+        "Two layers of 256 units unless it says otherwise, three where there are three clocks; no tables, one thread; "
+        "nats per character of the last tenth. With ± there are several seeds: their mean, and the standard deviation of "
+        f"one. The last columns are the norms of d loss / d state so many steps back on {text}, after the first run, as "
+        "shares of that at the loss itself.\n\n" + table([*head, *(f"lag {lag}" for lag in _LAGS)], rows)
     )
     path.write_text(written, encoding="utf-8")
     return written
@@ -75,10 +75,9 @@ def write(speeds: dict[Any, float], entries: list[dict], path: Path) -> str:
 def _draw_losses(axis: Any, entries: list[dict], text: str, cells: list[str]) -> None:
     """Cells side by side, a mark for each norm; hollow where the second layer's clock is slower."""
     for entry in entries:
-        job, structure = entry["job"], entry["job"]["structure"]
-        if (job["text"], job["minutes"], job["seed"], structure["variant"]) != (text, 1, 0, "") or "error" in entry[
-            "summary"
-        ]:
+        job, structure, summary = entry["job"], entry["job"]["structure"], entry["summary"]
+        asked = (job["text"], job["minutes"], job["seed"], structure["variant"]) == (text, 1, 0, "")
+        if not asked or "error" in summary:
             continue
         slow = structure["clocks"] == "1,4"
         if slow or structure["clocks"] == "1,1":
@@ -86,7 +85,7 @@ def _draw_losses(axis: Any, entries: list[dict], text: str, cells: list[str]) ->
             label = structure["norm"] + (", clocks 1,4" if slow else "")
             place = cells.index(structure["cell"]) + (0.15 if slow else -0.15)
             mark = {"color": colour, "markerfacecolor": "none" if slow else colour}
-            axis.plot([place], [entry["summary"]["nats"]], "o", label=label, **mark)
+            axis.plot([place], [summary["nats"]], "o", label=label, **mark)
     axis.set_xticks(range(len(cells)), cells)
     axis.set(title=f"{text}: nats/char after a minute")
     axis.grid(axis="y", alpha=0.3)
