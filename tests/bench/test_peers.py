@@ -176,7 +176,7 @@ def test_rows_name_the_programs_that_can_do_them(tmp_path: Path) -> None:
     for row in ROWS:
         found = programs(row, tmp_path / "text.txt", 1.0, 2, tmp_path, [peer.package for peer in PEERS])
         assert next(iter(found)) == "charlm"
-        if row.precision != "float32":
+        if row.precision != "float32" or row.cell in ("mlstm", "indrnn", "mingru"):
             assert list(found) == ["charlm"], row.name
             continue
         assert ("jax" in found) <= (importlib.util.find_spec("jax") is not None and row.k1 == row.k2)

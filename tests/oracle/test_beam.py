@@ -29,9 +29,10 @@ RESETS = [
 
 def problem(seed: int) -> Parameters:
     """With an odd seed, one whose second layer steps once in two characters."""
-    model = ModelConfig("lstm", hidden=9, layers=2, dropout=0.0, clocks="1,2" if seed % 2 else "")
+    clocks = "1,2" if seed % 2 else ""
+    model = ModelConfig("lstm", hidden=9, layers=2, dropout=0.0, clocks=clocks)
     parameters = Problem(model, TruncationConfig(4, 4), vocabulary=V, seed=seed).parameters()
-    parameters.weights.out[...] *= 20
+    parameters.weights.out[...] *= 10 if clocks else 20  # with clocks the output sees the sum of both layers
     return parameters
 
 
