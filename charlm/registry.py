@@ -1,4 +1,4 @@
-"""The names that options choose from, and where each is defined. A new cell, optimizer or truncation method is a line here.
+"""The names that options choose from, and where each is defined. A new cell, norm, optimizer or truncation method is a line.
 
 A definition is imported when its name is first asked for, so that listing the names costs nothing.
 """

@@ -10,7 +10,7 @@ from .groups import NETWORK
 # Lengths of contexts. Each that is counted costs time, and a length between two others would tell little that is new.
 _LENGTHS = (1, 2, 3, 4, 5, 6, 8, 12, 20, 32)
 LONGEST = 8  # of a run that is trained; a network by itself has no tables
-_SLOWEST = 10_000  # clock of a layer
+_LARGEST_CLOCK = 10_000
 _SHORTEST = 2  # of a text that is counted beforehand: single characters tell it nothing
 
 
@@ -34,7 +34,7 @@ def _forget_bias_default() -> str:
 
 @dataclass(frozen=True)
 class ModelConfig(Declared, group=NETWORK):
-    """The network: cell, sizes, the layers between cells, and the initial bias of the gate that keeps the state."""
+    """The network: cell, sizes, norms, clocks, what lies between layers, tables, the bias of the gate that keeps state."""
 
     cell: str = setting("lstm", choices=CELLS, help="Kind of cell.")
     activation: str = setting("tanh", choices=activations, help=_activation_help)
@@ -144,15 +144,30 @@ class ModelConfig(Declared, group=NETWORK):
         )
 
     def _check_clocks(self) -> None:
-        parts = self.clocks.split(",") if self.clocks else []
-        numbers = [int(part) if part.strip().isdecimal() else 0 for part in parts]
-        fits = all(1 <= n <= _SLOWEST for n in numbers) and len(numbers) in (0, self.layers) and numbers[:1] in ([], [1])
+        numbers = _numbers(self.clocks)
+        fits = (
+            all(1 <= n <= _LARGEST_CLOCK for n in numbers) and len(numbers) in (0, self.layers) and numbers[:1] in ([], [1])
+        )
         require(
             fits,
-            f"--clocks {self.clocks}: must be {self.layers} whole numbers from 1 to {_SLOWEST:,}, one for each of --layers, "
-            "separated by commas; the first must be 1, since the first layer reads every character",
+            f"--clocks {self.clocks}: must be {self.layers} whole numbers from 1 to {_LARGEST_CLOCK:,}, one for each of "
+            "--layers, separated by commas; the first must be 1, since the first layer reads every character",
         )
-        plain = not any(n > 1 for n in numbers)
-        object.__setattr__(self, "clocks", "" if plain else ",".join(map(str, numbers)))
-        if not plain:
+        object.__setattr__(self, "clocks", usual_clocks(self.clocks))
+        if self.clocks:
             object.__setattr__(self, "residual", True)
+
+
+def _numbers(clocks: str) -> list[int]:
+    """Return the numbers of a list as --clocks takes it; 0 for what is none."""
+    return [int(part) if part.strip().isdecimal() else 0 for part in clocks.split(",")] if clocks else []
+
+
+def usual_clocks(clocks: str) -> str:
+    """Return a list of clocks as configurations keep it: without spaces, and empty if all layers read every character.
+
+    >>> usual_clocks("1, 4"), usual_clocks("1,1")
+    ('1,4', '')
+    """
+    numbers = _numbers(clocks)
+    return ",".join(map(str, numbers)) if any(n != 1 for n in numbers) else ""

@@ -77,16 +77,18 @@ class RunConfig(Declared, group=LENGTH):
         super().__post_init__()
         if NORMS[self.model.norm].sums == "block":
             name = f"--norm {self.model.norm}"
-            require(not self.truncation.memory, f"{name}: takes statistics of a whole block, which --memory would divide")
+            require(not self.truncation.memory, f"{name} takes statistics of a whole block, which --memory would divide")
             require(not self.once, f"{name}: statistics of a block know what follows in it, and --once must not know")
         self.require_rows(1)
 
     def require_rows(self, ranks: int) -> None:
-        """Raise ConfigurationError for a norm of blocks where each rank's block is a single step of a single stream."""
+        """Raise ConfigurationError for a norm of blocks where each rank's block is a single step of a layer and stream."""
         if NORMS[self.model.norm].sums == "block":
             each = " for each rank" if ranks > 1 else ""
-            enough = self.streams // ranks * self.truncation.k1 > 1
-            require(enough, f"--norm {self.model.norm}: one step of one stream has no variance: more --streams{each}")
+            steps = -(-self.truncation.k1 // self.model.slowest)
+            enough = self.streams // ranks * steps > 1
+            why = f"one step of one stream has no variance: use more --streams{each} or a larger --k1"
+            require(enough, f"--norm {self.model.norm}: {why}")
 
     @classmethod
     def declared(cls) -> tuple[Declaration, ...]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 from ..errors import ConfigurationError, perhaps
 from .declare import Declaration
 from .keywords import Settings
-from .model import LONGEST, ModelConfig
+from .model import LONGEST, ModelConfig, usual_clocks
 from .run import RunConfig
 from .schedule import ENDS
 
@@ -23,7 +23,7 @@ def with_value(name: str, value: Any) -> str:
     ('--bytes', 'no --bytes', '--k1 64', 'no --val')
     """
     option = f"--{known_settings()[name].option}"
-    if value is None or value is False:
+    if value is None or value is False or value == "":
         return f"no {option}"
     return option if value is True else f"{option} {value}"
 
@@ -58,6 +58,8 @@ def refuse_vain(settings: Settings) -> None:
     asked = _with_defaults(settings)
     if asked.get("val_file") is not None and settings.get("val_fraction"):
         raise ConfigurationError("--val is a text of its own and --val-fraction a share of the corpus: give one of them")
+    if settings.get("layer_norm") and settings.get("norm", "layer") != "layer":
+        raise ConfigurationError(f"--norm {settings['norm']}: --layer-norm asks for another norm; give one of them")
     held_out = asked.get("val_file") is not None or asked.get("val_fraction", RunConfig.val_fraction) != 0
     for name in ("eval_every", "patience"):
         if settings.get(name) and not held_out:
@@ -75,6 +77,11 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
             raise ConfigurationError(f"setting {name}: no setting has that name{perhaps(name, known)}")
 
 
+def _as_kept(settings: Settings) -> Settings:
+    """Return the settings with those that can be written in several ways as configurations keep them."""
+    return {**settings, "clocks": usual_clocks(settings["clocks"])} if settings.get("clocks") else settings
+
+
 # All of a model but its parameters.
 _SHAPE = (
     *("cell", "activation", "hidden", "layers", "residual", "clocks", "norm", "layer_norm"),
@@ -90,6 +97,7 @@ def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
     theirs = {name: getattr(model, name) for name in _SHAPE if name != "direct_shortest" or model.direct_order}
     if settings.get("forget_bias") is not None:
         raise ConfigurationError("--forget-bias sets an initial bias, which --init-from takes from the other run: give one")
+    settings = _as_kept(settings)
     for name, value in theirs.items():
         if settings.get(name, value) != value:
             raise ConfigurationError(
@@ -113,6 +121,7 @@ def resumed(config: RunConfig, settings: Settings, corpus: tuple[str, ...]) -> R
     Files may have new names. The trainer checks that they hold the same text.
     """
     _refuse_unknown(settings)
+    settings = _as_kept(settings)
     stored: dict[str, Any] = {**settings_of(config)}
     changed: dict[str, Any] = {name: value for name, value in settings.items() if name != "streams"}
     if "k1" in changed and "k2" not in changed:

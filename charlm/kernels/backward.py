@@ -18,7 +18,7 @@ from .multiplicative import pack_product_back
 from .parallel import Part, announce, barrier, meet, own_rows, pack_columns
 from .records import Array5
 from .recurrence_back import backward_layer, error_below
-from .rows import clear_row, common_row, of_layer, piece_of_ring, sliced_row
+from .rows import clear_row, common_row, piece_of_ring, sliced_row
 from .softmax import loss_and_error_in_place
 from .sublayer import norm_gradient, pass_down
 
@@ -83,11 +83,35 @@ def losses(net: Net, part: Part, piece: Piece, weight: float, connects: int) -> 
 
 
 @inner
+def piece_of_layer(piece: Piece, clock: int) -> Piece:
+    """Return the piece as a layer of this clock goes back over it: its errors reach `clock` times as far.
+
+    They end where the ring does, and where a block that is made in pieces begins.
+    """
+    reach, leaves = min(clock * piece.reach, piece.room) - piece.newer, False
+    if piece.newer > 0 or not piece.oldest:  # one of several
+        reach, leaves = max(0, min(piece.steps, reach)), reach > piece.steps and not piece.oldest
+    return Piece(
+        piece.start,
+        piece.steps,
+        piece.newer,
+        piece.room,
+        piece.end,
+        piece.base,
+        reach,
+        piece.losses,
+        piece.arrives,
+        leaves,
+        piece.oldest,
+    )
+
+
+@inner
 def _longest_reach(net, piece):
     """Return how far errors reach back in the slowest layer."""
     reach = 0
     for layer in range(net.sizes.layers):
-        reach = max(reach, of_layer(piece, net.clocks[layer]).reach)
+        reach = max(reach, piece_of_layer(piece, net.clocks[layer]).reach)
     return reach
 
 
@@ -125,7 +149,7 @@ def backward(net: Net, part: Part, block: Piece, gradients: Weights, lags: Array
     sizes, sublayer, window, work = net.sizes, net.sublayer, net.window, net.work
     top = sizes.layers - 1
     for layer in range(top, -1, -1):
-        piece = of_layer(block, net.clocks[layer])
+        piece = piece_of_layer(block, net.clocks[layer])
         rows = max(piece.reach, piece.losses) if layer == top else piece.reach
         meet(part)
         if not is_plain(sublayer):
@@ -146,9 +170,9 @@ def backward(net: Net, part: Part, block: Piece, gradients: Weights, lags: Array
             for run in range(2):
                 slot, length = piece_of_ring(piece.end, rows, sizes.capacity, run)
                 norm_gradient(sizes, part, window, work, gradients, layer, slot, length)
-        if net.norm.rows:
+        if net.norm.units:
             norm_step_gradient(net, part, gradients, layer)
-        if net.norm.columns:
+        if net.norm.block:
             norm_block_back(net, part, piece.end, piece.reach, piece.steps, gradients, layer)
             barrier(part)
         layer_gradient(net, part, piece, gradients, layer)

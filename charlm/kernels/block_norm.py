@@ -7,8 +7,8 @@ import numpy as np
 
 from .buffers import Net, Weights
 from .jit import inner, kernel_on_demand
-from .norms import EPSILON, error_before, own_columns
-from .parallel import Part, barrier
+from .norms import EPSILON, error_before
+from .parallel import Part, barrier, own_columns
 from .rows import sliced_row
 from .simd import LANES, fma, load, splat, sqrt, store
 
@@ -34,7 +34,7 @@ def _block_statistics(net, part, layer, slot, steps):
     x, parts, base = window.sums[layer], runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
     n, columns = np.float32(max(1, _rows_of_steps(net, part, layer, slot, steps))), window.columns[layer]
     mean, inverse = 2 * (slot + steps - 1), 2 * (slot + steps - 1) + 1
-    lo, hi = own_columns(part, sizes)
+    lo, hi = own_columns(part, sizes.units)
     for gate in range(sizes.gates):
         column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
         for j in range(lo, hi, LANES):
@@ -62,7 +62,7 @@ def _block_statistics(net, part, layer, slot, steps):
 def settle_running(net: Net, part: Part) -> None:
     """Set the last rows of window.columns to the running averages, for a network that only reads; this thread's columns."""
     sizes, running, last = net.sizes, net.weights.running, 2 * net.sizes.capacity
-    lo, hi = own_columns(part, sizes)
+    lo, hi = own_columns(part, sizes.units)
     for layer in range(sizes.layers):
         for gate in range(sizes.gates):
             at = gate * sizes.padded + part.slice * sizes.units
@@ -76,7 +76,7 @@ def norm_block(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
     """Normalise the input's part of a block: window.sums -> window.z, with biases."""
     sizes, weights, window = net.sizes, net.weights, net.window
     place = sizes.capacity
-    if net.norm.learns:
+    if net.norm.statistics:
         place = slot + steps - 1
         barrier(part)
         _block_statistics(net, part, layer, slot, steps)
@@ -101,7 +101,7 @@ def norm_block(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
 @inner
 def _block_of(net, slot):
     """Return the slot at which a slot's block ends, or the place of the running averages."""
-    return net.window.ends[slot] if net.norm.learns else net.sizes.capacity
+    return net.window.ends[slot] if net.norm.statistics else net.sizes.capacity
 
 
 @kernel_on_demand
@@ -112,21 +112,24 @@ def norm_block_back(net: Net, part: Part, end: int, reach: int, steps: int, grad
     running averages, are constants. Ends when work.dx is complete for this thread's rows.
     """
     sizes, window, work, columns = net.sizes, net.window, net.work, net.window.columns[layer]
-    newest = end - steps if net.norm.learns else end
+    newest = end - steps if net.norm.statistics else end
     slot, last = (end - steps) % sizes.capacity, (end - 1) % sizes.capacity
     rows = _rows_of_steps(net, part, layer, slot, steps)
     n, unbiased = np.float32(max(1, rows)), np.float32(max(1, rows - 1))
-    lo, hi = own_columns(part, sizes)
+    running = net.weights.running[layer]
+    lo, hi = own_columns(part, sizes.units)
     for gate in range(sizes.gates):
         at = gate * sizes.padded + part.slice * sizes.units
         _columns_back(net, part, end, reach, gradients, layer, newest, gate * sizes.units, at)
         for j in range(lo, hi, LANES):
             store(work.means, 0, at + j, load(work.means, 0, at + j) / n)
             store(work.means, 1, at + j, load(work.means, 1, at + j) / n)
-            if net.norm.learns:
-                mean, variance = load(columns, 2 * last, at + j), load(work.variance, layer, at + j)
+            if net.norm.statistics:
+                mean, variance = load(columns, 2 * last, at + j), load(work.variance, layer, at + j) * (n / unbiased)
+                if rows == 0:  # a slow layer makes no step: its averages stay
+                    mean, variance = load(running, 0, at + j), load(running, 1, at + j)
                 store(gradients.running[layer], 0, at + j, mean * net.norm.share)
-                store(gradients.running[layer], 1, at + j, variance * (n / unbiased) * net.norm.share)
+                store(gradients.running[layer], 1, at + j, variance * net.norm.share)
     barrier(part)
     for t in range(end - reach, end):
         slot = t % sizes.capacity
@@ -156,7 +159,7 @@ def _columns_back(net, part, end, reach, gradients, layer, newest, column, at):
     """
     sizes, window, work, runs = net.sizes, net.window, net.work, net.work.time_runs
     parts, base = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
-    lo, hi = own_columns(part, sizes)
+    lo, hi = own_columns(part, sizes.units)
     gains, shifts, shifts_h, means = gradients.gain_ih, gradients.b_ih, gradients.b_hh, work.means
     for j in range(at + lo, at + hi, LANES):
         store(means, 0, j, splat(0.0))
@@ -182,12 +185,13 @@ def _columns_back(net, part, end, reach, gradients, layer, newest, column, at):
 @kernel_on_demand
 def average_statistics(net: Net, part: Part, gradients: Weights) -> None:
     """Move the running averages towards the newest block's statistics; this thread's columns."""
-    sizes, lo_hi = net.sizes, own_columns(part, net.sizes)
+    sizes = net.sizes
+    lo, hi = own_columns(part, sizes.units)
     for layer in range(sizes.layers):
         running, found = net.weights.running[layer], gradients.running[layer]
         for which in range(2):
             for gate in range(sizes.gates):
                 at = gate * sizes.padded + part.slice * sizes.units
-                for j in range(at + lo_hi[0], at + lo_hi[1], LANES):
+                for j in range(at + lo, at + hi, LANES):
                     before = load(running, which, j)
                     store(running, which, j, fma(load(found, which, j) - before, MOMENTUM, before))

@@ -168,12 +168,12 @@ class Sublayer(NamedTuple):
 
 
 class GateNorm(NamedTuple):
-    """Settings of the norm of the sums that gates are made of: see norms.py. All 0: none."""
+    """Settings of the norm of the sums that gates are made of: see cell_norm.py and block_norm.py. All 0: none."""
 
-    rows: int  # 1: each gate of a step is normalised over its units
+    units: int  # 1: each gate of a step is normalised over its units
     memory: int  # 1: so is the memory of the cell
-    columns: int  # 1: each column of the input's part is normalised over a block
-    learns: int  # 1: by the block's own statistics, which are averaged; 0: by the averages
+    block: int  # 1: each column of the input's part is normalised over a block
+    statistics: int  # 1: by the block's own statistics, which are averaged; 0: by the averages
     share: float  # of the streams of all ranks that are here
 
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from .buffers import Net, Weights
 from .jit import inner, kernel_on_demand
-from .norms import EPSILON, error_before, mean_errors, own_columns, statistics
-from .parallel import Part, meet
+from .norms import EPSILON, error_before, mean_errors, statistics
+from .parallel import Part, meet, own_columns
 from .rows import add_part, common_row, fill_part, sliced_row, step_rows
 from .simd import LANES, PAD, fma, load, load_block, prefetch, splat_block, store, total
 from .steps import call, span
@@ -127,9 +127,15 @@ def _before(net, part, x, layer, own, gain, gate, kind, error, target, stream, m
         if sizes.hidden < sizes.padded:
             found = found * load(net.sublayer.units, 0, part.slice * sizes.units + j)
         store(target, own, column + j, found)
-        store(sums, stream, to + j, fma(raw, y, load(sums, stream, to + j)))
-        store(sums, stream, to + sizes.units + j, load(sums, stream, to + sizes.units + j) + raw)
+        _add_sums(sums, stream, to + j, sizes.units, raw, y)
         prefetch(x, own + 1, column + j)  # the next stream's, which the window has not read for long
+
+
+@inner
+def _add_sums(sums, stream, at, units, raw, y):
+    """Add what LANES errors after a norm give for a stream's gradients of gain and shift. y: the normalised numbers."""
+    store(sums, stream, at, fma(raw, y, load(sums, stream, at)))
+    store(sums, stream, at + units, load(sums, stream, at + units) + raw)
 
 
 @kernel_on_demand
@@ -181,7 +187,7 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
     """Go back through show_memory: add the error of the memory to work.dc, and set the shown gates' part of work.dz."""
     sizes, weights, window, work = net.sizes, net.weights, net.window, net.work
     row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
-    kind, first = 2 * (2 * sizes.gates), part.slice * sizes.units
+    kind, first = 2 * sizes.gates, part.slice * sizes.units
     at = sliced_row(part, sizes.layers, layer)
     for s in range(part.n):
         if not window.steps[layer, own + s]:
@@ -193,8 +199,8 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
     for s in range(part.n):
         if not window.steps[layer, own + s]:
             continue
-        mean, inverse = window.scales[layer, own + s, kind], window.scales[layer, own + s, kind + 1]
-        memory, sums, to = window.memory[layer], work.norm_sums, kind * sizes.units
+        mean, inverse = window.scales[layer, own + s, 2 * kind], window.scales[layer, own + s, 2 * kind + 1]
+        memory, sums, to = window.memory[layer], work.norm_sums, 2 * kind * sizes.units
         mean_e, mean_ex = mean_errors(
             sizes, part, weights.gain, layer, memory, row + s, work.dm, part.lo + s, sizes.streams, mean, inverse
         )
@@ -203,9 +209,7 @@ def show_memory_back(net: Net, part: Part, layer: int, slot: int) -> None:
             found = error_before(raw * load(weights.gain, layer, first + j), y, inverse, mean_e, mean_ex)
             found = found * load(net.sublayer.units, 0, first + j)
             store(work.dc, at + s, j, load(work.dc, at + s, j) + found)
-            store(sums, part.base + s, to + j, fma(raw, y, load(sums, part.base + s, to + j)))
-            shifts = load(sums, part.base + s, to + sizes.units + j) + raw
-            store(sums, part.base + s, to + sizes.units + j, shifts)
+            _add_sums(sums, part.base + s, to + j, sizes.units, raw, y)
 
 
 @kernel_on_demand
@@ -220,7 +224,7 @@ def norm_step_gradient(net: Net, part: Part, gradients: Weights, layer: int) -> 
         if net.cell.separate:
             _add_streams(net, part, gate, sizes.gates + gate, gradients.gain_hh, gradients.b_hh, layer)
         else:
-            lo, hi = own_columns(part, sizes)
+            lo, hi = own_columns(part, sizes.units)
             at = gate * sizes.padded + part.slice * sizes.units
             fill_part(gradients.b_hh, layer, at + lo, gradients.b_ih, layer, at + lo, hi - lo)
     if net.norm.memory:
@@ -232,7 +236,7 @@ def _add_streams(net, part, gate, kind, gain, shift, layer):
     """Add the streams' sums of one kind to the gradients of a gain and a shift."""
     sizes, sums = net.sizes, net.work.norm_sums
     at, column = gate * sizes.padded + part.slice * sizes.units, 2 * kind * sizes.units
-    lo, hi = own_columns(part, sizes)
+    lo, hi = own_columns(part, sizes.units)
     for stream in range(part.slice * sizes.streams, (part.slice + 1) * sizes.streams):
         add_part(gain, layer, at + lo, sums, stream, column + lo, hi - lo)
         add_part(shift, layer, at + lo, sums, stream, column + sizes.units + lo, hi - lo)

@@ -35,7 +35,7 @@ def pack_forward(net: Net, part: Part) -> None:
                 halve(packed.w_ih, below, p, wide, first, last)
     if net.cell.recurrence == PRODUCT:
         pack_product(net, part)
-    if net.norm.columns and not net.norm.learns:
+    if net.norm.block and not net.norm.statistics:
         settle_running(net, part)
     first, last = divide(sizes.outputs, PANEL, part.rank, part.ranks)
     pack_transposed(weights.out, 0, sizes.outputs, packed.out, 0, first, last)

@@ -5,8 +5,7 @@ from .direct import bias_gradient
 from .jit import inner, kernel
 from .matmul import BLOCK, CHUNK, copy_rows, outer_products, skip_rows
 from .multiplicative import product_gradient
-from .norms import own_columns
-from .parallel import Part, share
+from .parallel import Part, own_columns, share
 from .rows import add_part, any_step, fill_part, piece_of_ring
 from .simd import LANES, fma, load, store
 from .tile import PANEL
@@ -43,7 +42,7 @@ def output_gradient(sizes: Sizes, part: Part, piece: Piece, window: Window, work
 def layer_gradient(net: Net, part: Part, piece: Piece, gradients: Weights, layer: int) -> None:
     """Add to the gradients of one layer's weights, over the piece's reach; to those of its biases if no norm comes between.
 
-    Biases are added after a norm, so they learn from other errors: see norms.py.
+    Biases are added after a norm, so they learn from other errors: see cell_norm.py and block_norm.py.
     """
     sizes, work = net.sizes, net.work
     parts = work.time_runs.shape[0] // sizes.capacity
@@ -76,29 +75,29 @@ def find_step_runs(net: Net, part: Part, piece: Piece, layer: int) -> None:
 @inner
 def _gradients_of_runs(net, part, gradients, layer, runs, first, last):
     """Add to a layer's gradients what runs [first, last) give."""
-    cell, norm, sizes, window, work = net.cell, net.norm, net.sizes, net.window, net.work
-    biases = not (norm.rows or norm.columns)
+    cell, sizes, window, work = net.cell, net.sizes, net.window, net.work
     if cell.recurrence != MATRIX:
-        _weight_gradients(sizes, part, window, runs, gradients, layer, work.dx, False, True, biases, True, first, last)
+        _weight_gradients(net, part, runs, gradients, layer, work.dx, False, True, first, last)
         if cell.recurrence == VECTOR:
             _own_state_gradient(sizes, part, window, work, runs, gradients, layer, first, last)
         elif cell.recurrence == PRODUCT:
             product_gradient(net, part, layer, runs, first, last, gradients)
-    elif cell.separate or norm.columns:
-        _weight_gradients(sizes, part, window, runs, gradients, layer, work.ds, True, False, biases, False, first, last)
-        _weight_gradients(sizes, part, window, runs, gradients, layer, work.dx, False, True, biases, False, first, last)
+    elif cell.separate or net.norm.block:
+        _weight_gradients(net, part, runs, gradients, layer, work.ds, True, False, first, last)
+        _weight_gradients(net, part, runs, gradients, layer, work.dx, False, True, first, last)
     else:
-        _weight_gradients(sizes, part, window, runs, gradients, layer, work.dx, True, True, biases, False, first, last)
+        _weight_gradients(net, part, runs, gradients, layer, work.dx, True, True, first, last)
 
 
 @inner
-def _weight_gradients(sizes, part, window, runs, gradients, layer, d, of_state, of_input, biases, tied, first, last):
+def _weight_gradients(net, part, runs, gradients, layer, d, of_state, of_input, first, last):
     """Add what the errors d in runs [first, last) give for the state's weights and bias, and for the input's.
 
-    d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn. tied: the state's bias
-    learns what the input's does, though not the state's weights.
+    d is read once, a panel of it at a time. A bias's panels are dealt out to the threads in turn. Without a matrix of the
+    state, its bias learns what the input's does.
     """
-    scratch = part.scratch
+    sizes, window, scratch = net.sizes, net.window, part.scratch
+    biases, tied = not (net.norm.units or net.norm.block), net.cell.recurrence != MATRIX
     per_slice = sizes.capacity * sizes.streams
     lo, hi = share(sizes.padded, part.rank, part.ranks)
     own_slice, own_column = part.slice * per_slice, lo - part.slice * sizes.units
@@ -148,7 +147,7 @@ def _weight_gradients(sizes, part, window, runs, gradients, layer, d, of_state, 
 def _own_state_gradient(sizes, part, window, work, runs, gradients, layer, first, last):
     """Add what runs [first, last) give for each unit's weight of its own state; this thread's columns."""
     base, h = part.slice * sizes.capacity * sizes.streams, window.h_in[layer]
-    lo, hi = own_columns(part, sizes)
+    lo, hi = own_columns(part, sizes.units)
     for gate in range(sizes.gates):
         column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
         for run in range(first, last):

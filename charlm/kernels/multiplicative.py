@@ -41,7 +41,7 @@ def pack_product_back(net: Net, part: Part) -> None:
 @inner
 def _factors(net, layer):
     """Return the array that holds the factor in its last gate: its sum, normalised only by batch norm."""
-    return net.window.z[layer] if net.norm.columns else net.window.sums[layer]
+    return net.window.z[layer] if net.norm.block else net.window.sums[layer]
 
 
 @kernel_on_demand
@@ -59,7 +59,7 @@ def multiply_state(net: Net, part: Part, layer: int, slot: int) -> None:
         for j in range(0, units, LANES):
             store(products, i, j, load(factors, i, at + j) * load(states, i, j))
     meet(part)
-    to = window.sums[layer] if net.norm.rows else window.z[layer]
+    to = window.sums[layer] if net.norm.units else window.z[layer]
     product_of_either(net.halves, products, row, runs, net.packed.w_hh, which, at, to, own, 0, part.n)
 
 
@@ -73,7 +73,7 @@ def multiply_state_back(net: Net, part: Part, layer: int, slot: int) -> None:
     for s in range(part.base, part.base + part.n):
         clear_row(dp, s)
     product(work.ds, row, work.ds_runs, net.packed.w_hh_t, which, units, dp, part.base, 0, part.n)
-    factors, target = _factors(net, layer), work.dz if net.norm.columns else work.dx
+    factors, target = _factors(net, layer), work.dz if net.norm.block else work.dx
     for s in range(part.n):
         for j in range(0, units, LANES):
             error = load(dp, part.base + s, j)

@@ -3,8 +3,7 @@
 import numpy as np
 
 from .jit import inner
-from .parallel import share
-from .simd import LANES, PAD, fma, load_block, splat_block, total
+from .simd import PAD, fma, load_block, splat_block, total
 
 EPSILON = 1e-5  # PyTorch's default
 
@@ -52,10 +51,3 @@ def mean_errors(sizes, part, gain, layer, x, row, error, error_row, apart, mean,
 def error_before(e, y, inverse, mean_e, mean_ex):
     """Return the error of numbers before their norm: (e - mean(e) - y mean(e y)) / deviation, y the normalised numbers."""
     return fma(-y, mean_ex, e - mean_e) * inverse
-
-
-@inner
-def own_columns(part, sizes):
-    """Return the units [lo, hi) of its slice whose sums over rows this thread makes: a share of them for each group."""
-    lo, hi = share(sizes.units // LANES, part.group, part.groups)
-    return lo * LANES, hi * LANES

@@ -25,6 +25,7 @@ from .buffers import Evidence
 from .jit import inner
 from .matmul import Scratch
 from .records import Array1, Array2
+from .simd import LANES
 from .tile import PANEL
 
 GATE = 16  # int64 numbers of the gate a thread: places that threads write lie apart by two cache lines
@@ -143,6 +144,12 @@ def divide(n: int, piece: int, rank: int, ranks: int) -> tuple[int, int]:
 def pack_columns(part: Part, columns: int) -> tuple[int, int]:
     """Return the columns of its slice of a matrix that this thread packs: a share of them, since each group needs them."""
     return divide(columns, PANEL, part.group, part.groups)
+
+
+@inner
+def own_columns(part: Part, units: int) -> tuple[int, int]:
+    """Return the units of its slice whose sums over rows this thread makes: a share of them for each group."""
+    return divide(units, LANES, part.group, part.groups)
 
 
 @inner

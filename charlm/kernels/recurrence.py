@@ -43,7 +43,7 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
         n = min(at_once, steps * part.n - done)
         if slow and not any_step(window, layer, row + done, n):
             continue
-        if net.norm.rows or net.norm.columns:
+        if net.norm.units or net.norm.block:
             _characters_rows(sizes, part, net.weights, window, layer, row + done, n)
         else:
             _add_biases(net.cell, sizes, part, net.weights, window, layer, row + done, n)
@@ -61,7 +61,7 @@ def input_part(net: Net, part: Part, layer: int, slot: int, steps: int) -> None:
                 0,
                 n,
             )
-    if net.norm.columns:
+    if net.norm.block:
         norm_block(net, part, layer, slot, steps)
 
 
@@ -98,7 +98,7 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
     h_in, h = window.h_in[layer], window.h[layer]
     state_h, state_c = state.h[which], state.c[which]
     at, stepped = sliced_row(part, sizes.layers, layer), window.steps[layer]
-    slow, recurrence, rows, memory = net.clocks[layer] > 1, cell.recurrence, net.norm.rows, net.norm.memory
+    slow, recurrence, rows, memory = net.clocks[layer] > 1, cell.recurrence, net.norm.units, net.norm.memory
     for t in range(slot, slot + steps):
         row = sliced_row(part, sizes.capacity, t)
         for s in range(part.n):
@@ -140,7 +140,7 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
 def _own_state(net, part, layer, row):
     """Add each unit's own state, times its weight, to the sums of its gates."""
     sizes, window = net.sizes, net.window
-    to, h = window.sums[layer] if net.norm.rows else window.z[layer], window.h_in[layer]
+    to, h = window.sums[layer] if net.norm.units else window.z[layer], window.h_in[layer]
     for gate in range(sizes.gates):
         column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
         for i in range(row, row + part.n):
@@ -156,7 +156,7 @@ def _state_part(net, part, layer, slot, row):
     """
     sizes, separate, window, work = net.sizes, net.cell.separate, net.window, net.work
     z, first = window.z[layer], row
-    if net.norm.rows:
+    if net.norm.units:
         z = window.sums_h[layer] if separate else window.sums[layer]
         if separate:
             for s in range(row, row + part.n):

@@ -28,7 +28,7 @@ def backward_layer(net: Net, part: Part, piece: Piece, layer: int, lags: np.ndar
         for s in range(at, at + part.n):
             clear_row(dh, s)
             clear_row(dc, s)
-    for s in range(part.base, part.base + (part.n if net.norm.rows else 0)):
+    for s in range(part.base, part.base + (part.n if net.norm.units else 0)):
         clear_row(work.norm_sums, s)
     slow, recurrence = net.clocks[layer] > 1, cell.recurrence
     for t in range(piece.end - 1, piece.end - piece.reach - 1, -1):
@@ -86,7 +86,7 @@ def _cells_backward(net, part, layer, slot, row, at):
             clear_row(work.dz, row + s)
             if cell.separate:
                 clear_row(work.dz_h, row + s)
-    if net.norm.rows:
+    if net.norm.units:
         norm_step_back(net, part, layer, slot)
     if cell.recurrence == PRODUCT:
         multiply_state_back(net, part, layer, slot)

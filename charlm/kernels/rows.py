@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .buffers import Piece, StepRows, Window
+from .buffers import StepRows, Window
 from .jit import inner
 from .parallel import Part
 from .simd import LANES, load, splat, store
@@ -64,30 +64,6 @@ def common_row(part: Part, capacity: int, slot: int) -> int:
 def sliced_row(part: Part, capacity: int, slot: int) -> int:
     """Return the same row in the part's own slice, for arrays that are sliced."""
     return capacity * part.base + slot * part.n
-
-
-@inner
-def of_layer(piece: Piece, clock: int) -> Piece:
-    """Return the piece as a layer of this clock goes back over it: its errors reach `clock` times as far.
-
-    They end where the ring does, and where a block that is made in pieces begins.
-    """
-    reach, leaves = min(clock * piece.reach, piece.room) - piece.newer, False
-    if piece.newer > 0 or not piece.oldest:  # one of several
-        reach, leaves = max(0, min(piece.steps, reach)), reach > piece.steps and not piece.oldest
-    return Piece(
-        piece.start,
-        piece.steps,
-        piece.newer,
-        piece.room,
-        piece.end,
-        piece.base,
-        reach,
-        piece.losses,
-        piece.arrives,
-        leaves,
-        piece.oldest,
-    )
 
 
 @inner

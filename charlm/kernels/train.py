@@ -117,7 +117,7 @@ def _one_update(net, part, plan, u, gradients, rule, stats):
         stats.applied[u] = 1 if applied else 0
     if applied:
         apply(rule, part, plan.learning_rate[u], plan.number[u], norm_now)
-        if net.norm.learns:
+        if net.norm.statistics:
             average_statistics(net, part, gradients)
         _count_block(net, part, plan, u)
     barrier(part)

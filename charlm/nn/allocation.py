@@ -51,7 +51,7 @@ class Allocator:
         rows = z.capacity * z.streams
         h, gates = aligned_zeros((z.layers, x * rows, z.units)), aligned_zeros((z.layers, x * rows, z.gates * z.units))
         product = h.shape if self.cell.recurrence == "product" else (0, 0, 0)
-        normed, apart = self.norm.rows or self.norm.columns, self.norm.rows and self.cell.separate
+        normed, apart = self.norm.units or self.norm.block, self.norm.units and self.cell.separate
         return Window(
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
@@ -61,12 +61,12 @@ class Allocator:
             context=np.zeros((x * rows, orders), np.uint64),
             section=np.zeros(x * rows, np.uint64),
             gradient_scale=np.ones(z.capacity, np.float32),
-            ends=np.zeros(z.capacity if self.norm.columns else 0, np.int64),
+            ends=np.zeros(z.capacity if self.norm.block else 0, np.int64),
             sums=aligned_zeros(gates.shape) if normed else gates,
             sums_h=aligned_zeros(gates.shape if apart else (0, 0, 0)),
             memory=aligned_zeros(h.shape if self.norm.memory else (0, 0, 0)),
-            scales=aligned_zeros((z.layers if self.norm.rows else 0, x * rows, 2 * (2 * z.gates + 1))),
-            columns=aligned_zeros((z.layers if self.norm.columns else 0, 2 * z.capacity + 2, z.gates * z.padded)),
+            scales=aligned_zeros((z.layers if self.norm.units else 0, x * rows, 2 * (2 * z.gates + 1))),
+            columns=aligned_zeros((z.layers if self.norm.block else 0, 2 * z.capacity + 2, z.gates * z.padded)),
             z=gates,
             extra=aligned_zeros((z.layers, x * rows, self.cell.extras * z.units)),
             factor=aligned_zeros(product),
@@ -104,10 +104,10 @@ class Allocator:
         dz, error = aligned_zeros((rows, z.gates * z.units)), aligned_zeros((rows, z.units))
         dz_h = aligned_zeros(dz.shape) if self.cell.separate else dz
         # A row that is normalised is overwritten, unless another slice may still read it, or the state needs it as it was.
-        others = self.norm.rows and x > 1
-        dx = aligned_zeros(dz.shape) if others or (self.norm.columns and not self.cell.separate) else dz
+        others = self.norm.units and x > 1
+        dx = aligned_zeros(dz.shape) if others or (self.norm.block and not self.cell.separate) else dz
         ds = dz_h if not others else aligned_zeros(dz.shape) if self.cell.separate else dx
-        wide = z.gates * z.padded if self.norm.columns else 0
+        wide = z.gates * z.padded if self.norm.block else 0
         product = self.cell.recurrence == "product"
         return Workspace(
             recurrent=aligned_zeros((x * z.streams, z.gates * z.units)),
@@ -118,7 +118,7 @@ class Allocator:
             dm=aligned_zeros((x * z.streams if rows and self.norm.memory else 0, z.units)),
             dp=aligned_zeros((x * z.streams if rows and product else 0, z.units)),
             df=aligned_zeros((rows if product else 0, z.units)),
-            norm_sums=aligned_zeros((x * z.streams if rows and self.norm.rows else 0, 2 * (2 * z.gates + 1) * z.units)),
+            norm_sums=aligned_zeros((x * z.streams if rows and self.norm.units else 0, 2 * (2 * z.gates + 1) * z.units)),
             means=aligned_zeros((2, wide)),
             variance=aligned_zeros((z.layers, wide)),
             error=error,
@@ -173,14 +173,14 @@ def sublayer(config: ModelConfig, dropout_seed: int | None, first: int) -> Subla
     )
 
 
-def gate_norm(config: ModelConfig, learns: bool, share: float) -> GateNorm:
-    """Return the norm of the sums that gates are made of. learns: by a block's own statistics. share: see GateNorm."""
+def gate_norm(config: ModelConfig, statistics: bool, share: float) -> GateNorm:
+    """Return the norm of the sums that gates are made of. statistics, share: see GateNorm."""
     norm = NORMS[config.norm]
     return GateNorm(
-        rows=int(norm.sums == "units"),
+        units=int(norm.sums == "units"),
         memory=int(norm.normalises_memory(CELLS[config.cell])),
-        columns=int(norm.sums == "block"),
-        learns=int(norm.sums == "block" and learns),
+        block=int(norm.sums == "block"),
+        statistics=int(norm.sums == "block" and statistics),
         share=share,
     )
 

@@ -43,7 +43,7 @@ class Layout:
     def divide_block(self, block: int, memory: float) -> None:
         """Plan for blocks of this length, in pieces if `memory` bytes do not hold one. Raises ResourceError."""
         self.pieces = self.allocator.pieces_within(self.sizes, block, memory)
-        if self.pieces.number > 1 and self._norm.learns:
+        if self.pieces.number > 1 and self._norm.statistics:
             raise ResourceError(
                 f"a block of {block:,} steps does not fit into memory, and --norm batch takes statistics of a whole block: "
                 "use a shorter block (--max-length) or fewer --streams"

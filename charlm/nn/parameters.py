@@ -123,7 +123,11 @@ class Parameters:
     @property
     def count(self) -> int:
         """The number of parameters, without padding and without running averages."""
-        return sum(view.size for name, view in self.named_views() if not name.startswith("norm.running"))
+        return sum(view.size for _, view in self.learned_views())
+
+    def learned_views(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield named_views but for the running averages, which are measured and not learned."""
+        return ((name, view) for name, view in self.named_views() if not name.startswith("norm.running"))
 
     def named_views(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.
@@ -188,11 +192,8 @@ class Parameters:
                 view[...] = random.random(view.shape)
             else:
                 view[...] = 0.0
-        norm = NORMS[self.config.norm]
         for name, view in self.named_views():
-            if name.startswith("norm.weight"):
-                view[...] = norm.gain
-            elif name.startswith("norm.running_var"):
+            if name.startswith(("norm.weight", "norm.running_var")):
                 view[...] = 1.0
         cell = CELLS[self.config.cell]
         if cell.keep_gate is not None:

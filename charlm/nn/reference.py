@@ -13,7 +13,7 @@ import numpy as np
 from ..config.model import ModelConfig
 from ..kernels.direct import DISCOUNT, RATE
 from ..registry import CELLS, NORMS
-from .norms.batch import block_normed, running_normed
+from .norms.batch import block_normed, normed_by
 from .norms.cell import gates_normed
 from .norms.spec import normalised
 
@@ -213,7 +213,7 @@ class _Network:
             gain = _row(self.p[f"norm.weight_ih_l{layer}"])
             if self.sequence.block == 0:
                 mean, variance = (_row(self.p[f"norm.running_{name}_l{layer}"]) for name in ("mean", "var"))
-                return [running_normed(x, mean, variance) * gain for x in zx]
+                return [normed_by(x, mean, variance) * gain for x in zx]
             zx = [x * gain for x in block_normed(zx, alive, newest)]
         return zx
 

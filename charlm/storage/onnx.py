@@ -22,9 +22,9 @@ _OPSET = 17
 def save_onnx(saved: Checkpoint, path: Path) -> None:
     """Write a graph that reads characters and carries its state, so that a text can be streamed through it.
 
-    Inputs: ids (T, S) int64, h (L, S, H) float32, and c for lstm; outputs: logits (T, S, V), h_out, c_out of the same
-    shapes. T and S are free. The vocabulary is a JSON list in the model's meta data. A cell that ONNX does not have is
-    written as a Scan over its step.
+    Inputs: ids (T, S) int64, h (L, S, H) float32, and c for a cell with a memory. Outputs: logits (T, S, V), h_out, c_out
+    of the same shapes. T and S are free. The vocabulary is a JSON list in the model's meta data. A cell that ONNX does
+    not have is written as a Scan over its step.
     """
     import onnx
 
@@ -65,6 +65,8 @@ def _onnx_model(saved: Checkpoint) -> Any:
     states = ["h", "c"] if CELLS[config.cell].memory else ["h"]
     graph.constant("depth", np.array(size, np.int64))
     graph.constant("off_on", np.array([0, 1], np.float32))
+    if operator is not None:
+        graph.constant("one", np.array([1], np.int64))
     x = graph.add("OneHot", ["ids", "depth", "off_on"], ["x"], axis=-1)
     ends: dict[str, list[str]] = {name: [] for name in states}
     for layer in range(config.layers):
@@ -111,14 +113,13 @@ def _onnx_layer(
         at = [graph.constant(f"{name}{layer}{end}", np.array([n], np.int64)) for end, n in (("a", layer), ("z", layer + 1))]
         begun.append(graph.add("Slice", [name, *at], [f"{name}_in{layer}"]))
         ends[name].append(f"{name}_end{layer}")
-    axis = "one" if layer else graph.constant("one", np.array([1], np.int64))
     if operator is None:
         y = _scanned(graph, config, arrays, layer, x, dict(zip(states, begun, strict=True)))
     else:
         outputs = [f"y{layer}", *(ends[name][-1] for name in states)]
         weights = _operator_weights(graph, config, operator, arrays, layer)
         graph.add(operator.name, [x, *weights, "", *begun], outputs, hidden_size=config.hidden, **operator.attributes)
-        y = graph.add("Squeeze", [f"y{layer}", axis], [f"s{layer}"])  # (T, directions, S, H)
+        y = graph.add("Squeeze", [f"y{layer}", "one"], [f"s{layer}"])  # (T, directions, S, H)
     if NORMS[config.norm].between:
         gain = graph.constant(f"gain{layer}", arrays[f"norm.weight_l{layer}"])
         shift = graph.constant(f"shift{layer}", arrays[f"norm.bias_l{layer}"])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..config.model import ModelConfig
+from ..errors import ConfigurationError
 from ..nn.reference import Arrays, cell_step, state_part
 from .onnx_graph import Graph
 
@@ -20,14 +21,26 @@ _NODES = {
     "exp": "Exp",
     "tanh": "Tanh",
     "sqrt": "Sqrt",
+    "power": "Pow",
     "greater": "Greater",
 }
+
+
+def _no_node(name: str) -> ConfigurationError:
+    return ConfigurationError(f"no export to ONNX: the cell computes np.{name}, and charlm knows no node for that")
+
+
+def _broadcast(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the common shape; numbers that are not known yet may stand for axes that are left open."""
+    longest = max(map(len, shapes))
+    axes = zip(*((1,) * (longest - len(shape)) + shape for shape in shapes), strict=True)
+    return tuple(next((n for n in axis if n != 1), 1) for axis in axes)
 
 
 class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     """Stands for an array (S, width) of a graph. What NumPy does to it becomes nodes.
 
-    Raises TypeError for what there is no node for.
+    Raises ConfigurationError for what there is no node for.
     """
 
     def __init__(self, graph: Graph, name: str, shape: tuple[int, ...]) -> None:
@@ -39,21 +52,18 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         """The array itself."""
         return self
 
-    def __pow__(self, exponent: float) -> "Traced":
-        return self._made("Pow", [self, np.float32(exponent)], self.shape)
-
     def _made(self, kind: str, inputs: list[Any], shape: tuple[int, ...], **attributes: Any) -> "Traced":
         names = [each.name if isinstance(each, Traced) else self._graph.anonymous(each) for each in inputs]
         return Traced(self._graph, self._graph.add(kind, names, [self._graph.fresh()], **attributes), shape)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **more: Any) -> "Traced":
         if method != "__call__" or more or ufunc.__name__ not in _NODES:
-            raise TypeError(f"no ONNX node for {ufunc.__name__}")
+            raise _no_node(ufunc.__name__)
         shapes = [np.shape(each) if not isinstance(each, Traced) else each.shape for each in inputs]
         values = [each if isinstance(each, Traced) else np.asarray(each, np.float32) for each in inputs]
         if ufunc.__name__ == "matmul":
             return self._made("MatMul", values, (*shapes[0][:-1], shapes[1][-1]))
-        return self._made(_NODES[ufunc.__name__], values, max(shapes, key=len))
+        return self._made(_NODES[ufunc.__name__], values, _broadcast(*shapes))
 
     def __array_function__(self, function: Any, types: Any, arguments: Any, more: Any) -> Any:
         if function is np.split:
@@ -61,7 +71,7 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         if function is np.where:
             condition, *values = (each if isinstance(each, Traced) else np.float32(each) for each in arguments)
             return self._made("Where", [condition, *values], self.shape)
-        raise TypeError(f"no ONNX node for {function.__name__}")
+        raise _no_node(function.__name__)
 
     def _split(self, whole: "Traced", n: int, axis: int) -> list["Traced"]:
         width, names = whole.shape[-1] // n, [self._graph.fresh() for _ in range(n)]

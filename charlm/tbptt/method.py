@@ -119,8 +119,11 @@ class TruncationMethod(ABC):
         """Return how far errors go back in each layer, in words; empty if it is the same for all."""
         if max(self._clocks) == 1:
             return ""
-        each = [f"{self.reach_of(n):,} in layer {i}" + f", a step in {n}" * (n > 1) for i, n in enumerate(self._clocks, 1)]
-        return "characters that errors go back: " + "; ".join(each)
+        steps = [f", which steps once in {n}" * (n > 1) for n in self._clocks]
+        each = [
+            f"{self.reach_of(n):,} in layer {i}{how}" for i, (n, how) in enumerate(zip(self._clocks, steps, strict=True), 1)
+        ]
+        return "characters that errors go back at most: " + "; ".join(each)
 
     def reach_of(self, clock: int) -> int:
         """Return the most characters that errors go back in a layer of this clock."""

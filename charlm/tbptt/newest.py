@@ -68,6 +68,11 @@ class Newest(TruncationMethod):
         """The largest k2 times the slowest layer's clock, or an epoch if that is shorter; a block if errors stay there."""
         return self.block if self._blocks_stand_alone else self.reach_of(max(self._clocks))
 
+    def reach_of(self, clock: int) -> int:
+        """Return the most characters that errors go back in a layer of this clock: not past a block that stands alone."""
+        reach = super().reach_of(clock)
+        return min(reach, self.block) if self._blocks_stand_alone else reach
+
     @property
     def updates_per_epoch(self) -> int:
         """Update blocks of an epoch, the last, shorter one included."""

@@ -31,7 +31,7 @@ def hopeless_loss(vocabulary: int) -> float:
 def layer_norms(gradients: Parameters) -> dict[str, float]:
     """Return the norm of the last update's gradient, before clipping, for each layer's parameters and for the output's."""
     squares: dict[str, float] = {}
-    for name, view in gradients.named_views():
+    for name, view in gradients.learned_views():
         group = "out" if name.startswith(("out", "direct")) else f"layer{int(name.rsplit('_l', 1)[1]) + 1}"
         squares[group] = squares.get(group, 0.0) + float(np.square(view, dtype=np.float64).sum())
     return {group: math.sqrt(total) for group, total in squares.items()}

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charlm.analysis.speed import Row
+from charlm.registry import CELLS
 
 Command = list[str]
 Option = str | float | Path
-
-
-_OF_LIBRARIES = ("rnn", "lstm", "gru")  # cells that the peers have
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def programs(
     """Return the commands that can do this row, by package: charlm, then those of `packages` that are installed."""
     found = {"charlm": charlm(row, corpus, seconds, threads, scratch)}
     for peer in PEERS:
-        can_do = row.precision == "float32" and row.cell in _OF_LIBRARIES and peer.can_do(row)
+        can_do = row.precision == "float32" and CELLS[row.cell].pytorch and peer.can_do(row)
         if peer.package in packages and importlib.util.find_spec(peer.package) and can_do:
             found[peer.package] = program(f"tests.bench.peers.{peer.package}_charrnn", row, corpus, seconds, threads)
     return found

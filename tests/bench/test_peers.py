@@ -19,6 +19,7 @@ import pytest
 
 import charlm
 from charlm.analysis.speed import ROWS
+from charlm.registry import CELLS
 
 from .peers.work import MODES, Peer, Text, Work, next_block
 from .rows import PEERS, programs
@@ -176,7 +177,7 @@ def test_rows_name_the_programs_that_can_do_them(tmp_path: Path) -> None:
     for row in ROWS:
         found = programs(row, tmp_path / "text.txt", 1.0, 2, tmp_path, [peer.package for peer in PEERS])
         assert next(iter(found)) == "charlm"
-        if row.precision != "float32" or row.cell in ("mlstm", "indrnn", "mingru"):
+        if row.precision != "float32" or not CELLS[row.cell].pytorch:
             assert list(found) == ["charlm"], row.name
             continue
         assert ("jax" in found) <= (importlib.util.find_spec("jax") is not None and row.k1 == row.k2)

@@ -397,8 +397,10 @@ BAD = [
     (("train", "corpus.txt", "--clocks", "2,4"), 2, "--clocks 2,4: must be 2 whole numbers from 1 to 10,000"),
     (("train", "corpus.txt", "--norm", "cell", "--layer-norm"), 2, "--norm cell: --layer-norm asks for another norm"),
     (("train", "corpus.txt", "--norm", "batch", "--once"), 2, "--norm batch: statistics of a block know what follows"),
-    (("train", "corpus.txt", "--norm", "batch", "--memory", "9"), 2, "--norm batch: takes statistics"),
+    (("train", "corpus.txt", "--norm", "batch", "--memory", "9"), 2, "--norm batch takes statistics"),
     (("train", "corpus.txt", "--norm", "batch", "--streams", "1", "--k1", "1"), 2, "one step of one stream"),
+    (("train", "corpus.txt", "--norm", "batch", "--streams", "1", "--k1", "4", "--clocks", "1,4"), 2, "one step of one"),
+    (("train", "corpus.txt", "--norm", "none", "--layer-norm"), 2, "--norm none: --layer-norm asks for another norm"),
     (("train", "corpus.txt", "--activation", "relu"), 2, "activation relu belongs to the rnn and indrnn cells"),
     (
         ("train", "corpus.txt", "--cell", "rnn", "--forget-bias", "2"),

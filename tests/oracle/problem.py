@@ -151,34 +151,26 @@ def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
             return block_loss(problem.model, p, sequence, last - begin, last - first + older, weight)
 
         found = gradient(exact(problem.parameters()), truncated)
-        return {name: a for name, a in found.items() if not name.startswith("norm.running")}
+        return {name: found[name] for name, _ in problem.parameters().learned_views()}
     room = last - first if cut.memory else last
-    if problem.model.slowest > 1 and problem.model.norm != "batch":
-        begins = tuple(max(0, last - min(cut.k2 * clock, room)) for clock in problem.model.layer_clocks)
-        whole = replace(problem, truncation=TruncationConfig(cut.k1), threads=1, slices=1, memory=0)
-        by_step = gradients_of_losses(whole, begins)
-        return {name: weight * a[..., first - older : last].sum(-1) for name, a in by_step.items()}
+    begins = tuple(max(0, last - min(cut.k2 * clock, room)) for clock in problem.model.layer_clocks)
     by_blocks = problem.reset.policy == "block" or problem.counted == "blocks"
     block = TruncationConfig(cut.k1) if by_blocks else TruncationConfig()  # all that a loss depends on
-    by_step = gradients_of_losses(replace(problem, truncation=block, threads=1, slices=1, memory=0), begin)
+    by_step = gradients_of_losses(replace(problem, truncation=block, threads=1, slices=1, memory=0), begins)
     return {name: weight * a[..., first - older : last].sum(-1) for name, a in by_step.items()}
 
 
 @functools.lru_cache(maxsize=256)
-def gradients_of_losses(problem: Problem, begin: int | tuple[int, ...]) -> Arrays:
-    """The gradient of each step's loss (..., T), where what the cells made before step `begin` is constant.
-
-    begin: for each layer, if they differ.
+def gradients_of_losses(problem: Problem, begins: tuple[int, ...]) -> Arrays:
+    """The gradient of each step's loss (..., T), where what each layer's cells made before a step of `begins` is constant.
 
     Blocks that end at different steps, of different ways to cut a text, need the same of these.
     """
     sequence = reference_sequence(problem, Streams(problem.length, problem.streams).steps)
 
     def by_step(p: Arrays) -> np.ndarray:
-        def constant(t: int, layer: int) -> bool:
-            return t < (begin[layer] if isinstance(begin, tuple) else begin)
-
-        return np.stack([loss.sum(-1) for loss in losses(problem.model, p, sequence, constant)], -1)
+        each = losses(problem.model, p, sequence, lambda t, layer: t < begins[layer])
+        return np.stack([loss.sum(-1) for loss in each], -1)
 
     return gradient(exact(problem.parameters()), by_step)
 

@@ -10,6 +10,7 @@ from charlm.config.reset import ResetConfig
 from charlm.config.truncation import TruncationConfig
 from charlm.errors import ConfigurationError
 from charlm.inference.evaluation import Evaluator
+from charlm.kernels.block_norm import MOMENTUM
 from charlm.kernels.jit import JIT
 from charlm.nn.reference import gradient, losses
 from charlm.tbptt.method import make_method
@@ -50,6 +51,18 @@ def test_with_batch_norm(cell: str, k1: int, k2: int) -> None:
             assert relative_error(u.gradient, reference_gradient(problem, u.first, u.last)) < TOLERANCE, (u.first, u.last)
 
 
+def test_batch_norm_of_a_layer_that_makes_no_step() -> None:
+    """Its averages stay as they were."""
+    problem = Problem(model("gru", "1,9", "batch"), TruncationConfig(4, 4), RESETS[0], 3, length=3 * 20 + 2)
+    first, second, third, *_ = (u.gradient for u in run_epoch(problem)[0])
+    before = problem.parameters().state_dict()
+    for name in ("norm.running_mean_l1", "norm.running_var_l1"):
+        after_first = before[name] + MOMENTUM * (first[name] - before[name])
+        np.testing.assert_allclose(second[name], after_first, rtol=1e-6)
+        after_third = second[name] + MOMENTUM * (third[name] - second[name])
+        assert np.abs(after_third - second[name]).max() > 1e-3, "the layer steps again"
+
+
 @pytest.mark.parametrize(("slices", "threads"), [(1, 2), (1, 3), (2, 1), (2, 2)])
 @pytest.mark.parametrize(("cell", "norm"), [("lstm", "cell"), ("gru", "layer"), ("mlstm", "none"), ("gru", "batch")])
 def test_any_division(cell: str, norm: str, slices: int, threads: int) -> None:
@@ -71,7 +84,7 @@ def test_in_pieces(cell: str, k2: int) -> None:
     found, _ = run_epoch(in_pieces(whole, 0.45))
     for u, same in zip(found, expected, strict=True):
         assert relative_error(u.gradient, same.gradient) < 1e-6
-        small = replace(whole, model=model(cell, "1,4", "cell", 5), streams=1, length=42)
+    small = replace(whole, model=model(cell, "1,4", "cell", 5), streams=1, length=42)
     for u in run_epoch(small)[0]:
         assert relative_error(u.gradient, reference_gradient(small, u.first, u.last)) < TOLERANCE
 
@@ -128,7 +141,12 @@ def test_a_window_holds_what_the_slowest_layer_needs() -> None:
     config, streams = TruncationConfig(8, 8), Streams(1000, 2)
     slow = make_method(config, streams, 0, (1, 4))
     assert (slow.window, slow.reaches_back(Position(step=8))) == (32, True)
-    assert slow.describe_layers() == "characters that errors go back: 8 in layer 1; 32 in layer 2, a step in 4"
+    assert (
+        slow.describe_layers()
+        == "characters that errors go back at most: 8 in layer 1; 32 in layer 2, which steps once in 4"
+    )
+    pieces = make_method(TruncationConfig(8, 8, memory=1), streams, 0, (1, 4))
+    assert (pieces.window, pieces.reach_of(4)) == (8, 8)
     plain = make_method(config, streams, 0, (1, 1))
     assert (plain.window, plain.reaches_back(Position(step=8)), plain.describe_layers()) == (8, False, "")
 

@@ -18,7 +18,9 @@ from charlm.inference.evaluation import Evaluator
 from charlm.nn.parameters import Parameters
 from charlm.storage.checkpoint import Checkpoint
 from charlm.storage.onnx import save_onnx
+from charlm.storage.onnx_graph import Graph
 from charlm.storage.safetensors import load_safetensors, read_vocabulary, save_safetensors
+from charlm.storage.traced import Traced
 from charlm.tbptt.resets import Resets
 
 MODELS = [
@@ -133,6 +135,17 @@ def test_a_pytorch_model_by_other_names(config: ModelConfig, embedding: int, bia
     saved.parameters.load_state_dict(arrays)
     text = random.integers(0, len(KNOWN), 60)
     np.testing.assert_allclose(losses(back, text), losses(saved, text), rtol=1e-5)
+
+
+def test_formulas_that_onnx_cannot_say() -> None:
+    """What a cell computes is written down, or refused by name."""
+    x: Any = Traced(Graph("step_"), "x", (0, 4))
+    scaled = np.ones((1, 1), np.float32) * x
+    assert scaled.shape == (0, 4)
+    assert (x.reshape(-1, 2, 2) ** 2).shape == (-1, 2, 2)
+    for name, compute in (("maximum", lambda: np.maximum(x, 0)), ("concatenate", lambda: np.concatenate([x, x]))):
+        with pytest.raises(ConfigurationError, match=f"no export to ONNX: the cell computes np.{name}"):
+            compute()
 
 
 def test_what_cannot_be_imported_is_named(tmp_path: Path) -> None:

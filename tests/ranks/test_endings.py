@@ -35,7 +35,7 @@ def test_uneven_shares_are_refused(mpi: Mpi, folder: Path) -> None:
     line = refusal(mpi("charlm", "train", "corpus.txt", "--streams", 2, "--hidden", 8, ranks=3), 2)
     assert "3 ranks for 2 streams" in line
     line = refusal(mpi("charlm", "train", "corpus.txt", "--streams", 2, "--k1", 1, "--norm", "batch", "--hidden", 8), 2)
-    assert "--norm batch: one step of one stream has no variance: more --streams for each rank" in line
+    assert "--norm batch: one step of one stream has no variance: use more --streams for each rank or" in line
 
 
 def test_what_is_wrong_everywhere_is_said_once(mpi: Mpi, cold_mpi: Mpi, folder: Path) -> None:

@@ -15,7 +15,7 @@ import click
 
 
 def charlm(*arguments: object) -> dict:
-    """What a subcommand prints with --json; of training that diverges, {"error": its message}."""
+    """Return what a subcommand prints with --json; of training that diverges, {"error": its message}."""
     command = [sys.executable, "-m", "charlm", *map(str, arguments), "--quiet", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 1 and "diverged" in done.stderr:
@@ -26,12 +26,12 @@ def charlm(*arguments: object) -> dict:
 
 
 def processors() -> int:
-    """How many this process may use."""
+    """Return how many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
 
 
 def run_all(jobs: Sequence[Any], do: Callable[[Any], dict], results: Path, show: Callable[[dict], str]) -> list[dict]:
-    """The entries {"job", "summary"} of all jobs (dataclasses), in their order; as many at once as processors.
+    """Return the entries {"job", "summary"} of all jobs (dataclasses), in their order; as many at once as processors.
 
     Those that `results` (JSON lines) already holds are not done again. show says in a few words what an entry came to.
     """

@@ -18,7 +18,7 @@ from charlm.registry import CELLS, NORMS
 
 from .__main__ import ROOT
 from .runs import charlm, run_all
-from .structures_report import draw, write
+from .structures_report import draw, nats, write
 
 STREAMS, STEPS = 32, 64  # of a block
 CLOCKS = ("1,1", "1,4")
@@ -45,7 +45,7 @@ class Structure:
         return (self.norm, self.clocks, self.variant) == ("none", CLOCKS[0], "")
 
     def options(self) -> tuple[object, ...]:
-        """Those of `charlm train`. Without tables, which would hide much of what a network by itself learns."""
+        """Return options of `charlm train`: without tables, which would hide much of what a network by itself learns."""
         network = ("--cell", self.cell, "--norm", self.norm, "--clocks", self.clocks, *VARIANTS[self.variant])
         block = ("--streams", STREAMS, "--k1", STEPS, "--direct-order", 0, "--threads", 1)
         return (*network, "--layers", self.clocks.count(",") + 1, *block)
@@ -81,7 +81,7 @@ def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:
     found: dict[Structure, list[float]] = {structure: [] for structure in structures()}
     for line in kept.read_text().splitlines() if kept.exists() else []:
         entry = json.loads(line)
-        found[Structure(**entry["structure"])].append(entry["chars_per_second"])
+        found.setdefault(Structure(**entry["structure"]), []).append(entry["chars_per_second"])
     for number in range(rounds):
         for structure, rates in found.items():
             if len(rates) > number:
@@ -89,15 +89,17 @@ def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:
             length = ("--minutes", 0.04, "--val-fraction", 0, "--save-every", 0)
             with tempfile.TemporaryDirectory() as scratch:
                 made = charlm("train", corpus, *structure.options(), *length, "--run", Path(scratch) / "run")
+            if "error" in made:
+                raise click.ClickException(f"{structure}: {made['error']}")
             rates.append(made["chars_per_second"])
             with kept.open("a") as file:
                 file.write(json.dumps({"structure": asdict(structure), "chars_per_second": rates[-1]}) + "\n")
             click.echo(f"round {number + 1}: {structure}: {rates[-1]:,.0f} characters/s", err=True)
-    return {structure: statistics.median(rates) for structure, rates in found.items()}
+    return {structure: statistics.median(found[structure]) for structure in structures()}
 
 
 def train(corpora: dict[str, Path], work: Path, job: Job) -> dict:
-    """What became of a job: nats per character of the held-out text, and the norms of its errors by lag."""
+    """Train, and return nats per character of the held-out text and the norms of the errors by lag."""
     run = work / "-".join((job.text, *asdict(job.structure).values(), f"{job.minutes:g}", str(job.seed)))
     length = ("--updates", job.updates, "--save-every", 0, "--seed", job.seed)
     made = charlm("train", corpora[job.text], *job.structure.options(), *length, "--run", run, "--force")
@@ -114,11 +116,6 @@ def grid(speeds: dict[Structure, float], texts: Sequence[str], minutes: float) -
     return [
         Job(text, structure, minutes, round(60 * minutes * speed / (STREAMS * STEPS))) for text, structure, speed in jobs
     ]
-
-
-def nats(entry: dict) -> float:
-    """An entry's loss; infinity if it diverged."""
-    return entry["summary"].get("nats", float("inf"))
 
 
 def longer(jobs: list[Job], entries: list[dict], minutes: float) -> list[Job]:
@@ -157,6 +154,8 @@ def main(texts: tuple[Path, ...], work: Path, rounds: int, output: Path) -> None
     """
     work.mkdir(parents=True, exist_ok=True)
     corpora = {path.stem: path.resolve() for path in texts}
+    if len(corpora) < len(texts):
+        raise click.UsageError("TEXTS must have different names")
     speeds = measure(texts[0], work, rounds)
     run = partial(run_all, do=partial(train, corpora, work), results=work / "results.jsonl", show=_show)
     short = grid(speeds, list(corpora), 1)

@@ -19,13 +19,18 @@ def named(structure: dict[str, str]) -> str:
     return ", ".join(filter(None, [*parts, f"clocks {clocks}" if set(clocks) - set("1,") else ""]))
 
 
+def nats(entry: dict) -> float:
+    """Return an entry's loss; infinity if training diverged."""
+    return entry["summary"].get("nats", math.inf)
+
+
 def losses(entries: Iterable[dict], text: str, minutes: float) -> dict[str, list[float]]:
     """The losses of each structure that was trained on a text for as long, one of each seed."""
     found: dict[str, list[float]] = {}
     for entry in entries:
         job = entry["job"]
         if (job["text"], job["minutes"]) == (text, minutes):
-            found.setdefault(named(job["structure"]), []).append(entry["summary"].get("nats", float("inf")))
+            found.setdefault(named(job["structure"]), []).append(nats(entry))
     return found
 
 

@@ -12,8 +12,8 @@ from .spec import EPSILON, Norm
 BATCH = Norm("batch", "batch norm", sums="block")
 
 
-def running_normed(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
-    """Return x normalised by averages."""
+def normed_by(x: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Return (x - mean) / sqrt(variance + EPSILON)."""
     return (x - mean) / np.sqrt(variance + EPSILON)
 
 
@@ -30,4 +30,4 @@ def block_normed(zx: list[np.ndarray], alive: np.ndarray, differentiated: bool) 
     mean = rows.mean(0)
     variance = ((rows - mean) ** 2).mean(0)
     both = zip(zx, alive, strict=True)
-    return [running_normed(x, mean[..., None, :], variance[..., None, :]) * on[:, None] for x, on in both]
+    return [normed_by(x, mean[..., None, :], variance[..., None, :]) * on[:, None] for x, on in both]

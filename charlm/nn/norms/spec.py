@@ -21,14 +21,13 @@ class Norm:
     between: it normalises each layer's output over its units, outside of the recurrence. sums: it normalises the sums that
     a cell's gates are made of, before their biases: "units", each gate of a step over its units, and the memory of a cell
     that has one before the step's output is made of it; "block", the input's part of each unit's gates over the streams
-    and steps of a block; "" leaves them alone. gain: at first.
+    and steps of a block; "" leaves them alone.
     """
 
     name: str
     label: str = ""
     between: bool = False
     sums: str = ""
-    gain: float = 1.0
 
     def normalises_state(self, cell: Cell) -> bool:
         """Return whether the state's part of the gates has a norm of its own, since the cell sees it on its own."""
