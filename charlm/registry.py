@@ -68,6 +68,7 @@ NORMS = Registry(
         "layer": "nn.norms.layer:LAYER",
         "cell": "nn.norms.cell:CELL",
         "batch": "nn.norms.batch:BATCH",
+        "both": "nn.norms.both:BOTH",
     },
 )
 

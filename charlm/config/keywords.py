@@ -51,7 +51,8 @@ class Settings(TypedDict, total=False):
     # Add the input of each layer to its output, from the second layer on.
     residual: bool
     # Normalise activations between layers and before the output layer (layer), each gate's sum over its units (cell),
-    # or the input's part of the gates over the streams and steps of a block (batch). Default: none.
+    # the input's part of the gates over the streams and steps of a block (batch), or that and the state's part over its
+    # units (both). Default: none.
     norm: str
     # Another name for --norm layer.
     layer_norm: bool

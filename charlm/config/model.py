@@ -53,7 +53,8 @@ class ModelConfig(Declared, group=NETWORK):
         "none",
         choices=NORMS,
         help="Normalise activations between layers and before the output layer (layer), each gate's sum over its units "
-        "(cell), or the input's part of the gates over the streams and steps of a block (batch).",
+        "(cell), the input's part of the gates over the streams and steps of a block (batch), or that and the state's part "
+        "over its units (both).",
     )
     layer_norm: bool = setting(False, help="Another name for --norm layer.")
     clocks: str = setting(

@@ -75,7 +75,7 @@ class RunConfig(Declared, group=LENGTH):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if NORMS[self.model.norm].sums == "block":
+        if NORMS[self.model.norm].of_blocks:
             name = f"--norm {self.model.norm}"
             require(not self.truncation.memory, f"{name} takes statistics of a whole block, which --memory would divide")
             require(not self.once, f"{name}: statistics of a block know what follows in it, and --once must not know")
@@ -83,7 +83,7 @@ class RunConfig(Declared, group=LENGTH):
 
     def require_rows(self, ranks: int) -> None:
         """Raise ConfigurationError for a norm of blocks where each rank's block is a single step of a layer and stream."""
-        if NORMS[self.model.norm].sums == "block":
+        if NORMS[self.model.norm].of_blocks:
             each = " for each rank" if ranks > 1 else ""
             steps = -(-self.truncation.k1 // self.model.slowest)
             enough = self.streams // ranks * steps > 1

@@ -161,6 +161,8 @@ def _columns_back(net, part, end, reach, gradients, layer, newest, column, at):
     parts, base = runs.shape[0] // sizes.capacity, part.slice * sizes.capacity * sizes.streams
     lo, hi = own_columns(part, sizes.units)
     gains, shifts, shifts_h, means = gradients.gain_ih, gradients.b_ih, gradients.b_hh, work.means
+    # A norm of the state's part has the state's biases for itself. The factor of a product has no such part.
+    both_biases = not net.norm.apart or column >= sizes.step_gates * sizes.units
     for j in range(at + lo, at + hi, LANES):
         store(means, 0, j, splat(0.0))
         store(means, 1, j, splat(0.0))
@@ -175,7 +177,8 @@ def _columns_back(net, part, end, reach, gradients, layer, newest, column, at):
                     e, x = load(work.dz, i, column + j), (load(window.sums[layer], i, column + j) - mean) * inverse
                     store(gains, layer, at + j, fma(e, x, load(gains, layer, at + j)))
                     store(shifts, layer, at + j, load(shifts, layer, at + j) + e)
-                    store(shifts_h, layer, at + j, load(shifts_h, layer, at + j) + load(work.dz_h, i, column + j))
+                    if both_biases:
+                        store(shifts_h, layer, at + j, load(shifts_h, layer, at + j) + load(work.dz_h, i, column + j))
                     if t >= newest:
                         e = e * load(net.weights.gain_ih, layer, at + j)
                         store(means, 0, at + j, load(means, 0, at + j) + e)

@@ -96,7 +96,7 @@ class Window(NamedTuple):
     gradient_scale: Array1[np.float32]  # (C,)       factor on errors that pass from this step to the one before it
     ends: Array1[np.int64]  # (C,)      slot at which the block ends that the slot belongs to; with batch norm
     sums: Array3[np.float32]  # (L, X C S, G U)   what is normalised before it becomes z; z itself without a norm of gates
-    sums_h: Array3[np.float32]  # (L, X C S, G U) the state's part, where a cell sees it on its own and it is normalised
+    sums_h: Array3[np.float32]  # (L, X C S, G U) the state's part, where it is normalised on its own
     memory: Array3[np.float32]  # (L, X C S, U)   the memory after the step, where it is normalised
     scales: Array3[np.float32]  # (L, X C S, 2 (2 G + 1))  mean and 1 / deviation of each gate's sums, sums_h, the memory
     columns: Array3[np.float32]  # (L, 2 C + 2, G P)  the same of a block's sums, in the rows of its last slot: batch norm
@@ -170,7 +170,8 @@ class Sublayer(NamedTuple):
 class GateNorm(NamedTuple):
     """Settings of the norm of the sums that gates are made of: see cell_norm.py and block_norm.py. All 0: none."""
 
-    units: int  # 1: each gate of a step is normalised over its units
+    units: int  # 1: each gate of a step is normalised over its units; with block, the state's part of it alone
+    apart: int  # 1: the state's part on its own, not the sum of both
     memory: int  # 1: so is the memory of the cell
     block: int  # 1: each column of the input's part is normalised over a block
     statistics: int  # 1: by the block's own statistics, which are averaged; 0: by the averages

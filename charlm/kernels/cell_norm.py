@@ -61,11 +61,17 @@ def _normalise(net, part, x, layer, own, gate, kind, mean, inverse, target, to, 
 
 @kernel_on_demand
 def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
-    """Normalise the sums of a step's gates: window.sums -> window.z; window.sums_h -> work.recurrent if those are apart."""
+    """Normalise the sums of a step's gates: window.sums -> window.z; window.sums_h -> work.recurrent if those are apart.
+
+    If the input's part has a norm of its own, window.sums_h is all: see _norm_state.
+    """
     sizes, weights, window = net.sizes, net.weights, net.window
     row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
     x, z, gains, biases, real = window.sums[layer], window.z[layer], weights.gain_ih, weights.b_ih, net.sublayer.units
     meet(part)
+    if net.norm.block:
+        _norm_state(net, part, layer, row, own)
+        return
     for s in range(part.n):
         if not window.steps[layer, own + s]:
             continue
@@ -85,6 +91,43 @@ def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
                     _normalise(
                         net, part, x, layer, own + s, other, other, mean_2, inverse_2, z, own + s, gains, biases, True
                     )
+
+
+@inner
+def _norm_state(net, part, layer, row, own):
+    """Normalise the state's part of a step's gates: window.sums_h is added to window.z, or goes to work.recurrent."""
+    sizes, weights, window, real = net.sizes, net.weights, net.window, net.sublayer.units
+    y, z, scales, out = window.sums_h[layer], window.z[layer], window.scales[layer], net.work.recurrent
+    for s in range(part.n):
+        if not window.steps[layer, own + s]:
+            continue
+        for gate in range(0, sizes.step_gates, 2):
+            other = min(gate + 1, sizes.step_gates - 1)
+            mean, inverse, mean_2, inverse_2 = _two_statistics(sizes, part, real, y, y, row + s, gate, other)
+            kind = sizes.gates + gate
+            if net.cell.separate:
+                to, gains, biases, place = part.base + s, weights.gain_hh, weights.b_hh, own + s
+                _normalise(net, part, y, layer, place, gate, kind, mean, inverse, out, to, gains, biases, False)
+                if other > gate:
+                    kind = sizes.gates + other
+                    _normalise(net, part, y, layer, place, other, kind, mean_2, inverse_2, out, to, gains, biases, False)
+            else:
+                _add_normalised(net, part, y, z, scales, layer, own + s, gate, mean, inverse)
+                if other > gate:
+                    _add_normalised(net, part, y, z, scales, layer, own + s, other, mean_2, inverse_2)
+
+
+@inner
+def _add_normalised(net, part, y, z, scales, layer, own, gate, mean, inverse):
+    """Add one gate of the state's part, normalised and times its gain, to z; keep scales."""
+    sizes, kind = net.sizes, net.sizes.gates + gate
+    column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
+    scales[own, 2 * kind] = mean
+    scales[own, 2 * kind + 1] = inverse
+    for j in range(0, sizes.units, LANES):
+        value = (load(y, own, column + j) - mean) * inverse
+        store(z, own, column + j, fma(value, load(net.weights.gain_hh, layer, at + j), load(z, own, column + j)))
+        prefetch(y, own + 1, column + j)  # the next stream's
 
 
 @inner
@@ -145,6 +188,9 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
     row, own = common_row(part, sizes.capacity, slot), sliced_row(part, sizes.capacity, slot)
     x, gains, scales, dz, dx = window.sums[layer], weights.gain_ih, window.scales[layer], work.dz, work.dx
     meet(part)
+    if net.norm.block:
+        _norm_state_back(net, part, layer, row, own)
+        return
     for s in range(part.n):
         i, at, stream = row + s, own + s, part.base + s
         if net.cell.separate:
@@ -164,6 +210,24 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
                 _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
                 if other > gate:
                     _before(net, part, x, layer, at, gains, other, other, dz, dx, stream, mean_2, mean_2x)
+
+
+@inner
+def _norm_state_back(net, part, layer, row, own):
+    """Go back through _norm_state: the errors of the state's part -> work.ds."""
+    sizes, gains, window, ds = net.sizes, net.weights.gain_hh, net.window, net.work.ds
+    y, scales, error = window.sums_h[layer], window.scales[layer], net.work.dz_h  # dz itself unless they are apart
+    for s in range(part.n):
+        i, at, stream = row + s, own + s, part.base + s
+        for gate in range(0, sizes.step_gates, 2):
+            other = min(gate + 1, sizes.step_gates - 1)
+            kind, kind_2 = sizes.gates + gate, sizes.gates + other
+            mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                sizes, part, layer, i, scales, at, y, error, gains, gate, kind, y, error, gains, other, kind_2
+            )
+            _before(net, part, y, layer, at, gains, gate, kind, error, ds, stream, mean_e, mean_ex)
+            if other > gate:
+                _before(net, part, y, layer, at, gains, other, kind_2, error, ds, stream, mean_2, mean_2x)
 
 
 @kernel_on_demand
@@ -220,8 +284,9 @@ def norm_step_gradient(net: Net, part: Part, gradients: Weights, layer: int) -> 
     """
     sizes = net.sizes
     for gate in range(sizes.step_gates):
-        _add_streams(net, part, gate, gate, gradients.gain_ih, gradients.b_ih, layer)
-        if net.cell.separate:
+        if not net.norm.block:
+            _add_streams(net, part, gate, gate, gradients.gain_ih, gradients.b_ih, layer)
+        if net.norm.apart:
             _add_streams(net, part, gate, sizes.gates + gate, gradients.gain_hh, gradients.b_hh, layer)
         else:
             lo, hi = own_columns(part, sizes.units)

@@ -11,7 +11,7 @@ from .jit import inner, kernel_on_demand
 from .matmul import BLOCK, copy_rows, outer_products, pack, pack_transposed, product, skip_rows
 from .parallel import Part, meet, pack_columns, share
 from .records import Array2
-from .rows import clear_row, common_row, sliced_row
+from .rows import clear_row, common_row, sliced_row, state_sums
 from .simd import LANES, load, store
 from .tile import PANEL
 
@@ -59,7 +59,7 @@ def multiply_state(net: Net, part: Part, layer: int, slot: int) -> None:
         for j in range(0, units, LANES):
             store(products, i, j, load(factors, i, at + j) * load(states, i, j))
     meet(part)
-    to = window.sums[layer] if net.norm.units else window.z[layer]
+    to = state_sums(net, part, layer, own)
     product_of_either(net.halves, products, row, runs, net.packed.w_hh, which, at, to, own, 0, part.n)
 
 

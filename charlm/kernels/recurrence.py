@@ -11,7 +11,7 @@ from .halves import product_of_either
 from .jit import inner
 from .multiplicative import multiply_state
 from .parallel import Part, meet
-from .rows import any_step, clear_row, common_row, fill_part, fill_row, sliced_row, step_rows
+from .rows import any_step, clear_row, common_row, fill_part, fill_row, sliced_row, state_sums, step_rows
 from .simd import LANES, fma, load, store
 from .steps import call, span
 
@@ -140,7 +140,7 @@ def forward_layer(net: Net, part: Part, state: State, which: int, layer: int, sl
 def _own_state(net, part, layer, row):
     """Add each unit's own state, times its weight, to the sums of its gates."""
     sizes, window = net.sizes, net.window
-    to, h = window.sums[layer] if net.norm.units else window.z[layer], window.h_in[layer]
+    to, h = state_sums(net, part, layer, row), window.h_in[layer]
     for gate in range(sizes.gates):
         column, at = gate * sizes.units, gate * sizes.padded + part.slice * sizes.units
         for i in range(row, row + part.n):
@@ -154,14 +154,9 @@ def _state_part(net, part, layer, slot, row):
 
     If it is normalised at each step, it goes without bias to window.sums or window.sums_h.
     """
-    sizes, separate, window, work = net.sizes, net.cell.separate, net.window, net.work
-    z, first = window.z[layer], row
-    if net.norm.units:
-        z = window.sums_h[layer] if separate else window.sums[layer]
-        if separate:
-            for s in range(row, row + part.n):
-                clear_row(z, s)
-    elif separate:
+    sizes, window, work = net.sizes, net.window, net.work
+    z, first = state_sums(net, part, layer, row), row
+    if net.cell.separate and not net.norm.units:
         z, first = work.recurrent, part.base
         for gate in range(sizes.gates):
             for s in range(part.base, part.base + part.n):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .buffers import StepRows, Window
+from .buffers import Net, StepRows, Window
 from .jit import inner
 from .parallel import Part
 from .simd import LANES, load, splat, store
@@ -64,6 +64,19 @@ def common_row(part: Part, capacity: int, slot: int) -> int:
 def sliced_row(part: Part, capacity: int, slot: int) -> int:
     """Return the same row in the part's own slice, for arrays that are sliced."""
     return capacity * part.base + slot * part.n
+
+
+@inner
+def state_sums(net: Net, part: Part, layer: int, row: int) -> np.ndarray:
+    """Return what the state's part of a step's gates is added to: z, or sums that are normalised first.
+
+    Where the two parts are normalised apart, it begins at 0. row: of the step, in the part's own slice.
+    """
+    if net.norm.apart:
+        for i in range(row, row + part.n):
+            clear_row(net.window.sums_h[layer], i)
+        return net.window.sums_h[layer]
+    return net.window.sums[layer] if net.norm.units else net.window.z[layer]
 
 
 @inner

@@ -51,7 +51,7 @@ class Allocator:
         rows = z.capacity * z.streams
         h, gates = aligned_zeros((z.layers, x * rows, z.units)), aligned_zeros((z.layers, x * rows, z.gates * z.units))
         product = h.shape if self.cell.recurrence == "product" else (0, 0, 0)
-        normed, apart = self.norm.units or self.norm.block, self.norm.units and self.cell.separate
+        normed = self.norm.units or self.norm.block
         return Window(
             x=np.zeros(x * rows, np.int32),
             y=np.zeros(x * rows, np.int32),
@@ -63,7 +63,7 @@ class Allocator:
             gradient_scale=np.ones(z.capacity, np.float32),
             ends=np.zeros(z.capacity if self.norm.block else 0, np.int64),
             sums=aligned_zeros(gates.shape) if normed else gates,
-            sums_h=aligned_zeros(gates.shape if apart else (0, 0, 0)),
+            sums_h=aligned_zeros(gates.shape if self.norm.apart else (0, 0, 0)),
             memory=aligned_zeros(h.shape if self.norm.memory else (0, 0, 0)),
             scales=aligned_zeros((z.layers if self.norm.units else 0, x * rows, 2 * (2 * z.gates + 1))),
             columns=aligned_zeros((z.layers if self.norm.block else 0, 2 * z.capacity + 2, z.gates * z.padded)),
@@ -106,7 +106,8 @@ class Allocator:
         # A row that is normalised is overwritten, unless another slice may still read it, or the state needs it as it was.
         others = self.norm.units and x > 1
         dx = aligned_zeros(dz.shape) if others or (self.norm.block and not self.cell.separate) else dz
-        ds = dz_h if not others else aligned_zeros(dz.shape) if self.cell.separate else dx
+        copies = others if self.cell.separate else self.norm.apart
+        ds = aligned_zeros(dz.shape) if copies else dx if others else dz_h
         wide = z.gates * z.padded if self.norm.block else 0
         product = self.cell.recurrence == "product"
         return Workspace(
@@ -175,12 +176,13 @@ def sublayer(config: ModelConfig, dropout_seed: int | None, first: int) -> Subla
 
 def gate_norm(config: ModelConfig, statistics: bool, share: float) -> GateNorm:
     """Return the norm of the sums that gates are made of. statistics, share: see GateNorm."""
-    norm = NORMS[config.norm]
+    norm, cell = NORMS[config.norm], CELLS[config.cell]
     return GateNorm(
-        units=int(norm.sums == "units"),
-        memory=int(norm.normalises_memory(CELLS[config.cell])),
-        block=int(norm.sums == "block"),
-        statistics=int(norm.sums == "block" and statistics),
+        units=int(norm.sums == "units" or norm.normalises_state(cell)),
+        apart=int(norm.normalises_state(cell)),
+        memory=int(norm.normalises_memory(cell)),
+        block=int(norm.of_blocks),
+        statistics=int(norm.of_blocks and statistics),
         share=share,
     )
 

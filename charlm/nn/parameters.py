@@ -51,7 +51,7 @@ class Parameters:
             "out": (padded(vocabulary) + gates if gates else vocabulary, p),
             "b_ih": (layers, wide),
             "b_hh": (layers, wide),
-            "running": (layers if norm.sums == "block" else 0, 2, wide),
+            "running": (layers if norm.of_blocks else 0, 2, wide),
             "gain_ih": (layers if norm.sums else 0, wide),
             "gain_hh": (layers if norm.normalises_state(cell) else 0, wide),
             "u": (layers if cell.recurrence == "vector" else 0, wide),
@@ -152,7 +152,7 @@ class Parameters:
                 yield f"norm.bias{kind}_l{layer}", w.shift[layer, :h]
             for name, gains in (("ih", w.gain_ih), ("hh", w.gain_hh)):
                 if len(gains):
-                    normed = self.gates if len(w.running) else CELLS[self.config.cell].step_gates
+                    normed = self.gates if name == "ih" and len(w.running) else CELLS[self.config.cell].step_gates
                     yield f"norm.weight_{name}_l{layer}", gains[layer].reshape(self.gates, p)[:normed, :h]
             if len(w.running):
                 for i, name in enumerate(("mean", "var")):

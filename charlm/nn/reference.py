@@ -84,15 +84,16 @@ def cell_step(
     """
     cell, shown = CELLS[config.cell], {}
     b_ih, b_hh = (_row(p[f"rnn.bias_{side}_l{layer}"][..., : cell.step_gates * config.hidden]) for side in ("ih", "hh"))
-    if NORMS[config.norm].sums == "units":
-        if cell.separate:
-            gains = (p[f"norm.weight_{side}_l{layer}"] for side in ("ih", "hh"))
-            zx, zh = (gates_normed(config.hidden, x, _row(gain)) for x, gain in zip((zx, zh), gains, strict=True))
-        else:
-            zx, zh = gates_normed(config.hidden, zx + zh, _row(p[f"norm.weight_ih_l{layer}"])), np.zeros(1)
-        if NORMS[config.norm].normalises_memory(cell):
-            gain, shift = _row(p[f"norm.weight_c_l{layer}"]), _row(p[f"norm.bias_c_l{layer}"])
-            shown = {"shown": lambda c: normalised(c, (-1,)) * gain + shift}
+    norm = NORMS[config.norm]
+    if norm.normalises_state(cell):
+        zh = gates_normed(config.hidden, zh, _row(p[f"norm.weight_hh_l{layer}"]))
+    elif norm.sums == "units":
+        zx, zh = zx + zh, np.zeros(1)
+    if norm.sums == "units":
+        zx = gates_normed(config.hidden, zx, _row(p[f"norm.weight_ih_l{layer}"]))
+    if norm.normalises_memory(cell):
+        gain, shift = _row(p[f"norm.weight_c_l{layer}"]), _row(p[f"norm.bias_c_l{layer}"])
+        shown = {"shown": lambda c: normalised(c, (-1,)) * gain + shift}
     return cell.reference(zx + b_ih, zh + b_hh, h, c, config.activation, **shown)
 
 
@@ -206,7 +207,7 @@ class _Network:
         else:
             zx = [_times(x, weight) for x in below]
         zx = [self._held(t, layer, x) for t, x in zip(block, zx, strict=True)]
-        if NORMS[self.config.norm].sums == "block":
+        if NORMS[self.config.norm].of_blocks:
             newest = block.stop == len(y)
             strikes = self.since[block.start : block.stop] % self.config.layer_clocks[layer] == 0
             alive = strikes & (y[block.start : block.stop] >= 0)

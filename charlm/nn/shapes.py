@@ -24,12 +24,12 @@ def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int,
         if norm.between:
             shapes[f"norm.weight_l{layer}"] = shapes[f"norm.bias_l{layer}"] = (h,)
         if norm.sums:
-            shapes[f"norm.weight_ih_l{layer}"] = (wide if norm.sums == "block" else cell.step_gates * h,)
+            shapes[f"norm.weight_ih_l{layer}"] = (wide if norm.of_blocks else cell.step_gates * h,)
         if norm.normalises_state(cell):
-            shapes[f"norm.weight_hh_l{layer}"] = (wide,)
+            shapes[f"norm.weight_hh_l{layer}"] = (cell.step_gates * h,)
         if norm.normalises_memory(cell):
             shapes[f"norm.weight_c_l{layer}"] = shapes[f"norm.bias_c_l{layer}"] = (h,)
-        if norm.sums == "block":
+        if norm.of_blocks:
             shapes[f"norm.running_mean_l{layer}"] = shapes[f"norm.running_var_l{layer}"] = (wide,)
     shapes |= {"out.weight": (vocabulary, h), "out.bias": (vocabulary,)}
     orders = len(config.direct_lengths)

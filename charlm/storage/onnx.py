@@ -37,12 +37,12 @@ def save_onnx(saved: Checkpoint, path: Path) -> None:
 def _operator(config: ModelConfig) -> OnnxOperator | None:
     """Return the ONNX operator of a model's cell; None if there is none that computes the same."""
     onnx = CELLS[config.cell].onnx
-    return None if onnx is None or NORMS[config.norm].sums == "units" else onnx(config.activation)
+    return None if onnx is None or NORMS[config.norm].sums in ("units", "both") else onnx(config.activation)
 
 
 def _without_batch_norm(arrays: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:
     """Return the parameters with batch norm, by its running averages, multiplied into weights and biases."""
-    for layer in range(config.layers if NORMS[config.norm].sums == "block" else 0):
+    for layer in range(config.layers if NORMS[config.norm].of_blocks else 0):
         weight, bias = f"rnn.weight_ih_l{layer}", f"rnn.bias_ih_l{layer}"
         mean, variance = (arrays[f"norm.running_{name}_l{layer}"] for name in ("mean", "var"))
         scale = arrays[f"norm.weight_ih_l{layer}"] / np.sqrt(variance + np.float32(EPSILON))

@@ -50,7 +50,7 @@ SETTINGS = {
     "norm in the cell": ("--cell", "gru", "--layers", 2, "--norm", "cell", "--dropout", 0.2, "--k2", 21),
     "norm of memories": ("--cell", "lstm", "--layers", 2, "--norm", "cell", "--truncation", "window", "--k2", 19),
     "batch norm": ("--cell", "lstm", "--layers", 2, "--norm", "batch", "--dropout", 0.2, "--k2", 21, "--reset", "line"),
-    "multiplicative": ("--cell", "mlstm", "--layers", 2, "--dropout", 0.2, "--k2", 21, "--norm", "batch"),
+    "multiplicative": ("--cell", "mlstm", "--layers", 2, "--dropout", 0.2, "--k2", 21, "--norm", "both"),
     "independent": ("--cell", "indrnn", "--activation", "relu", "--layers", 3, "--k2", 21, "--norm", "cell"),
     "clocks": ("--layers", 3, "--clocks", "1,3,2", "--dropout", 0.2, "--k2", 12, "--norm", "cell", "--reset", "line"),
     "minimal": ("--cell", "mingru", "--layers", 2, "--truncation", "window", "--k2", 21, "--residual"),

@@ -62,6 +62,14 @@ RUNS: dict[str, tuple[Any, ...]] = {
         *("--cell", "lstm", "--hidden", 40, "--layers", 2, "--norm", "batch", "--dropout", 0.1, "--k1", 8, "--k2", 20),
         *("--streams", 5, "--reset", "line", "--threads", 3, *USUAL),
     ),
+    "both": (
+        *("--cell", "gru", "--hidden", 33, "--layers", 2, "--norm", "both", "--dropout", 0.1, "--k1", 8, "--k2", 20),
+        *("--streams", 5, "--threads", 2, *USUAL),
+    ),
+    "both, apart": (
+        *("--cell", "mlstm", "--hidden", 40, "--layers", 2, "--norm", "both", "--truncation", "window", "--k1", 6),
+        *("--k2", 17, "--streams", 2, "--reset", "line", "--threads", 2, *USUAL),
+    ),
     "multiplicative": (
         *("--cell", "mlstm", "--hidden", 33, "--layers", 2, "--dropout", 0.2, "--k1", 8, "--k2", 20, "--streams", 5),
         *("--threads", 2, *USUAL),

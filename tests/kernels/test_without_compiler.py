@@ -15,7 +15,7 @@ from tests.oracle.problem import Problem, reference_gradient, relative_error, ru
 assert not JIT
 CASES = (
     *(("rnn", "tanh", "layer"), ("rnn", "relu", "batch"), ("lstm", "tanh", "cell"), ("gru", "tanh", "cell")),
-    *(("mlstm", "tanh", "layer"), ("indrnn", "relu", "none"), ("mingru", "tanh", "batch")),
+    *(("mlstm", "tanh", "layer"), ("indrnn", "relu", "none"), ("mingru", "tanh", "batch"), ("lstm", "tanh", "both")),
 )
 for cell, activation, norm in CASES:
     model = ModelConfig(cell, activation, 5, 2, dropout=0.3, residual=True, norm=norm)

@@ -18,6 +18,7 @@ from charlm.nn.network import Network, Training
 from charlm.nn.optimizer import Optimizer
 from charlm.nn.parameters import Parameters
 from charlm.nn.reference import Arrays, Sequence, block_loss, gradient, losses
+from charlm.registry import NORMS
 from charlm.tbptt.method import TruncationMethod, make_method
 from charlm.tbptt.plan import Position, make_plan
 from charlm.tbptt.resets import Resets
@@ -144,7 +145,7 @@ def reference_gradient(problem: Problem, first: int, last: int) -> Arrays:
     older = min(problem.cut().older_losses, first)
     weight = 1 / (problem.streams * (cut.k1 + older))
     begin = max(0, last - min(cut.k2, last - first if cut.memory else last))
-    if problem.model.norm == "batch":
+    if NORMS[problem.model.norm].of_blocks:
         sequence = replace(reference_sequence(problem, last), block=cut.k1)
 
         def truncated(p: Arrays) -> np.ndarray:

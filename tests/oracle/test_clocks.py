@@ -43,10 +43,11 @@ def test_against_reference(cell: str, norm: str, k1: int, k2: int) -> None:
 
 @pytest.mark.parametrize(("k1", "k2"), CUTS[1:])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
-def test_with_batch_norm(cell: str, k1: int, k2: int) -> None:
+@pytest.mark.parametrize("norm", ["batch", "both"])
+def test_with_batch_norm(norm: str, cell: str, k1: int, k2: int) -> None:
     """Statistics are those of the steps that a layer makes."""
     for reset in RESETS:
-        problem = Problem(model(cell, "1,3", "batch"), TruncationConfig(k1, k2), reset, 3, length=3 * 17 + 2)
+        problem = Problem(model(cell, "1,3", norm), TruncationConfig(k1, k2), reset, 3, length=3 * 17 + 2)
         for u in run_epoch(problem)[0][-2:]:
             assert relative_error(u.gradient, reference_gradient(problem, u.first, u.last)) < TOLERANCE, (u.first, u.last)
 
@@ -64,7 +65,9 @@ def test_batch_norm_of_a_layer_that_makes_no_step() -> None:
 
 
 @pytest.mark.parametrize(("slices", "threads"), [(1, 2), (1, 3), (2, 1), (2, 2)])
-@pytest.mark.parametrize(("cell", "norm"), [("lstm", "cell"), ("gru", "layer"), ("mlstm", "none"), ("gru", "batch")])
+@pytest.mark.parametrize(
+    ("cell", "norm"), [("lstm", "cell"), ("gru", "layer"), ("mlstm", "none"), ("gru", "batch"), ("lstm", "both")]
+)
 def test_any_division(cell: str, norm: str, slices: int, threads: int) -> None:
     for reset, kind in ((RESETS[0], "newest"), (RESETS[1], "window")):
         one = Problem(model(cell, "1,3,2", norm, 20), TruncationConfig(4, 6, kind), reset, 7, 7 * 15 + 2, 23)

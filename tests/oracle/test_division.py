@@ -36,6 +36,8 @@ def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int, g
         ("cell", "window", 7),
         ("batch", "newest", groups),
         ("batch", "window", 7),
+        ("both", "newest", groups),
+        ("both", "window", 7),
     ):
         mixed = norm != "none"
         model = ModelConfig(cell, activation, hidden, 2, 0.4 if mixed else 0.0, residual=mixed, norm=norm)
@@ -50,7 +52,7 @@ def test_slices_of_units(cell: str, activation: str, hidden: int, slices: int, g
 
 @pytest.mark.parametrize(("slices", "threads"), [(2, 1), (1, 2), (1, 3), (2, 2)])
 @pytest.mark.parametrize("back", [False, True])
-@pytest.mark.parametrize(("cell", "norm"), [("gru", "layer"), ("gru", "cell"), ("lstm", "cell"), ("lstm", "batch")])
+@pytest.mark.parametrize(("cell", "norm"), [("gru", "layer"), ("gru", "cell"), ("lstm", "cell"), ("lstm", "both")])
 def test_carrying_on_with_another_division(cell: str, norm: str, slices: int, threads: int, back: bool) -> None:
     """State and window go from one network to another that is divided otherwise, in the middle of an epoch."""
     model = ModelConfig(cell, hidden=20, layers=2, dropout=0.3, norm=norm)

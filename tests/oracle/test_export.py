@@ -30,6 +30,7 @@ MODELS = [
     ModelConfig("gru", hidden=13, layers=3, dropout=0.0),
     ModelConfig("lstm", hidden=9, layers=3, layer_norm=True, residual=True, dropout=0.0),
     ModelConfig("gru", hidden=9, layers=2, norm="batch", dropout=0.0),
+    ModelConfig("lstm", hidden=9, layers=2, norm="both", dropout=0.0),
     ModelConfig("lstm", hidden=9, layers=2, norm="cell", residual=True, dropout=0.0),
     ModelConfig("gru", hidden=9, layers=1, norm="cell", dropout=0.0),
     ModelConfig("mlstm", hidden=9, layers=2, dropout=0.0),

@@ -81,16 +81,17 @@ def test_between_layers(cell: str, activation: str, kind: str, k1: int, k2: int)
 
 @pytest.mark.parametrize(("k1", "k2"), CUTS)
 @pytest.mark.parametrize("kind", ["newest", "window"])
-@pytest.mark.parametrize("norm", ["cell", "batch"])
+@pytest.mark.parametrize("norm", ["cell", "batch", "both"])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_norms_of_gates(cell: str, activation: str, norm: str, kind: str, k1: int, k2: int) -> None:
     """Norms of sums, with the gradient of their statistics, on rows that are padded; a stream ends before the others."""
     for reset, residual in ((ResetConfig("line"), False), (ResetConfig("block"), True)):
         model = ModelConfig(cell, activation, 6, 2, 0.4 if residual else 0.0, residual, norm)
-        check(Problem(model, TruncationConfig(k1, k2, kind), reset, 3, length=3 * 9 + 2), threads=(1, 2))
+        # With fewer streams, a step's statistics are those of two characters or three, and rounding is all that is left.
+        check(Problem(model, TruncationConfig(k1, k2, kind), reset, 5, length=5 * 9 + 2), threads=(1, 2))
 
 
-@pytest.mark.parametrize("norm", ["layer", "cell", "batch"])
+@pytest.mark.parametrize("norm", ["layer", "cell", "batch", "both"])
 @pytest.mark.parametrize(("cell", "activation"), CELLS)
 def test_wide(cell: str, activation: str, norm: str) -> None:
     """Sizes that fill several panels and tiles, where padding and left-over columns meet; some numbers only."""

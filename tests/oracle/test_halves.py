@@ -20,7 +20,7 @@ MODELS = [
     ModelConfig("rnn", hidden=7, layers=1),  # less than a panel: a vector that is alone in its pair
     ModelConfig("gru", hidden=100, layers=2, layer_norm=True, residual=True),
     ModelConfig("lstm", hidden=2 * PANEL, layers=2, direct_order=4),
-    ModelConfig("mlstm", hidden=PANEL + 7, layers=2, norm="cell"),
+    ModelConfig("mlstm", hidden=PANEL + 7, layers=2, norm="both"),
     ModelConfig("indrnn", hidden=40, layers=2, norm="batch"),
     ModelConfig("mingru", hidden=40, layers=2),
 ]

@@ -31,6 +31,7 @@ MODELS = [
     ModelConfig("gru", hidden=19, layers=2, norm="cell"),
     ModelConfig("gru", hidden=7, layers=2, norm="batch"),
     ModelConfig("mlstm", hidden=19, layers=2, norm="batch"),
+    ModelConfig("lstm", hidden=19, layers=2, norm="both"),
     ModelConfig("indrnn", hidden=19, layers=2),
     ModelConfig("mingru", hidden=7, layers=3, norm="layer"),
 ]

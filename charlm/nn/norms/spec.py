@@ -21,7 +21,8 @@ class Norm:
     between: it normalises each layer's output over its units, outside of the recurrence. sums: it normalises the sums that
     a cell's gates are made of, before their biases: "units", each gate of a step over its units, and the memory of a cell
     that has one before the step's output is made of it; "block", the input's part of each unit's gates over the streams
-    and steps of a block; "" leaves them alone.
+    and steps of a block; "both", the input's part as "block" does, the state's part and the memory as "units" does; ""
+    leaves them alone.
     """
 
     name: str
@@ -29,13 +30,18 @@ class Norm:
     between: bool = False
     sums: str = ""
 
+    @property
+    def of_blocks(self) -> bool:
+        """Whether the input's part of the gates is normalised over a block."""
+        return self.sums in ("block", "both")
+
     def normalises_state(self, cell: Cell) -> bool:
-        """Return whether the state's part of the gates has a norm of its own, since the cell sees it on its own."""
-        return self.sums == "units" and cell.separate
+        """Return whether the state's part of the gates has a norm of its own."""
+        return (self.sums == "units" and cell.separate) or (self.sums == "both" and cell.recurrence != "none")
 
     def normalises_memory(self, cell: Cell) -> bool:
         """Return whether the memory of a cell is normalised before the step's output is made of it."""
-        return self.sums == "units" and cell.normed_steps is not None
+        return self.sums in ("units", "both") and cell.normed_steps is not None
 
 
 def normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
