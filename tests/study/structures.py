@@ -21,8 +21,9 @@ from .runs import charlm, run_all
 from .structures_report import draw, nats, write
 
 STREAMS, STEPS = 32, 64  # of a block
-CLOCKS = ("1,1", "1,4")
+NO_CLOCKS, CLOCKS = "1,1", "1,4"
 MORE_CLOCKS = ("1,2", "1,4,4")  # of the LSTM: another clock, and a larger upper level
+WITH_ALL = ("none", "batch")  # norms that clocks and variants are tried with
 RESIDUAL, RECTIFIER, WIDE = "residual", "relu", "384 units"
 VARIANTS = {"": (), RESIDUAL: ("--residual",), RECTIFIER: ("--activation", "relu"), WIDE: ("--hidden", 384)}
 LAGS = 256  # steps back, at most
@@ -42,7 +43,7 @@ class Structure:
     @property
     def plain(self) -> bool:
         """Whether the cell stands by itself."""
-        return (self.norm, self.clocks, self.variant) == ("none", CLOCKS[0], "")
+        return (self.norm, self.clocks, self.variant) == ("none", NO_CLOCKS, "")
 
     def options(self) -> tuple[object, ...]:
         """Return options of `charlm train`: without tables, which would hide much of what a network by itself learns."""
@@ -63,13 +64,14 @@ class Job:
 
 
 def structures() -> list[Structure]:
-    """Every cell with every norm and clock, with residual connections, and rectified; more clocks and units for an LSTM."""
-    found = [Structure(cell, norm, clocks) for clocks in CLOCKS for cell in CELLS for norm in NORMS]
-    found += [Structure(cell, "none", CLOCKS[0], RESIDUAL) for cell in CELLS]
+    """Every cell with every norm, with clocks, residual connections, and rectified; more clocks and units for an LSTM."""
+    found = [Structure(cell, norm, NO_CLOCKS) for cell in CELLS for norm in NORMS]
+    found += [Structure(cell, norm, CLOCKS) for cell in CELLS for norm in WITH_ALL]
+    found += [Structure(cell, "none", NO_CLOCKS, RESIDUAL) for cell in CELLS]
     rectified = [cell for cell in CELLS if RECTIFIER in CELLS[cell].activations]
-    found += [Structure(cell, norm, CLOCKS[0], RECTIFIER) for cell in rectified for norm in ("none", "batch")]
-    found += [Structure("lstm", norm, clocks) for clocks in MORE_CLOCKS for norm in ("none", "batch")]
-    return found + [Structure("lstm", norm, CLOCKS[1], WIDE) for norm in ("none", "batch")]
+    found += [Structure(cell, norm, NO_CLOCKS, RECTIFIER) for cell in rectified for norm in WITH_ALL]
+    found += [Structure("lstm", norm, clocks) for clocks in MORE_CLOCKS for norm in WITH_ALL]
+    return found + [Structure("lstm", norm, CLOCKS, WIDE) for norm in WITH_ALL]
 
 
 def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:

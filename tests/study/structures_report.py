@@ -8,7 +8,7 @@ from typing import Any
 
 from .report import table
 
-_COLOURS = {"none": "tab:gray", "layer": "tab:blue", "cell": "tab:orange", "batch": "tab:green"}
+_COLOURS = {"none": "tab:gray", "layer": "tab:blue", "cell": "tab:orange", "batch": "tab:green", "both": "tab:red"}
 _LAGS = (16, 64, 256)  # of which the table gives the errors' norms
 
 
