@@ -37,7 +37,7 @@ class Settings(TypedDict, total=False):
     reset_after: str | None
     # Parts of the corpus that are read side by side. Default: 32, fewer for a small corpus; 1 with --once.
     streams: int
-    # Kind of cell. Default: lstm.
+    # Kind of cell; see charlm guide networks. Default: lstm.
     cell: str
     # Activation of rnn and indrnn cells. Default: tanh.
     activation: str
@@ -50,14 +50,16 @@ class Settings(TypedDict, total=False):
     dropout: float
     # Add the input of each layer to its output, from the second layer on.
     residual: bool
-    # Normalise activations between layers and before the output layer (layer), each gate's sum over its units (cell),
-    # the input's part of the gates over the streams and steps of a block (batch), or that and the state's part over its
-    # units (both). Default: none.
+    # Normalise each layer's output over its units (layer); each gate's sum over its units, and an LSTM's memory (cell);
+    # the input's part of the gates over the streams and steps of a block (batch); or the input's part as batch does,
+    # the state's part and an LSTM's memory over units (both). batch and both exclude --memory and --once. Default:
+    # none.
     norm: str
     # Another name for --norm layer.
     layer_norm: bool
-    # One number for each layer: a layer of clock n steps once in n characters, and its errors go back n times k2. The
-    # first is 1. Implies --residual, so that the output depends on every character. Default: 1 for each layer.
+    # One number for each layer: a layer of clock n steps once in n characters, and its errors go back up to n times k2
+    # characters. The first is 1. Implies --residual, so that the output depends on every character. Default: 1 for each
+    # layer.
     clocks: str
     # Longest context, in characters. What followed each context in the text is counted in tables, which add to the
     # network's prediction (direct connections). 0: no tables. Default: 8; 32 with --once.

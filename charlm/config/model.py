@@ -36,7 +36,7 @@ def _forget_bias_default() -> str:
 class ModelConfig(Declared, group=NETWORK):
     """The network: cell, sizes, norms, clocks, what lies between layers, tables, the bias of the gate that keeps state."""
 
-    cell: str = setting("lstm", choices=CELLS, help="Kind of cell.")
+    cell: str = setting("lstm", choices=CELLS, help="Kind of cell; see charlm guide networks.")
     activation: str = setting("tanh", choices=activations, help=_activation_help)
     hidden: int = setting(256, bounds=(1, 65_536), once=128, help="Hidden units per layer.")
     layers: int = setting(2, bounds=(1, 1_000), once=1, help="Number of layers.")
@@ -52,9 +52,9 @@ class ModelConfig(Declared, group=NETWORK):
     norm: str = setting(
         "none",
         choices=NORMS,
-        help="Normalise activations between layers and before the output layer (layer), each gate's sum over its units "
-        "(cell), the input's part of the gates over the streams and steps of a block (batch), or that and the state's part "
-        "over its units (both).",
+        help="Normalise each layer's output over its units (layer); each gate's sum over its units, and an LSTM's memory "
+        "(cell); the input's part of the gates over the streams and steps of a block (batch); or the input's part as batch "
+        "does, the state's part and an LSTM's memory over units (both). batch and both exclude --memory and --once.",
     )
     layer_norm: bool = setting(False, help="Another name for --norm layer.")
     clocks: str = setting(
@@ -62,8 +62,8 @@ class ModelConfig(Declared, group=NETWORK):
         unit="N,N,...",
         may_be_empty=True,
         default_text="1 for each layer",
-        help="One number for each layer: a layer of clock n steps once in n characters, and its errors go back n times k2. "
-        "The first is 1. Implies --residual, so that the output depends on every character.",
+        help="One number for each layer: a layer of clock n steps once in n characters, and its errors go back up to n "
+        "times k2 characters. The first is 1. Implies --residual, so that the output depends on every character.",
     )
     direct_order: int = setting(
         0,
@@ -146,13 +146,14 @@ class ModelConfig(Declared, group=NETWORK):
 
     def _check_clocks(self) -> None:
         numbers = _numbers(self.clocks)
-        fits = (
-            all(1 <= n <= _LARGEST_CLOCK for n in numbers) and len(numbers) in (0, self.layers) and numbers[:1] in ([], [1])
+        in_range = all(1 <= n <= _LARGEST_CLOCK for n in numbers)
+        wanted = (
+            f"{self.layers} whole number{'s' * (self.layers > 1)} from 1 to {_LARGEST_CLOCK:,}, one for each of --layers"
         )
         require(
-            fits,
-            f"--clocks {self.clocks}: must be {self.layers} whole numbers from 1 to {_LARGEST_CLOCK:,}, one for each of "
-            "--layers, separated by commas; the first must be 1, since the first layer reads every character",
+            in_range and len(numbers) in (0, self.layers) and numbers[:1] in ([], [1]),
+            f"--clocks {self.clocks}: must be {wanted}, separated by commas; the first must be 1, since the first layer reads "
+            "every character",
         )
         object.__setattr__(self, "clocks", usual_clocks(self.clocks))
         if self.clocks:

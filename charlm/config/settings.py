@@ -109,9 +109,10 @@ def shaped_as(model: ModelConfig, source: str, settings: Settings) -> Settings:
 
 def other_setting(name: str, asked: Any, made: Any) -> ConfigurationError:
     """Return the error for a setting that differs from that of the run to continue."""
+    how = "" if name in _SHAPE else " (--init-from takes its parameters)"
     return ConfigurationError(
         f"{with_value(name, asked)}: the run was made with {with_value(name, made)}, and --resume continues it exactly; for "
-        "another setting start another run (--init-from takes its parameters)"
+        f"another setting start another run{how}"
     )
 
 

@@ -247,9 +247,10 @@ def rows(text: str) -> list[str]:
     return re.findall(r"^\|.*\|$", text, re.MULTILINE)
 
 
-def test_the_studys_figures_are_the_ones_it_wrote() -> None:
-    results = (ROOT / "tests" / "study" / "results.md").read_text(encoding="utf-8")
-    quoted = rows(DOCUMENTS["study"])
+@pytest.mark.parametrize(("page", "written"), [("study", "results.md"), ("structures", "structures.md")])
+def test_the_studies_figures_are_the_ones_they_wrote(page: str, written: str) -> None:
+    results = (ROOT / "tests" / "study" / written).read_text(encoding="utf-8")
+    quoted = rows(DOCUMENTS[page])
     assert len(quoted) > 10
     for row in quoted:
         assert row in results, row
