@@ -152,8 +152,8 @@ class ModelConfig(Declared, group=NETWORK):
         )
         require(
             in_range and len(numbers) in (0, self.layers) and numbers[:1] in ([], [1]),
-            f"--clocks {self.clocks}: must be {wanted}, separated by commas; the first must be 1, since the first layer reads "
-            "every character",
+            f"--clocks {self.clocks}: must be {wanted}, separated by commas; the first must be 1, since the first layer "
+            "reads every character",
         )
         object.__setattr__(self, "clocks", usual_clocks(self.clocks))
         if self.clocks:
