@@ -102,13 +102,14 @@ def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:
 
 def train(corpora: dict[str, Path], work: Path, job: Job) -> dict:
     """Train, and return nats per character of the held-out text and the norms of the errors by lag."""
-    run = work / "-".join((job.text, *asdict(job.structure).values(), f"{job.minutes:g}", str(job.seed)))
-    length = ("--updates", job.updates, "--save-every", 0, "--seed", job.seed)
-    made = charlm("train", corpora[job.text], *job.structure.options(), *length, "--run", run, "--force")
-    if "error" in made:
-        return made
-    nats = charlm("eval", run / "best.npz", "--threads", 1)["nats_per_char"]
-    lags = charlm("lags", run / "best.npz", "--length", LAGS + 1, "--threads", 1)
+    with tempfile.TemporaryDirectory(dir=work) as scratch:
+        run = Path(scratch) / "run"
+        length = ("--updates", job.updates, "--save-every", 0, "--seed", job.seed)
+        made = charlm("train", corpora[job.text], *job.structure.options(), *length, "--run", run)
+        if "error" in made:
+            return made
+        nats = charlm("eval", run / "best.npz", "--threads", 1)["nats_per_char"]
+        lags = charlm("lags", run / "best.npz", "--length", LAGS + 1, "--threads", 1)
     return {"nats": nats, "seconds": made["seconds"], "norms": lags["phi"]}
 
 
