@@ -7,40 +7,13 @@ Two gates go side by side, since the sum over a row is a chain of additions that
 neighbours, or the two parts of one gate where a cell sees them apart.
 """
 
-import numpy as np
-
 from .buffers import Net, Weights
 from .jit import inner, kernel_on_demand
-from .norms import EPSILON, error_before, mean_errors, statistics
+from .norms import error_before, mean_errors, statistics, two_mean_errors, two_statistics
 from .parallel import Part, meet, own_columns
 from .rows import add_part, common_row, fill_part, sliced_row, step_rows
-from .simd import LANES, PAD, fma, load, load_block, prefetch, splat_block, store, total
+from .simd import LANES, fma, load, prefetch, store
 from .steps import call, span
-
-
-@inner
-def _two_statistics(sizes, part, real, a, b, row, gate_a, gate_b):
-    """Return mean and 1 / deviation of a gate of a[row], and those of a gate of b[row]: see `statistics`."""
-    per_slice, units = sizes.capacity * sizes.streams, sizes.units
-    at_a, at_b = gate_a * units, gate_b * units
-    sums_a, sums_b = splat_block(0.0), splat_block(0.0)
-    for piece in range(part.slices):
-        here = row + piece * per_slice
-        for j in range(0, units, PAD):
-            sums_a = sums_a + load_block(a, here, at_a + j)
-            sums_b = sums_b + load_block(b, here, at_b + j)
-    n = np.float32(sizes.hidden)
-    mean_a, mean_b = total(sums_a) / n, total(sums_b) / n
-    squares_a, squares_b = splat_block(0.0), splat_block(0.0)
-    for piece in range(part.slices):
-        here = row + piece * per_slice
-        for j in range(0, units, PAD):
-            mask = load_block(real, 0, piece * units + j)
-            one, two = (load_block(a, here, at_a + j) - mean_a) * mask, (load_block(b, here, at_b + j) - mean_b) * mask
-            squares_a, squares_b = fma(one, one, squares_a), fma(two, two, squares_b)
-    variance_a, variance_b = total(squares_a) / n, total(squares_b) / n
-    one, epsilon = np.float32(1.0), np.float32(EPSILON)
-    return mean_a, one / np.sqrt(variance_a + epsilon), mean_b, one / np.sqrt(variance_b + epsilon)
 
 
 @inner
@@ -78,14 +51,14 @@ def norm_step(net: Net, part: Part, layer: int, slot: int) -> None:
         if net.cell.separate:
             for gate in range(sizes.step_gates):
                 y, kind, to = window.sums_h[layer], sizes.gates + gate, part.base + s
-                mean, inverse, mean_h, inverse_h = _two_statistics(sizes, part, real, x, y, row + s, gate, gate)
+                mean, inverse, mean_h, inverse_h = two_statistics(sizes, part, real, x, y, row + s, gate, gate)
                 _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, False)
                 out, gains_h, biases_h = net.work.recurrent, weights.gain_hh, weights.b_hh
                 _normalise(net, part, y, layer, own + s, gate, kind, mean_h, inverse_h, out, to, gains_h, biases_h, False)
         else:
             for gate in range(0, sizes.step_gates, 2):
                 other = min(gate + 1, sizes.step_gates - 1)
-                mean, inverse, mean_2, inverse_2 = _two_statistics(sizes, part, real, x, x, row + s, gate, other)
+                mean, inverse, mean_2, inverse_2 = two_statistics(sizes, part, real, x, x, row + s, gate, other)
                 _normalise(net, part, x, layer, own + s, gate, gate, mean, inverse, z, own + s, gains, biases, True)
                 if other > gate:
                     _normalise(
@@ -103,7 +76,7 @@ def _norm_state(net, part, layer, row, own):
             continue
         for gate in range(0, sizes.step_gates, 2):
             other = min(gate + 1, sizes.step_gates - 1)
-            mean, inverse, mean_2, inverse_2 = _two_statistics(sizes, part, real, y, y, row + s, gate, other)
+            mean, inverse, mean_2, inverse_2 = two_statistics(sizes, part, real, y, y, row + s, gate, other)
             kind = sizes.gates + gate
             if net.cell.separate:
                 to, gains, biases, place = part.base + s, weights.gain_hh, weights.b_hh, own + s
@@ -128,31 +101,6 @@ def _add_normalised(net, part, y, z, scales, layer, own, gate, mean, inverse):
         value = (load(y, own, column + j) - mean) * inverse
         store(z, own, column + j, fma(value, load(net.weights.gain_hh, layer, at + j), load(z, own, column + j)))
         prefetch(y, own + 1, column + j)  # the next stream's
-
-
-@inner
-def _two_mean_errors(sizes, part, layer, row, scales, own, a, e_a, gain_a, gate_a, kind_a, b, e_b, gain_b, gate_b, kind_b):
-    """Return what mean_errors does for a gate of a[row] and errors e_a[row], and the same of b and e_b."""
-    per_slice, units = sizes.capacity * sizes.streams, sizes.units
-    at_a, at_b, from_a, from_b = gate_a * units, gate_b * units, gate_a * sizes.padded, gate_b * sizes.padded
-    mean_a, inverse_a, mean_b, inverse_b = _scales(scales, own, kind_a, kind_b)
-    sums_a, sums_b, products_a, products_b = splat_block(0.0), splat_block(0.0), splat_block(0.0), splat_block(0.0)
-    for piece in range(part.slices):
-        here = row + piece * per_slice
-        for j in range(0, units, PAD):
-            one = load_block(e_a, here, at_a + j) * load_block(gain_a, layer, from_a + piece * units + j)
-            two = load_block(e_b, here, at_b + j) * load_block(gain_b, layer, from_b + piece * units + j)
-            sums_a, sums_b = sums_a + one, sums_b + two
-            products_a = fma(one * (load_block(a, here, at_a + j) - mean_a), inverse_a, products_a)
-            products_b = fma(two * (load_block(b, here, at_b + j) - mean_b), inverse_b, products_b)
-    n = np.float32(sizes.hidden)
-    return total(sums_a) / n, total(products_a) / n, total(sums_b) / n, total(products_b) / n
-
-
-@inner
-def _scales(scales, own, a, b):
-    """Return the means and 1 / deviations of two kinds of numbers in a row."""
-    return scales[own, 2 * a], scales[own, 2 * a + 1], scales[own, 2 * b], scales[own, 2 * b + 1]
 
 
 @inner
@@ -196,7 +144,7 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
         if net.cell.separate:
             for gate in range(sizes.step_gates):
                 y, kind, gains_h = window.sums_h[layer], sizes.gates + gate, weights.gain_hh
-                mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                mean_e, mean_ex, mean_2, mean_2x = two_mean_errors(
                     sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, y, work.dz_h, gains_h, gate, kind
                 )
                 _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
@@ -204,7 +152,7 @@ def norm_step_back(net: Net, part: Part, layer: int, slot: int) -> None:
         else:
             for gate in range(0, sizes.step_gates, 2):
                 other = min(gate + 1, sizes.step_gates - 1)
-                mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+                mean_e, mean_ex, mean_2, mean_2x = two_mean_errors(
                     sizes, part, layer, i, scales, at, x, dz, gains, gate, gate, x, dz, gains, other, other
                 )
                 _before(net, part, x, layer, at, gains, gate, gate, dz, dx, stream, mean_e, mean_ex)
@@ -222,7 +170,7 @@ def _norm_state_back(net, part, layer, row, own):
         for gate in range(0, sizes.step_gates, 2):
             other = min(gate + 1, sizes.step_gates - 1)
             kind, kind_2 = sizes.gates + gate, sizes.gates + other
-            mean_e, mean_ex, mean_2, mean_2x = _two_mean_errors(
+            mean_e, mean_ex, mean_2, mean_2x = two_mean_errors(
                 sizes, part, layer, i, scales, at, y, error, gains, gate, kind, y, error, gains, other, kind_2
             )
             _before(net, part, y, layer, at, gains, gate, kind, error, ds, stream, mean_e, mean_ex)

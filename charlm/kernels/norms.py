@@ -51,3 +51,53 @@ def mean_errors(sizes, part, gain, layer, x, row, error, error_row, apart, mean,
 def error_before(e, y, inverse, mean_e, mean_ex):
     """Return the error of numbers before their norm: (e - mean(e) - y mean(e y)) / deviation, y the normalised numbers."""
     return fma(-y, mean_ex, e - mean_e) * inverse
+
+
+@inner
+def two_statistics(sizes, part, real, a, b, row, gate_a, gate_b):
+    """Return mean and 1 / deviation of a gate of a[row], and those of a gate of b[row]: see `statistics`."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    at_a, at_b = gate_a * units, gate_b * units
+    sums_a, sums_b = splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            sums_a = sums_a + load_block(a, here, at_a + j)
+            sums_b = sums_b + load_block(b, here, at_b + j)
+    n = np.float32(sizes.hidden)
+    mean_a, mean_b = total(sums_a) / n, total(sums_b) / n
+    squares_a, squares_b = splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            mask = load_block(real, 0, piece * units + j)
+            one, two = (load_block(a, here, at_a + j) - mean_a) * mask, (load_block(b, here, at_b + j) - mean_b) * mask
+            squares_a, squares_b = fma(one, one, squares_a), fma(two, two, squares_b)
+    variance_a, variance_b = total(squares_a) / n, total(squares_b) / n
+    one, epsilon = np.float32(1.0), np.float32(EPSILON)
+    return mean_a, one / np.sqrt(variance_a + epsilon), mean_b, one / np.sqrt(variance_b + epsilon)
+
+
+@inner
+def two_mean_errors(sizes, part, layer, row, scales, own, a, e_a, gain_a, gate_a, kind_a, b, e_b, gain_b, gate_b, kind_b):
+    """Return what mean_errors does for a gate of a[row] and errors e_a[row], and the same of b and e_b."""
+    per_slice, units = sizes.capacity * sizes.streams, sizes.units
+    at_a, at_b, from_a, from_b = gate_a * units, gate_b * units, gate_a * sizes.padded, gate_b * sizes.padded
+    mean_a, inverse_a, mean_b, inverse_b = _scales(scales, own, kind_a, kind_b)
+    sums_a, sums_b, products_a, products_b = splat_block(0.0), splat_block(0.0), splat_block(0.0), splat_block(0.0)
+    for piece in range(part.slices):
+        here = row + piece * per_slice
+        for j in range(0, units, PAD):
+            one = load_block(e_a, here, at_a + j) * load_block(gain_a, layer, from_a + piece * units + j)
+            two = load_block(e_b, here, at_b + j) * load_block(gain_b, layer, from_b + piece * units + j)
+            sums_a, sums_b = sums_a + one, sums_b + two
+            products_a = fma(one * (load_block(a, here, at_a + j) - mean_a), inverse_a, products_a)
+            products_b = fma(two * (load_block(b, here, at_b + j) - mean_b), inverse_b, products_b)
+    n = np.float32(sizes.hidden)
+    return total(sums_a) / n, total(products_a) / n, total(sums_b) / n, total(products_b) / n
+
+
+@inner
+def _scales(scales, own, a, b):
+    """Return the means and 1 / deviations of two kinds of numbers in a row."""
+    return scales[own, 2 * a], scales[own, 2 * a + 1], scales[own, 2 * b], scales[own, 2 * b + 1]

@@ -42,7 +42,7 @@ class Structure:
 
     @property
     def plain(self) -> bool:
-        """Whether the cell stands by itself."""
+        """Return whether the cell stands by itself."""
         return (self.norm, self.clocks, self.variant) == ("none", NO_CLOCKS, "")
 
     def options(self) -> tuple[object, ...]:

@@ -112,8 +112,8 @@ def draw(entries: list[dict], path: Path) -> None:
     by_label = dict(zip(*axes[0].get_legend_handles_labels()[::-1], strict=True))
     axes[0].legend(by_label.values(), by_label.keys(), fontsize=7)
     reach = shares(entries, texts[0])
-    for cell in filter(reach.__contains__, cells):
-        axes[-1].plot(reach[cell], label=cell)
+    for name in filter(reach.__contains__, [*cells, "gru, clocks 1,4"]):
+        axes[-1].plot(reach[name], "--" if "clocks" in name else "-", label=name)
     axes[-1].set(yscale="log", xlabel="steps back from the loss", title="norm of d loss / d state, as a share")
     axes[-1].legend(fontsize=7)
     axes[-1].grid(alpha=0.3)

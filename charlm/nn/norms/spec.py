@@ -32,7 +32,7 @@ class Norm:
 
     @property
     def of_blocks(self) -> bool:
-        """Whether the input's part of the gates is normalised over a block."""
+        """Return whether the input's part of the gates is normalised over a block."""
         return self.sums in ("block", "both")
 
     def normalises_state(self, cell: Cell) -> bool:
