@@ -45,8 +45,8 @@ class Layout:
         self.pieces = self.allocator.pieces_within(self.sizes, block, memory)
         if self.pieces.number > 1 and self._norm.statistics:
             raise ResourceError(
-                f"a block of {block:,} steps does not fit into memory, and --norm batch takes statistics of a whole block: "
-                "use a shorter block (--max-length) or fewer --streams"
+                f"a block of {block:,} steps does not fit into memory, and --norm {self._parameters.config.norm} takes "
+                "statistics of a whole block: use a shorter block (--max-length) or fewer --streams"
             )
         self.sizes = held(self.sizes, self.pieces.steps)
 
