@@ -37,7 +37,7 @@ def save_onnx(saved: Checkpoint, path: Path) -> None:
 def _operator(config: ModelConfig) -> OnnxOperator | None:
     """Return the ONNX operator of a model's cell; None if there is none that computes the same."""
     onnx = CELLS[config.cell].onnx
-    return None if onnx is None or NORMS[config.norm].sums in ("units", "both") else onnx(config.activation)
+    return None if onnx is None or NORMS[config.norm].of_steps else onnx(config.activation)
 
 
 def _without_batch_norm(arrays: dict[str, np.ndarray], config: ModelConfig) -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ import click
 
 from charlm.analysis.speed import Job, Row
 
+from ..pictures import pyplot, save
 from .__main__ import rate
 from .rows import charlm_train
 
@@ -74,13 +75,9 @@ def _largest_memory() -> float:
 
 def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float]], path: Path) -> None:
     """Write the picture as SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    plt = pyplot()
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    matplotlib.rcParams.update({"svg.hashsalt": "charlm", "font.size": 9})
     figure, axes = plt.subplots(2, 3, figsize=(10, 5.6), layout="constrained")
     for axis, (panel, mine) in zip(axes.flat, points.items(), strict=False):
         values, costs, counted = zip(*mine, strict=True)
@@ -107,7 +104,7 @@ def draw(points: dict[str, list[Point]], corpora: list[tuple[float, float, float
         axis.yaxis.set_major_formatter(FuncFormatter(lambda cost, _: f"{cost:g}"))
         axis.grid(True, which="major", alpha=0.3)
     axes.flat[0].legend(loc="upper left")
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 @click.command()

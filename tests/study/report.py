@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Callable
 from pathlib import Path
 
+from ..pictures import pyplot, save
 from .jobs import ABOVE, ADAPTIVE, ARTBP, BELOW, CELLS, DISTANCES, FAR, FORGETFUL, FULL, METHODS
 
 _COLOURS = {
@@ -41,6 +42,7 @@ def _range(values: list[float], digits: int, much: float) -> str:
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
@@ -126,13 +128,9 @@ def write(entries: list[dict], biases: dict[str, dict[str, float]], path: Path) 
 
 def draw(entries: list[dict], path: Path) -> None:
     """The picture: what a repeated letter costs against its distance, cell by cell; under it the natural text."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
+    plt = pyplot()
     from matplotlib.ticker import FuncFormatter, LogLocator
 
-    matplotlib.rcParams.update({"svg.hashsalt": "charlm", "font.size": 9})
     figure, axes = plt.subplots(2, 3, figsize=(10, 6.6), layout="constrained", sharey="row")
     for column, cell in enumerate(CELLS):
         top, bottom = axes[:, column]
@@ -157,4 +155,4 @@ def draw(entries: list[dict], path: Path) -> None:
     axes[0, 0].set_ylabel("bits paid for a repeated letter")
     axes[1, 0].set_ylabel("bits/char")
     axes[1, 0].legend(*axes[0, 0].get_legend_handles_labels(), fontsize=7, loc="lower right")
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)

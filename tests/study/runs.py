@@ -1,7 +1,6 @@
 """Commands of charlm that a study runs, and a file that keeps what became of each, so that a study goes on."""
 
 import json
-import os
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from charlm.system import processors
 
 
 def charlm(*arguments: object) -> dict:
@@ -25,9 +26,15 @@ def charlm(*arguments: object) -> dict:
     return json.loads(done.stdout)
 
 
-def processors() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+def kept(path: Path) -> list[dict]:
+    """Return the entries of a file of JSON lines, none if there is no such file."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def keep(path: Path, entry: dict) -> None:
+    """Add an entry to a file of JSON lines."""
+    with path.open("a") as file:
+        file.write(json.dumps(entry) + "\n")
 
 
 def run_all(jobs: Sequence[Any], do: Callable[[Any], dict], results: Path, show: Callable[[dict], str]) -> list[dict]:
@@ -35,18 +42,16 @@ def run_all(jobs: Sequence[Any], do: Callable[[Any], dict], results: Path, show:
 
     Those that `results` (JSON lines) already holds are not done again. show says in a few words what an entry came to.
     """
-    known = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
-    done = {json.dumps(entry["job"]): entry for entry in known}
+    done = {json.dumps(entry["job"]): entry for entry in kept(results)}
     begun, left = time.monotonic(), [job for job in jobs if json.dumps(asdict(job)) not in done]
 
     def work(numbered: tuple[int, Any]) -> None:
         number, job = numbered
         entry = {"job": asdict(job), "summary": do(job)}
         done[json.dumps(entry["job"])] = entry
-        with results.open("a") as file:
-            file.write(json.dumps(entry) + "\n")
+        keep(results, entry)
         click.echo(f"{number + 1} of {len(left)}, {time.monotonic() - begun:.0f} s: {show(entry)}", err=True)
 
-    with ThreadPoolExecutor(processors()) as pool:
+    with ThreadPoolExecutor(len(processors())) as pool:
         list(pool.map(work, enumerate(left)))
     return [done[json.dumps(asdict(job))] for job in jobs]

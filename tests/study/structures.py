@@ -4,7 +4,6 @@ The speed of each structure is measured first, in turns, and a minute is then so
 does while the runs go on, or on which machine they go on, does not change what they learn.
 """
 
-import json
 import statistics
 import tempfile
 from collections.abc import Sequence
@@ -17,7 +16,7 @@ import click
 from charlm.registry import CELLS, NORMS
 
 from .__main__ import ROOT
-from .runs import charlm, run_all
+from .runs import charlm, keep, kept, run_all
 from .structures_report import draw, nats, write
 
 STREAMS, STEPS = 32, 64  # of a block
@@ -79,11 +78,10 @@ def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:
 
     What WORK/speed.jsonl holds already is not measured again.
     """
-    kept = work / "speed.jsonl"
+    speeds = work / "speed.jsonl"
     found: dict[Structure, list[float]] = {structure: [] for structure in structures()}
-    for line in kept.read_text().splitlines() if kept.exists() else []:
-        entry = json.loads(line)
-        found.setdefault(Structure(**entry["structure"]), []).append(entry["chars_per_second"])
+    for entry in kept(speeds):
+        found.get(Structure(**entry["structure"]), []).append(entry["chars_per_second"])  # of others too, from earlier
     for number in range(rounds):
         for structure, rates in found.items():
             if len(rates) > number:
@@ -94,10 +92,9 @@ def measure(corpus: Path, work: Path, rounds: int) -> dict[Structure, float]:
             if "error" in made:
                 raise click.ClickException(f"{structure}: {made['error']}")
             rates.append(made["chars_per_second"])
-            with kept.open("a") as file:
-                file.write(json.dumps({"structure": asdict(structure), "chars_per_second": rates[-1]}) + "\n")
+            keep(speeds, {"structure": asdict(structure), "chars_per_second": rates[-1]})
             click.echo(f"round {number + 1}: {structure}: {rates[-1]:,.0f} characters/s", err=True)
-    return {structure: statistics.median(found[structure]) for structure in structures()}
+    return {structure: statistics.median(rates) for structure, rates in found.items()}
 
 
 def train(corpora: dict[str, Path], work: Path, job: Job) -> dict:
@@ -108,9 +105,9 @@ def train(corpora: dict[str, Path], work: Path, job: Job) -> dict:
         made = charlm("train", corpora[job.text], *job.structure.options(), *length, "--run", run)
         if "error" in made:
             return made
-        nats = charlm("eval", run / "best.npz", "--threads", 1)["nats_per_char"]
+        score = charlm("eval", run / "best.npz", "--threads", 1)
         lags = charlm("lags", run / "best.npz", "--length", LAGS + 1, "--threads", 1)
-    return {"nats": nats, "seconds": made["seconds"], "norms": lags["phi"]}
+    return {"nats": score["nats_per_char"], "seconds": made["seconds"], "norms": lags["phi"]}
 
 
 def grid(speeds: dict[Structure, float], texts: Sequence[str], minutes: float) -> list[Job]:

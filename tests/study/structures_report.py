@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from ..pictures import pyplot, save
 from .report import table
 
 _COLOURS = {"none": "tab:gray", "layer": "tab:blue", "cell": "tab:orange", "batch": "tab:green", "both": "tab:red"}
@@ -98,12 +99,7 @@ def _draw_losses(axis: Any, entries: list[dict], text: str, cells: list[str]) ->
 
 def draw(entries: list[dict], path: Path) -> None:
     """Write the picture as SVG: losses on each text, and how far the plain cells' errors reach."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams.update({"svg.hashsalt": "charlm", "font.size": 9})
+    plt = pyplot()
     texts = list(dict.fromkeys(entry["job"]["text"] for entry in entries))
     cells = list(dict.fromkeys(entry["job"]["structure"]["cell"] for entry in entries))
     figure, axes = plt.subplots(1, len(texts) + 1, figsize=(4 * len(texts) + 4, 4.2), layout="constrained")
@@ -117,4 +113,4 @@ def draw(entries: list[dict], path: Path) -> None:
     axes[-1].set(yscale="log", xlabel="steps back from the loss", title="norm of d loss / d state, as a share")
     axes[-1].legend(fontsize=7)
     axes[-1].grid(alpha=0.3)
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import click
 
+from ..pictures import pyplot, save
+from . import report
 from .__main__ import ROOT, make_texts, train
 from .jobs import ABOVE, BELOW, DISTANCES, again
-from .report import repetition
 from .runs import charlm
 
 ORDER = 8  # characters that the tables see
@@ -58,7 +59,7 @@ def over_distance(work: Path) -> Curves:
             for order in (ORDER, 0):
                 curve, distance = named(job.method, order), int(job.text.removeprefix("again"))
                 asked = replace(job, options=(*job.options, "--direct-order", str(order)))
-                bits = repetition(distance, train(work, asked, work / "again")["best_val_bits"])
+                bits = report.repetition(distance, train(work, asked, work / "again")["best_val_bits"])
                 paid.setdefault(curve, []).append((distance, bits))
                 click.echo(f"{curve}, D = {distance}: {bits:.2f}", err=True)
     return paid
@@ -66,12 +67,7 @@ def over_distance(work: Path) -> Curves:
 
 def draw(losses: Curves, reach: Curves, paid: Curves, path: Path) -> None:
     """Write the picture as SVG."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    matplotlib.rcParams.update({"svg.hashsalt": "charlm", "font.size": 9})
+    plt = pyplot()
     figure, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
     labels = ("seconds of training", "steps back from the loss", "D, characters until a letter is said again")
     titles = ("nats/char of the last tenth", "norm of d loss / d state, as a share", "bits paid for a repeated letter")
@@ -91,15 +87,14 @@ def draw(losses: Curves, reach: Curves, paid: Curves, path: Path) -> None:
         axis.set_xticks(places, [f"{place:g}" for place in places])
     for axis in axes:
         axis.minorticks_off()
-    figure.savefig(path, metadata={"Date": None})
+    save(figure, path)
 
 
 def table(curves: Curves, head: str) -> str:
     """Curves as rows of a table."""
     places = [f"{head} {place:g}" for place, _ in next(iter(curves.values()))]
-    rows = [["", *places], ["---"] * (len(places) + 1)]
-    rows += [[name, *(f"{value:.3f}" for _, value in points)] for name, points in curves.items()]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    rows = [[name, *(f"{value:.3f}" for _, value in points)] for name, points in curves.items()]
+    return report.table(["", *places], rows)
 
 
 @click.command()

@@ -35,13 +35,18 @@ class Norm:
         """Return whether the input's part of the gates is normalised over a block."""
         return self.sums in ("block", "both")
 
+    @property
+    def of_steps(self) -> bool:
+        """Return whether something is normalised over its units at each step."""
+        return self.sums in ("units", "both")
+
     def normalises_state(self, cell: Cell) -> bool:
         """Return whether the state's part of the gates has a norm of its own."""
         return (self.sums == "units" and cell.separate) or (self.sums == "both" and cell.recurrence != "none")
 
     def normalises_memory(self, cell: Cell) -> bool:
         """Return whether the memory of a cell is normalised before the step's output is made of it."""
-        return self.sums in ("units", "both") and cell.normed_steps is not None
+        return self.of_steps and cell.normed_steps is not None
 
 
 def normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
