@@ -15,7 +15,7 @@ from ..kernels.table_sizes import BUCKETS, KINDS, SIZES
 from ..registry import CELLS, NORMS
 from ..tree import StateDict, take_array
 from .arrays import aligned_zeros, padded, to_bfloat16
-from .shapes import pytorch_shapes
+from .shapes import is_learned, pytorch_shapes
 from .tables import ContextTables
 
 _FIRST_GATE = 0.5  # of the tables' gates when they join; if all were 1, the tables would predict by themselves
@@ -127,7 +127,7 @@ class Parameters:
 
     def learned_views(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield named_views but for the running averages, which are measured and not learned."""
-        return ((name, view) for name, view in self.named_views() if not name.startswith("norm.running"))
+        return ((name, view) for name, view in self.named_views() if is_learned(name))
 
     def named_views(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yield PyTorch's names with views of the real numbers (no padding), in the kernels' order of axes.

@@ -38,6 +38,11 @@ def pytorch_shapes(config: ModelConfig, vocabulary: int) -> dict[str, tuple[int,
     return shapes
 
 
+def is_learned(name: str) -> bool:
+    """Return whether the parameter of this name is learned: running averages are measured."""
+    return not name.startswith("norm.running")
+
+
 def parameter_bytes(config: ModelConfig, vocabulary: int) -> int:
     """Return the memory of a network's float32 parameters. vocabulary: V."""
     return 4 * sum(math.prod(shape) for shape in pytorch_shapes(config, vocabulary).values())

@@ -29,7 +29,7 @@ from ..config.run import RunConfig
 from ..corpus.vocabulary import Vocabulary
 from ..errors import CharlmError, CheckpointError, ConfigurationError
 from ..files import parse_json, write_atomically
-from ..nn.shapes import pytorch_shapes
+from ..nn.shapes import is_learned, pytorch_shapes
 from ..nn.table_state import unpacked
 from ..tree import LeafError, StateDict, join, split, take_array
 from .migration import FORMAT, readable, upgrade
@@ -112,7 +112,8 @@ def load_meta(path: Path) -> Meta:
     require_sound(path, config.model, len(vocabulary), parameters)
     _tables(path, config.model, len(vocabulary), arrays)
     _state(path, meta, arrays)
-    return Meta(meta["format"], config, vocabulary, progress, sum(array.size for array in parameters.values()))
+    count = sum(array.size for name, array in parameters.items() if is_learned(name))
+    return Meta(meta["format"], config, vocabulary, progress, count)
 
 
 def load(path: Path) -> Checkpoint:

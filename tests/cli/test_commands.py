@@ -280,6 +280,13 @@ def test_forget_bias(run: Run, corpus: Path, cell: str, gate: int, usual: int) -
     assert "forget bias 2.5" in run("info").out
 
 
+def test_parameters_are_counted_in_one_way(run: Run, corpus: Path) -> None:
+    """Averages of batch norm's statistics are no parameters, neither of a run nor of a file."""
+    result = run("train", "corpus.txt", *SMALL, "--norm", "batch", "--updates", 1, "--run", "runs/normed")
+    count = json.loads(run("info", "runs/normed", "--json").out)["parameters"]
+    assert f" {count:,} parameters; " in result.err
+
+
 def test_init_from_takes_over_parameters(run: Run, corpus: Path) -> None:
     train(run, "--updates", 300)
     Path("more.txt").write_text(TEXT + "éü", encoding="utf-8")
